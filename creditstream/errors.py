@@ -1,0 +1,29 @@
+"""Errors. The class says what to do: stop at start, try again, or give the order another outcome."""
+
+
+class StartError(Exception):
+    """The program cannot start: one line for a person that names what is wrong and the setting. Exit code 2."""
+
+
+class Unavailable(Exception):
+    """A service did not answer: back off and try the same again; nothing is acknowledged meanwhile."""
+
+
+class StoreUnavailable(Unavailable):
+    """PostgreSQL is away, restarting, or cut the connection."""
+
+
+class BrokerUnavailable(Unavailable):
+    """Kafka did not take a record within its time-out."""
+
+
+class RiskUnavailable(Unavailable):
+    """The risk API did not give an answer within the order's deadline; it may later."""
+
+    def __init__(self, message: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+
+class RiskRefused(Exception):
+    """The risk API will never score this order (400, 404, 422)."""

@@ -1,0 +1,53 @@
+"""What the pipeline needs from outside, as protocols: the real adapters and the fakes share one contract suite."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from schemas.assessment import Assessment
+from schemas.decision import Decision
+from schemas.order import Order
+from schemas.status import Row
+
+
+class Proposal(NamedTuple):
+    """A state that the pipeline wants committed for an order. The committed row, not this, is what counts."""
+
+    order: Order
+    fingerprint: bytes
+    decision: Decision
+
+
+class Refused(NamedTuple):
+    """PostgreSQL will never take this row: `reason` is a stable word, `message` holds no values."""
+
+    reason: str
+    message: str
+
+
+class Store(Protocol):
+    """The orders that are committed. First write wins: a decided row never changes."""
+
+    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
+        """Commit all (one proposal per id) and answer for each id with the row that now stands.
+
+        A new id becomes a row of version 1. `under_review` gives way to a decision or to another reason of
+        `under_review` (version + 1) when the fingerprint is the same; everything else leaves the row as it is.
+        Raises StoreUnavailable when nothing is known to be committed: call again with the same proposals.
+        """
+        ...
+
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
+        """The committed rows of those ids that have one. Raises StoreUnavailable."""
+        ...
+
+
+class Risk(Protocol):
+    """The external risk API."""
+
+    async def assess(self, order: Order) -> Assessment:
+        """One assessment, within the deadline, whatever number of attempts it takes.
+
+        Raises RiskRefused when the API refuses this order for good, RiskUnavailable when it may pass later.
+        """
+        ...

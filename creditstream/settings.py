@@ -1,0 +1,151 @@
+"""Every setting, in one frozen object, from `CREDITSTREAM_…` environment variables and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from creditstream.errors import StartError
+
+PREFIX = "CREDITSTREAM_"
+
+
+class Secret:
+    """A value that never shows: `repr` and `str` are masked, `reveal()` is the one way to it."""
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._value else "Secret('')"
+
+    __str__ = __repr__
+
+
+def _about(unit: str, reason: str, **bounds: Any) -> msgspec.Meta:
+    return msgspec.Meta(description=reason, extra={"unit": unit}, **bounds)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. The README's table is made from this class."""
+
+    kafka_brokers: Annotated[str, _about("host:port,…", "bootstrap brokers", min_length=1)] = "127.0.0.1:9092"
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_SSL"], _about("", "how to talk to Kafka; SASL only inside TLS")
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _about("", "with SASL_SSL")
+    ] = "SCRAM-SHA-512"
+    kafka_sasl_username: Annotated[str, _about("", "with SASL_SSL")] = ""
+    kafka_sasl_password: Annotated[Secret, _about("", "with SASL_SSL")] = Secret()
+    kafka_ssl_cafile: Annotated[str, _about("path", "own certificate authority; empty: the system's")] = ""
+    kafka_replication_factor: Annotated[
+        int, _about("copies", "of the topics that the program creates; 3 survives a broker", ge=1, le=32767)
+    ] = 3
+    group: Annotated[str, _about("", "Kafka consumer group and Faust application id", min_length=1)] = "creditstream"
+    topic_prefix: Annotated[
+        str, _about("", "before every topic's name, to share a cluster", pattern=r"^[A-Za-z0-9._-]*$")
+    ] = ""
+    partitions: Annotated[
+        int, _about("partitions", "of topics that the program creates; Faust's tables need equal counts", ge=1, le=1000)
+    ] = 4
+    session_timeout: Annotated[
+        float, _about("s", "a dead worker's partitions move after this long", ge=6, le=60)
+    ] = 10.0
+    drain_timeout: Annotated[
+        float, _about("s", "orders in flight get this long to finish on a rebalance or a stop", ge=0, le=25)
+    ] = 5.0
+    postgres_dsn: Annotated[Secret, _about("libpq", "the operational database")] = Secret(
+        "postgresql://creditstream@127.0.0.1:5432/creditstream"
+    )
+    postgres_replica_dsn: Annotated[
+        Secret, _about("libpq", "read replica for the dashboard; empty: the operational database answers")
+    ] = Secret()
+    postgres_pool: Annotated[
+        int, _about("connections", "to the operational database per worker: the bound on its load", ge=1, le=100)
+    ] = 4
+    redis_url: Annotated[Secret, _about("url", "cache of the dashboard's queries; empty: no cache")] = Secret(
+        "redis://127.0.0.1:6379/0"
+    )
+    risk_url: Annotated[str, _about("url", "base address of the risk API", pattern=r"^https?://")] = (
+        "http://127.0.0.1:8090"
+    )
+    risk_deadline: Annotated[
+        float, _about("s", "for all attempts of one order; then it waits on orders-retry", gt=0, le=300)
+    ] = 10.0
+    risk_attempt_timeout: Annotated[float, _about("s", "for one attempt", gt=0, le=300)] = 3.0
+    risk_concurrency: Annotated[
+        int, _about("calls", "in flight per worker: throughput / API latency, with room", ge=1, le=10_000)
+    ] = 256
+    max_in_flight: Annotated[
+        int, _about("orders", "accepted and not yet done per worker: the bound on memory", ge=1, le=100_000)
+    ] = 2_000
+    under_review_after: Annotated[
+        float, _about("s", "an order without a decision for this long is shown as under review", gt=0)
+    ] = 1.0
+    retry_delay: Annotated[float, _about("s", "between two turns of an order on orders-retry", gt=0)] = 30.0
+    retry_max_attempts: Annotated[int, _about("turns", "on orders-retry before a dead letter", ge=1)] = 20
+    retry_max_age: Annotated[float, _about("s", "since the order arrived, before a dead letter", gt=0)] = 86_400.0
+    seen_retention: Annotated[
+        float, _about("h", "how long `seen` remembers; beyond it PostgreSQL alone answers", gt=0)
+    ] = 168.0
+    order_max_bytes: Annotated[
+        int, _about("bytes", "a larger record is a dead letter", ge=1_024, le=4_194_304)
+    ] = 262_144
+    clock_skew: Annotated[
+        float, _about("s", "an order may be created this long after its record's own time", ge=0)
+    ] = 86_400.0
+    policy_file: Annotated[str, _about("path", "thresholds; empty: the one that is shipped")] = ""
+    data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
+    web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
+    web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
+    start_timeout: Annotated[
+        float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)
+    ] = 30.0
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
+
+    def __post_init__(self) -> None:
+        if self.kafka_security_protocol == "SASL_SSL" and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError("kafka_sasl_username and kafka_sasl_password are needed with SASL_SSL")
+        if self.risk_attempt_timeout > self.risk_deadline:
+            raise ValueError("risk_attempt_timeout is longer than risk_deadline")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in `environ` (default: the process's). Raises StartError naming the bad or unknown variable."""
+    environ = os.environ if environ is None else environ
+    given = {name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    unknown = sorted(set(given) - set(Settings.__struct_fields__))
+    if unknown:
+        raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()}: the README's table lists them all")
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_decode_secret)
+    except msgspec.ValidationError as error:
+        raise StartError(_name_variable(str(error))) from None
+
+
+def _decode_secret(wanted: type, value: object) -> object:
+    return Secret(str(value)) if wanted is Secret else value
+
+
+def _name_variable(message: str) -> str:
+    what, _, where = message.partition(" - at `$.")
+    if where:
+        return f"bad setting {PREFIX}{where.rstrip('`').upper()}: {what[0].lower()}{what[1:]}"
+    for name in Settings.__struct_fields__:
+        if what.startswith(name):
+            return f"bad setting {PREFIX}{name.upper()}: {what}"
+    return f"bad settings: {what}"
