@@ -1,0 +1,20 @@
+"""creditstream: credit orders in, exactly one decision each out. `faust -A creditstream worker` starts it."""
+
+import importlib
+import sys
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """`creditstream.app` is the Faust app, made from the environment when it is first asked for, not at import."""
+    if name != "app":
+        raise AttributeError(f"module 'creditstream' has no attribute {name!r}")
+    from creditstream.errors import StartError
+
+    try:
+        app = importlib.import_module("creditstream.main").app
+    except StartError as error:
+        print(f"creditstream: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    globals()["app"] = app
+    return app

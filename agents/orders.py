@@ -1,0 +1,13 @@
+"""New orders, from any producer, on any partition."""
+
+from typing import Any
+
+from creditstream.intake import feed
+from creditstream.main import app
+from creditstream.topics import ORDERS
+
+
+@app.agent(app.raw_topic(ORDERS, source=True), name="orders")
+async def orders(stream: Any) -> None:
+    """Steps 1 to 9 of docs/architecture.md, or a forward to the order's home partition."""
+    await feed(app, stream, app.pipeline.room, app.pipeline.accept)

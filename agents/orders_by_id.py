@@ -1,0 +1,13 @@
+"""Orders that arrived on another partition than their id's, on their home partition now."""
+
+from typing import Any
+
+from creditstream.intake import feed
+from creditstream.main import app
+from creditstream.topics import ORDERS_BY_ID
+
+
+@app.agent(app.raw_topic(ORDERS_BY_ID, source=True), name="orders-by-id")
+async def orders_by_id(stream: Any) -> None:
+    """The same way as `orders`, without the hop."""
+    await feed(app, stream, app.pipeline.room, app.pipeline.accept)

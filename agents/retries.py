@@ -1,0 +1,13 @@
+"""Orders that wait for the risk API: each goes on when its time has come."""
+
+from typing import Any
+
+from creditstream.intake import feed
+from creditstream.main import app
+from creditstream.topics import ORDERS_RETRY
+
+
+@app.agent(app.raw_topic(ORDERS_RETRY, source=True), name="orders-retry")
+async def retries(stream: Any) -> None:
+    """Their offsets are done when they are decided, parked again or dead letters."""
+    await feed(app, stream, app.pipeline.retry_room, app.pipeline.accept_retry)

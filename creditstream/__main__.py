@@ -1,0 +1,5 @@
+"""`python -m creditstream …` is `faust -A creditstream …`."""
+
+import creditstream
+
+creditstream.app.main()

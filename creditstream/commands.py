@@ -1,0 +1,74 @@
+"""`faust -A creditstream migrate | audit | load`: what people run beside the worker."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+from faust.cli.base import AppCommand, option
+
+from creditstream.errors import StartError, Unavailable
+from creditstream.main import app
+
+
+class _Command(AppCommand):
+    """Runs a coroutine without Faust's worker around it; what goes wrong is one line on standard error."""
+
+    abstract: ClassVar[bool] = True
+
+    def work(self, **options: Any) -> Coroutine[Any, Any, int]:
+        """What the command does; its result is the exit code."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        try:
+            raise SystemExit(asyncio.run(self.work(**{**self.kwargs, **options})))
+        except (StartError, Unavailable) as error:
+            print(f"creditstream: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+class migrate(_Command):
+    """Apply the database migrations that are missing."""
+
+    async def work(self) -> int:
+        from creditstream.store.migrations import migrate as apply
+
+        applied = await apply(app.settings.postgres_dsn.reveal())
+        print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+        return 0
+
+
+class audit(_Command):
+    """Reconcile orders, dead letters, PostgreSQL and the status topic. Exit 0 only when nothing is amiss."""
+
+    options: ClassVar[Any] = [option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")]
+
+    async def work(self, *, as_json: bool) -> int:
+        from creditstream.audit import audit as reconcile
+        from creditstream.audit import render
+
+        report = await reconcile(app.settings, progress=not as_json)
+        print(render(report, as_json=as_json))
+        return 0 if report.clean else 1
+
+
+class load(_Command):
+    """Send orders to the orders topic: a seeded mix, as fast as asked."""
+
+    options: ClassVar[Any] = [
+        option("--count", type=int, default=1_000, show_default=True, help="Distinct orders."),
+        option("--rate", type=float, default=0.0, show_default=True, help="Records per second; 0: no limit."),
+        option("--duplicates", type=int, default=0, show_default=True, help="Records that repeat an order."),
+        option("--conflicts", type=int, default=0, show_default=True, help="Records with a used id, other content."),
+        option("--malformed", type=int, default=0, show_default=True, help="Records that are no orders."),
+        option("--seed", type=int, default=1, show_default=True, help="The same seed sends the same orders."),
+        option("--keyed", is_flag=True, help="Key each record with its order id; otherwise null keys."),
+    ]
+
+    async def work(self, **options: Any) -> int:
+        from creditstream.dev.load import run_load
+
+        sent = await run_load(app.settings, **options)
+        print(", ".join(f"{count} {kind}" for kind, count in sent.items()))
+        return 0

@@ -1,0 +1,120 @@
+"""How this program connects to Kafka, and the one producer through which everything that it publishes goes."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from creditstream.errors import BrokerUnavailable, StartError
+from creditstream.settings import Settings
+
+#: Records are a few hundred bytes; a dead letter carries up to 4 MiB of original value and its headers.
+MAX_REQUEST_BYTES = 6 * 1024 * 1024
+#: What one partition's batch may hold; a flush is rarely a tenth of it.
+_BATCH_BYTES = 512 * 1024
+_REQUEST_TIMEOUT_MS = 10_000
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that every aiokafka client of this program takes."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_brokers,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        options["ssl_context"] = ssl_context(settings)
+    if settings.kafka_security_protocol == "SASL_SSL":
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password.reveal()
+    return options
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.kafka_ssl_cafile or None)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(
+            f"CREDITSTREAM_KAFKA_SSL_CAFILE={settings.kafka_ssl_cafile}: not a readable CA file ({error.strerror})"
+        ) from None
+
+
+async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
+    """A started admin client; Kafka gets `start_timeout` to answer. Raises StartError."""
+    deadline = time.monotonic() + settings.start_timeout
+    while True:
+        admin = AIOKafkaAdminClient(**client_options(settings))
+        try:
+            await admin.start()
+        except (KafkaError, OSError) as error:
+            await admin.close()
+            if time.monotonic() >= deadline:
+                raise StartError(
+                    f"Kafka does not answer at {settings.kafka_brokers} (CREDITSTREAM_KAFKA_BROKERS): "
+                    f"{type(error).__name__} for {settings.start_timeout:.0f} s"
+                ) from None
+            await asyncio.sleep(min(1.0, settings.start_timeout))
+        else:
+            return admin
+
+
+class Publisher:
+    """Publishes records by the batch: one produced batch per partition and call, delivery awaited."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        producer = AIOKafkaProducer(
+            **client_options(settings),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        )
+        await producer.start()
+        return cls(producer)
+
+    async def close(self) -> None:
+        await self._producer.stop()
+
+    async def publish(self, topic: str, records: Mapping[int, Iterable[Outgoing]]) -> dict[int, int]:
+        """Publish to each partition its records, in order. Returns each partition's last offset.
+
+        Raises BrokerUnavailable when any record's delivery is not certain: publish all of them again.
+        """
+        sent = []
+        try:
+            for partition, outgoing in records.items():
+                sent += [(partition, count, future) async for count, future in self._send(topic, partition, outgoing)]
+            last = {}
+            for partition, count, future in sent:
+                last[partition] = (await future).offset + count - 1
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailable(f"{topic}: {type(error).__name__}") from error
+        return last
+
+    async def _send(self, topic: str, partition: int, outgoing: Iterable[Outgoing]) -> Any:
+        batch, count = self._producer.create_batch(), 0
+        for key, value, headers in outgoing:
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                yield count, await self._producer.send_batch(batch, topic, partition=partition)
+                batch, count = self._producer.create_batch(), 0
+                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+            count += 1
+        yield count, await self._producer.send_batch(batch, topic, partition=partition)

@@ -1,0 +1,6 @@
+"""The one app of this process, made from its environment. Agents, tables, views and commands attach themselves to it."""
+
+from creditstream.app import create_app
+from creditstream.settings import load_settings
+
+app = create_app(load_settings())

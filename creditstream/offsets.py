@@ -1,0 +1,72 @@
+"""PURE: what one partition's records are allowed to do: be delivered in order, be committed as a contiguous prefix."""
+
+from enum import Enum
+
+
+class Admission(Enum):
+    """What to do with a record that was fetched."""
+
+    DELIVER = "deliver"
+    DROP = "drop"
+    SEEK_BACK = "seek back"
+
+
+class Progress:
+    """One partition in one generation: the offset expected next, and the contiguous prefix that is done.
+
+    `position` is the offset to commit: every record before it is done (I3). `expected` is the next to deliver (I8).
+    """
+
+    __slots__ = ("_doubted", "_finished", "_holes", "committed", "expected", "generation", "position", "replay_until")
+
+    def __init__(self, start: int, *, generation: int = 0, replay_until: int = 0) -> None:
+        self.expected = self.position = self.committed = start
+        self.generation = generation
+        #: Records before this offset may have been handled by an earlier owner of the partition.
+        self.replay_until = replay_until
+        self._finished: set[int] = set()
+        self._holes: dict[int, int] = {}
+        self._doubted: int | None = None
+
+    def admit(self, offset: int) -> Admission:
+        """Judge the next record fetched. SEEK_BACK: the caller seeks to `expected` and reads again.
+
+        A jump is a hole in the log (transaction markers, retention) only when a read that follows the seek shows it
+        again; otherwise records were fetched and thrown away, and the seek brings them back.
+        """
+        if offset < self.expected:
+            return Admission.DROP
+        if offset > self.expected:
+            if self._doubted is None or offset < self._doubted:
+                self._doubted = offset
+                return Admission.SEEK_BACK
+            self._skip_to(offset)
+        self._doubted = None
+        self.expected = offset + 1
+        return Admission.DELIVER
+
+    def finish(self, offset: int) -> None:
+        """The record at `offset`, delivered before, is done. Out of order is fine; twice is harmless."""
+        if self.position <= offset < self.expected:
+            self._finished.add(offset)
+            self._advance()
+
+    @property
+    def unfinished(self) -> int:
+        """How many delivered records are not yet part of the prefix (holes and finished ones behind a gap count)."""
+        return self.expected - self.position
+
+    def _skip_to(self, offset: int) -> None:
+        self._holes[self.expected] = offset
+        self.expected = offset
+        self._advance()
+
+    def _advance(self) -> None:
+        while True:
+            if self.position in self._finished:
+                self._finished.remove(self.position)
+                self.position += 1
+            elif self.position in self._holes:
+                self.position = self._holes.pop(self.position)
+            else:
+                return

@@ -1,0 +1,281 @@
+"""One order's way, step by step (docs/architecture.md): decode, home partition, seen?, risk, decide, settle."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
+from creditstream.delays import Delays
+from creditstream.flight import Flight, Record
+from creditstream.outbox import Outbox, Outgoing, Parcel
+from creditstream.partitions import home_partition
+from creditstream.policy import Policy, decide
+from creditstream.ports import Risk, Store
+from creditstream.retry import RetryRule
+from creditstream.settlement import Routes, Settlement, letter_parcel
+from schemas.decision import WAITING, unscored
+from schemas.order import InvalidOrder, Order, decode_order
+
+log = logging.getLogger(__name__)
+
+#: Ids asked for in one look-up query.
+_LOOKUP_BATCH = 500
+_BACKOFF = 0.5
+_TICK = 0.1
+
+
+class Remembers(Protocol):
+    """The `seen` table: order id to content fingerprint, per partition."""
+
+    def fingerprint(self, partition: int, order_id: UUID) -> bytes | None: ...
+
+
+class Limits(NamedTuple):
+    """The settings that the pipeline reads, by their names there."""
+
+    max_in_flight: int
+    risk_concurrency: int
+    under_review_after: float
+    order_max_bytes: int
+    clock_skew: float
+
+
+class Pipeline:
+    """Takes records, gives each exactly one outcome. All state is of this worker and may be lost at any moment."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        routes: Routes,
+        store: Store,
+        risk: Risk,
+        policy: Policy,
+        retry: RetryRule,
+        seen: Remembers,
+        settlement: Settlement,
+        outbox: Outbox,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._limits, self._routes, self._retry = limits, routes, retry
+        self._store, self._risk, self._policy = store, risk, policy
+        self._seen, self._settlement, self._outbox = seen, settlement, outbox
+        self._monotonic, self._now = monotonic, now
+        self._skew = timedelta(seconds=limits.clock_skew)
+        self.flights: dict[UUID, Flight] = {}
+        self._unscored: asyncio.Queue[Flight] = asyncio.Queue()
+        self._replayed: deque[Flight] = deque()
+        self._lookup = asyncio.Event()
+        self._undecided: deque[Flight] = deque()
+        self._changed = asyncio.Event()
+        self._delayed = Delays()
+        self.counts: Counter[str] = Counter()
+        settlement.on_over = self._forget
+        settlement.accept_again = self.accept
+
+    # -- intake
+
+    async def room(self) -> None:
+        """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed."""
+        await self._until(lambda: max(len(self.flights), self._outbox.unsent) < self._limits.max_in_flight)
+
+    async def retry_room(self) -> None:
+        """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""
+        await self._until(lambda: len(self._delayed) < self._limits.max_in_flight)
+
+    async def _until(self, has_room: Callable[[], bool]) -> None:
+        while not has_room():
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _TICK)
+
+    def accept(self, record: Record) -> None:
+        """Steps 1 to 3: a letter, a forward, a duplicate, a conflict, one more delivery of an order, or a new order."""
+        try:
+            order = self._decode(record)
+        except InvalidOrder as error:
+            self._dead_letter(record, error.reason, str(error))
+            return
+        home = home_partition(order.order_id, self._routes.partitions)
+        if record.partition != home:
+            self._forward(record, order, home)
+            return
+        fingerprint = order.fingerprint()
+        flight = self.flights.get(order.order_id)
+        if flight is not None:
+            self._join(flight, record, fingerprint)
+            return
+        known = self._seen.fingerprint(home, order.order_id)
+        if known is None:
+            self._take_off(record, order, fingerprint, home)
+        elif known == fingerprint:
+            self.counts["duplicate"] += 1
+            record.acknowledge()
+        else:
+            self._dead_letter(record, "conflict", "the order id was seen before with other content")
+
+    def accept_retry(self, record: Record) -> None:
+        """An order that waited on `orders-retry`: it goes on when its time has come."""
+        self._delayed.add(record.turn.due or self._now(), record)
+
+    def _decode(self, record: Record) -> Order:
+        latest = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC) + self._skew
+        return decode_order(record.value, latest=latest, max_bytes=self._limits.order_max_bytes)
+
+    def _dead_letter(self, record: Record, reason: str, message: str) -> None:
+        self.counts[f"dead_letter:{reason}"] += 1
+        letter = record.letter(reason, message, self._now())
+        self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
+
+    def _forward(self, record: Record, order: Order, home: int) -> None:
+        self.counts["forwarded"] += 1
+        outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
+        self._outbox.add(Parcel(self._routes.orders_by_id, home, outgoing, record.acknowledge))
+
+    def _join(self, flight: Flight, record: Record, fingerprint: bytes) -> None:
+        """Never "duplicate, done": a redelivery after a rebalance is the only copy whose offset still counts."""
+        if fingerprint == flight.fingerprint:
+            flight.records.append(record)
+        else:
+            flight.others.append(record)
+
+    def _take_off(self, record: Record, order: Order, fingerprint: bytes, home: int) -> None:
+        flight = Flight(order, fingerprint, home, self._monotonic(), record.turn, [record])
+        self.flights[order.order_id] = flight
+        if not flight.turn.attempts:  # a retry has its row under review already
+            self._undecided.append(flight)
+        if record.replayed or flight.turn.attempts:
+            self._replayed.append(flight)
+            self._lookup.set()
+        else:
+            self._unscored.put_nowait(flight)
+
+    # -- look up: what may have been decided before is not asked for again
+
+    async def _look_up(self) -> None:
+        while True:
+            await self._lookup.wait()
+            await self.look_up_once()
+
+    async def look_up_once(self) -> None:
+        batch = [self._replayed.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._replayed)))]
+        if not self._replayed:
+            self._lookup.clear()
+        while True:
+            try:
+                rows = await self._store.find([flight.order.order_id for flight in batch])
+                break
+            except StoreUnavailable as error:
+                log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
+                await asyncio.sleep(_BACKOFF)
+        for flight in batch:
+            row = rows.get(flight.order.order_id)
+            if row is not None and (row.is_final or row.fingerprint != flight.fingerprint):
+                self.counts["settled_before"] += 1
+                flight.row = row
+                self._settlement.add_committed(flight, row)
+            else:
+                self._unscored.put_nowait(flight)
+
+    # -- risk call and decision
+
+    async def _score(self) -> None:
+        while True:
+            flight = await self._unscored.get()
+            if not flight.over:
+                await self.score_once(flight)
+
+    async def score_once(self, flight: Flight) -> None:
+        """Steps 4 and 5. Whatever happens, the order gets an outcome."""
+        try:
+            assessment = await self._risk.assess(flight.order)
+            flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
+        except RiskRefused as error:
+            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error)
+            flight.decision, flight.outcome = unscored("risk_refused"), "refused"
+        except RiskUnavailable as error:
+            log.info("order %s could not be scored: %s", flight.order.order_id, error)
+            self._give_up_for_now(flight)
+        except Exception:
+            log.exception("order %s could not be scored", flight.order.order_id)
+            self._give_up_for_now(flight)
+        if not flight.over:
+            self._settlement.add(flight)
+
+    def _give_up_for_now(self, flight: Flight) -> None:
+        flight.turn = self._retry.next_turn(flight.turn, self._now())
+        flight.decision = unscored("risk_unavailable")
+        flight.outcome = "parked" if flight.turn.due else "exhausted"
+
+    # -- time
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            self.tick()
+
+    def tick(self) -> None:
+        """Show orders that wait as under review, and start the retries that are due."""
+        overdue = self._monotonic() - self._limits.under_review_after
+        while self._undecided and self._undecided[0].started <= overdue:
+            flight = self._undecided.popleft()
+            if not flight.outcome and not flight.over and flight.row is None:
+                flight.decision = WAITING
+                self._settlement.add(flight)
+        while len(self.flights) < self._limits.max_in_flight and (record := self._delayed.pop_due(self._now())):
+            self._resume(record)
+
+    def _resume(self, record: Record) -> None:
+        """`seen` holds the order since it was parked, and is not asked; PostgreSQL is."""
+        try:
+            order = self._decode(record)
+        except InvalidOrder as error:
+            self._dead_letter(record, error.reason, str(error))
+            return
+        fingerprint = order.fingerprint()
+        flight = self.flights.get(order.order_id)
+        if flight is not None:
+            self._join(flight, record, fingerprint)
+        else:
+            self._take_off(record, order, fingerprint, home_partition(order.order_id, self._routes.partitions))
+
+    # -- the worker's life
+
+    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """The loops that run for as long as the worker does."""
+        yield self._look_up()
+        yield self._watch_clock()
+        yield self._outbox.run()
+        yield self._settlement.commit_loop()
+        yield self._settlement.finish_loop()
+        for _ in range(self._limits.risk_concurrency):
+            yield self._score()
+
+    async def drain(self, timeout: float) -> None:
+        """Let orders in flight finish, for `timeout` seconds at most (I7)."""
+        deadline = self._monotonic() + timeout
+        while (self.flights or self._outbox.unsent) and self._monotonic() < deadline:
+            await asyncio.sleep(_TICK / 10)
+
+    def own(self, partitions: frozenset[int] | None) -> None:
+        """The partitions that are this worker's now; None while that is open. The rest of the orders are given up."""
+        self._settlement.hold(partitions is None)
+        if partitions is None:
+            self._delayed.clear()
+            return
+        for flight in list(self.flights.values()):
+            if flight.partition not in partitions:
+                flight.over = True
+                del self.flights[flight.order.order_id]
+        self._changed.set()
+
+    def _forget(self, flight: Flight) -> None:
+        self.flights.pop(flight.order.order_id, None)
+        self._changed.set()

@@ -1,0 +1,168 @@
+"""The risk API over HTTP: one deadline for all attempts of an order, retries by stamina and by nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import NamedTuple, Self
+
+import aiohttp
+import stamina
+from yarl import URL
+
+from creditstream.errors import RiskRefused, RiskUnavailable
+from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
+from creditstream.settings import Settings
+from creditstream.version import VERSION
+from schemas.assessment import Assessment
+from schemas.order import Order
+
+#: An idle connection is ours to close before the server does: Node's servers hang up after 5 s, others later.
+_KEEPALIVE = 4.0
+#: Answers are not compressed: they are small, and 64 KiB of gzip can hold 64 MiB.
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"creditstream/{VERSION}",
+}
+
+OnCall = Callable[[str, float], None]
+
+
+class Backoff(NamedTuple):
+    """Seconds between attempts: `initial` doubled each time, plus up to `jitter`, at most `maximum`."""
+
+    initial: float = 0.1
+    #: As wide as several first waits: the workers' calls that failed together must not come back together.
+    jitter: float = 0.5
+    maximum: float = 3.0
+
+
+class RiskClient:
+    """`creditstream.ports.Risk` over aiohttp. `on_call(outcome, seconds)` is called after every attempt.
+
+    Outcomes: scored, refused, unavailable (a status), bad_answer, timeout, broken (connection), cancelled.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        *,
+        deadline: float,
+        attempt_timeout: float,
+        on_call: OnCall | None = None,
+        backoff: Backoff | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._session, self._url, self._now = session, url, now
+        self._deadline, self._attempt_timeout = deadline, attempt_timeout
+        self._backoff = backoff or Backoff()
+        self.on_call: OnCall = on_call or (lambda outcome, seconds: None)
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, *, on_call: OnCall | None = None, backoff: Backoff | None = None
+    ) -> Self:
+        """Must run in the event loop that will use the client. Connects at the first call."""
+        session = aiohttp.ClientSession(
+            # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            timeout=aiohttp.ClientTimeout(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return cls(
+            session,
+            URL(settings.risk_url.rstrip("/") + "/v1/assessments"),
+            deadline=settings.risk_deadline,
+            attempt_timeout=settings.risk_attempt_timeout,
+            on_call=on_call,
+            backoff=backoff,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def assess(self, order: Order) -> Assessment:
+        """One assessment, within the deadline. Raises RiskRefused, or RiskUnavailable with the number of attempts."""
+        deadline = asyncio.get_running_loop().time() + self._deadline
+        body, key = encode_request(order), {"Idempotency-Key": str(order.order_id)}
+        try:
+            return await self._call(body, key, deadline)
+        except MayPass as failure:
+            return await self._call_again(body, key, deadline, failure)
+
+    async def _call_again(self, body: bytes, key: dict[str, str], deadline: float, failure: MayPass) -> Assessment:
+        """All attempts after the first, which paid nothing for this machinery."""
+        made, attempts = 1, self._attempts(deadline)
+        try:
+            while True:
+                async with asyncio.timeout_at(deadline):
+                    attempt = await anext(attempts)
+                with attempt:
+                    if attempt.num == 1:
+                        raise failure
+                    made += 1
+                    try:
+                        return await self._call(body, key, deadline)
+                    except MayPass as error:
+                        failure = error
+                        raise
+        except (MayPass, TimeoutError):
+            raise RiskUnavailable(f"{failure} (attempts: {made})", made) from failure
+
+    def _attempts(self, deadline: float) -> AsyncIterator[stamina.Attempt]:
+        clock = asyncio.get_running_loop().time
+
+        def again(error: Exception) -> bool | float:
+            if not isinstance(error, MayPass) or clock() + error.retry_after >= deadline:
+                return False
+            return error.retry_after or True
+
+        return aiter(
+            stamina.retry_context(
+                again,
+                attempts=None,
+                timeout=None,
+                wait_initial=self._backoff.initial,
+                wait_jitter=self._backoff.jitter,
+                wait_max=self._backoff.maximum,
+            )
+        )
+
+    async def _call(self, body: bytes, key: dict[str, str], deadline: float) -> Assessment:
+        started, outcome = asyncio.get_running_loop().time(), "cancelled"
+        try:
+            async with asyncio.timeout_at(min(started + self._attempt_timeout, deadline)):
+                answer = await self._post(body, key)
+            assessment = read_answer(*answer, self._now())
+            outcome = "scored"
+        except RiskRefused:
+            outcome = "refused"
+            raise
+        except MayPass as error:
+            outcome = error.outcome
+            raise
+        except TimeoutError:
+            outcome = "timeout"
+            raise MayPass(outcome, "the risk API did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            outcome = "broken"
+            raise MayPass(outcome, f"the connection to the risk API broke: {type(error).__name__}") from error
+        finally:
+            self.on_call(outcome, asyncio.get_running_loop().time() - started)
+        return assessment
+
+    async def _post(self, body: bytes, key: dict[str, str]) -> tuple[int, bytes, str | None]:
+        response = await self._session.post(self._url, data=body, headers=key, allow_redirects=False)
+        try:
+            content = response.content
+            read = await content.readany()
+            while len(read) <= MAX_ANSWER_BYTES and not content.at_eof():
+                read += await content.readany()
+            return response.status, read, response.headers.get("Retry-After")
+        finally:
+            response.release()

@@ -1,0 +1,111 @@
+"""What a worker holds open while it runs: PostgreSQL, the risk API, the producer, and the pipeline over them."""
+
+import asyncio
+from typing import Any
+
+from mode import Service
+
+from creditstream.errors import StartError, StoreUnavailable
+from creditstream.kafka import Publisher
+from creditstream.outbox import Outbox
+from creditstream.pipeline import Limits, Pipeline
+from creditstream.policy import load_policy
+from creditstream.retry import RetryRule
+from creditstream.risk.client import RiskClient
+from creditstream.settings import Settings
+from creditstream.settlement import Routes, Settlement
+from creditstream.store.migrations import pending
+from creditstream.store.orders import PostgresStore
+from creditstream.topics import (
+    ORDER_STATUS,
+    ORDERS_BY_ID,
+    ORDERS_DEAD_LETTER,
+    ORDERS_RETRY,
+    SEEN_CHANGELOG,
+    create_topics,
+    topic_name,
+)
+
+
+async def check_services(settings: Settings) -> int:
+    """Wait for Kafka and PostgreSQL, within `start_timeout`. Returns the partition count. Raises StartError."""
+    partitions, missing = await asyncio.gather(create_topics(settings), _pending_migrations(settings))
+    if missing:
+        raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
+    return partitions
+
+
+async def _pending_migrations(settings: Settings) -> list[str]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.start_timeout
+    while True:
+        try:
+            return await pending(settings.postgres_dsn.reveal())
+        except StoreUnavailable as error:
+            if loop.time() >= deadline:
+                raise StartError(
+                    f"PostgreSQL does not answer (CREDITSTREAM_POSTGRES_DSN) for {settings.start_timeout:.0f} s: {error}"
+                ) from None
+            await asyncio.sleep(min(1.0, settings.start_timeout))
+
+
+class Runtime(Service):
+    """Opens the adapters, runs the pipeline's loops, closes all when the worker stops."""
+
+    pipeline: Pipeline
+    store: PostgresStore
+    abstract = False
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        super().__init__()
+        self.app = app
+        self.settings = settings
+        self.partitions: int | None = None
+
+    async def on_start(self) -> None:
+        # Tables attach themselves to the app, which knows this module: they are there only when it runs.
+        from tables.seen import seen
+        from tables.statuses import statuses
+
+        settings = self.settings
+        partitions = self.partitions or await check_services(settings)
+        self.store = await PostgresStore.open(settings)
+        self.publisher = await Publisher.open(settings)
+        self.risk = await RiskClient.open(settings)
+        routes = _routes(settings, partitions)
+        settlement = Settlement(
+            routes=routes, store=self.store, publisher=self.publisher, seen=seen, statuses=statuses
+        )
+        self.pipeline = Pipeline(
+            limits=_limits(settings),
+            routes=routes,
+            store=self.store,
+            risk=self.risk,
+            policy=load_policy(settings.policy_file or None),
+            retry=RetryRule(settings.retry_delay, settings.retry_max_attempts, settings.retry_max_age),
+            seen=seen,
+            settlement=settlement,
+            outbox=Outbox(self.publisher),
+        )
+        for task in self.pipeline.tasks():
+            self.add_future(task)
+
+    async def on_shutdown(self) -> None:
+        await self.risk.close()
+        await self.publisher.close()
+        await self.store.close()
+
+    async def drain(self) -> None:
+        await self.pipeline.drain(self.settings.drain_timeout)
+
+    def own(self, partitions: frozenset[int] | None) -> None:
+        self.pipeline.own(partitions)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(*(getattr(settings, name) for name in Limits._fields))
+
+
+def _routes(settings: Settings, partitions: int) -> Routes:
+    names = (ORDERS_BY_ID, ORDER_STATUS, ORDERS_RETRY, ORDERS_DEAD_LETTER, SEEN_CHANGELOG)
+    return Routes(*(topic_name(settings, name) for name in names), partitions)

@@ -1,0 +1,215 @@
+"""From decision to done: commit, publish the committed row, send what follows, mark `seen`, acknowledge. In this order.
+
+Two loops, so that the next batch commits while the last one is published: `commit_loop` and `finish_loop`. Each flushes
+as soon as its last flush is done (group commit), so batches grow with load and nothing waits for a timer.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from creditstream.errors import StoreUnavailable
+from creditstream.flight import Flight, Record
+from creditstream.outbox import Outgoing, Parcel, Publishes, deliver, until_published
+from creditstream.ports import Proposal, Refused, Store
+from schemas.dead_letter import DeadLetter
+from schemas.status import Row, encode_status
+
+log = logging.getLogger(__name__)
+
+#: Orders in one transaction: more would hold locks longer and add nothing (docs/performance.md).
+COMMIT_BATCH = 500
+_BACKOFF = 0.5
+
+
+class Routes(NamedTuple):
+    """The topics' names on the broker, and how many partitions each of them has."""
+
+    orders_by_id: str
+    order_status: str
+    orders_retry: str
+    orders_dead_letter: str
+    seen_changelog: str
+    partitions: int
+
+
+class Table(Protocol):
+    """A partitioned table whose changelog records were delivered before `put` writes it."""
+
+    def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None: ...
+
+
+class Settled(NamedTuple):
+    """What PostgreSQL answered for an order, and whether that ends its way."""
+
+    flight: Flight
+    answer: Row | Refused
+    complete: bool
+
+
+class Settlement:
+    """Settles orders by the batch."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        store: Store,
+        publisher: Publishes,
+        seen: Table,
+        statuses: Table,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._routes, self._store, self._publisher = routes, store, publisher
+        self._seen, self._statuses, self._now = seen, statuses, now
+        self._proposed: dict[UUID, Flight] = {}
+        self._committed: list[Settled] = []
+        self._wake_commit, self._wake_finish = asyncio.Event(), asyncio.Event()
+        self._owning = asyncio.Event()
+        #: Set by the pipeline: the order is over; and: judge this record anew.
+        self.on_over: Callable[[Flight], None] = lambda flight: None
+        self.accept_again: Callable[[Record], None] = lambda record: None
+
+    def add(self, flight: Flight) -> None:
+        """Commit the order's `decision`. Only its latest state between two flushes is written."""
+        self._proposed[flight.order.order_id] = flight
+        self._wake_commit.set()
+
+    def add_committed(self, flight: Flight, row: Row) -> None:
+        """The order was found committed before: what follows the commit may not have happened yet."""
+        self._committed.append(Settled(flight, row, complete=True))
+        self._wake_finish.set()
+
+    def hold(self, holding: bool) -> None:
+        """While it is open which partitions are ours, nothing is committed or published."""
+        if holding:
+            self._owning.clear()
+        else:
+            self._owning.set()
+
+    async def commit_loop(self) -> None:
+        while True:
+            await self._wake_commit.wait()
+            await self._owning.wait()
+            await self.commit_once()
+
+    async def finish_loop(self) -> None:
+        while True:
+            await self._wake_finish.wait()
+            await self._owning.wait()
+            await self.finish_once()
+
+    # -- step 6
+
+    async def commit_once(self) -> None:
+        flights = [flight for _, flight in zip(range(COMMIT_BATCH), self._proposed.values(), strict=False)]
+        for flight in flights:
+            del self._proposed[flight.order.order_id]
+        if not self._proposed:
+            self._wake_commit.clear()
+        batch = [(flight, _proposal(flight), bool(flight.outcome)) for flight in flights if not flight.over]
+        if not batch:
+            return
+        answers = await self._commit([proposal for _, proposal, _ in batch])
+        for flight, proposal, complete in batch:
+            answer = answers[proposal.order.order_id]
+            if isinstance(answer, Row):
+                flight.row = answer
+            self._committed.append(Settled(flight, answer, complete or _ends(answer, flight)))
+        self._wake_finish.set()
+
+    async def _commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
+        while True:
+            try:
+                return await self._store.commit(proposals)
+            except StoreUnavailable as error:
+                log.warning("PostgreSQL is away, nothing acknowledged, trying again in %.1f s: %s", _BACKOFF, error)
+                await asyncio.sleep(_BACKOFF)
+
+    # -- steps 7 to 9
+
+    async def finish_once(self) -> None:
+        """Each step awaited before the next: a crash between two repeats, and never skips, what follows a commit."""
+        self._wake_finish.clear()
+        batch, self._committed = [settled for settled in self._committed if not settled.flight.over], []
+        await self._publish(batch)
+        over = [settled for settled in batch if settled.complete and not settled.flight.over]
+        # Records may join until the end; those that join after this line are judged anew, by the mark.
+        covered = [tuple(settled.flight.records) for settled in over]
+        await deliver(self._publisher, [parcel for settled in over for parcel in self._follow_ups(settled)])
+        await self._mark(over)
+        for settled, records in zip(over, covered, strict=True):
+            self._acknowledge(settled.flight, records)
+
+    async def _publish(self, batch: list[Settled]) -> None:
+        records: dict[int, list[Outgoing]] = defaultdict(list)
+        for flight, row, _ in batch:
+            if isinstance(row, Row) and row.version > flight.published and row.fingerprint == flight.fingerprint:
+                records[flight.partition].append(Outgoing(str(row.order_id).encode(), encode_status(row)))
+                flight.published = row.version
+        await self._write(self._routes.order_status, self._statuses, records)
+
+    async def _mark(self, over: list[Settled]) -> None:
+        records: dict[int, list[Outgoing]] = defaultdict(list)
+        for flight, row, _ in over:
+            if isinstance(row, Row):
+                records[flight.partition].append(Outgoing(row.order_id.bytes, row.fingerprint))
+        await self._write(self._routes.seen_changelog, self._seen, records)
+
+    async def _write(self, topic: str, table: Table, records: dict[int, list[Outgoing]]) -> None:
+        """The topic is the table's changelog: delivered first, then written here."""
+        if not records:
+            return
+        last = await until_published(self._publisher, topic, records)
+        for partition, outgoing in records.items():
+            items = {key: value for key, value, _ in outgoing if key is not None and value is not None}
+            table.put(partition, items, last[partition])
+
+    def _follow_ups(self, settled: Settled) -> list[Parcel]:
+        """What else must be delivered before the order's offsets are done: a retry, or letters."""
+        flight, answer = settled.flight, settled.answer
+        if isinstance(answer, Refused):
+            return self._letters(flight.records, answer.reason, answer.message)
+        if answer.fingerprint != flight.fingerprint:
+            return self._letters(flight.records, "conflict", "the order id is committed with other content")
+        if answer.is_final or flight.outcome in ("", "decided"):
+            return []
+        first = flight.records[0]
+        if flight.outcome == "parked":
+            outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
+            return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
+        message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
+        letter = first.letter(answer.reason, message, self._now(), flight.turn)
+        return [letter_parcel(self._routes, letter, lambda: None)]
+
+    def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
+        letters = [record.letter(reason, message, self._now()) for record in records]
+        return [letter_parcel(self._routes, letter, lambda: None) for letter in letters]
+
+    def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
+        flight.over = True
+        self.on_over(flight)
+        for record in covered:
+            record.acknowledge()
+        for record in (*flight.records[len(covered) :], *flight.others):
+            self.accept_again(record)
+
+
+def letter_parcel(routes: Routes, letter: DeadLetter, delivered: Callable[[], object]) -> Parcel:
+    """The letter, on the way to the dead-letter topic."""
+    outgoing = Outgoing(letter.key, letter.value, tuple(letter.to_headers()))
+    return Parcel(routes.orders_dead_letter, letter.partition % routes.partitions, outgoing, delivered)
+
+
+def _proposal(flight: Flight) -> Proposal:
+    assert flight.decision is not None  # noqa: S101 - `add` is only called with one
+    return Proposal(flight.order, flight.fingerprint, flight.decision)
+
+
+def _ends(answer: Row | Refused, flight: Flight) -> bool:
+    """Whether the answer ends the order's way although the risk API was still being asked."""
+    return isinstance(answer, Refused) or answer.is_final or answer.fingerprint != flight.fingerprint

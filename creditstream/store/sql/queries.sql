@@ -1,0 +1,143 @@
+-- Every statement of the store, by name. A name ends where the next begins.
+-- Rows travel both ways as one JSON value: psycopg2 binds on the client, and one string is the cheapest that it binds
+-- and that msgspec reads (docs: the store's measurements).
+
+-- name: start_session
+SET statement_timeout = '10s';
+SET idle_in_transaction_session_timeout = '10s';
+SET timezone = 'UTC';
+
+-- name: check
+SELECT 1;
+
+-- name: claim_orders
+-- Sorted, so that two workers' batches wait for each other in one direction only.
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(batch)s::json) AS given (
+        order_id uuid, fingerprint text, customer_id text, amount numeric, term_months int, product text,
+        created_at timestamptz, metadata jsonb, status text, reason text, reasons jsonb, score int,
+        model_version text, policy_version text
+    )
+), claimed AS (
+    INSERT INTO order_keys (order_id, created_at, fingerprint)
+    SELECT order_id, created_at, decode(fingerprint, 'base64') FROM given ORDER BY order_id
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING order_id, fingerprint
+), inserted AS (
+    INSERT INTO orders (
+        order_id, customer_id, amount, term_months, product, status, score, reason, reasons, model_version,
+        policy_version, metadata, created_at, updated_at, version, fingerprint
+    )
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, reasons, model_version,
+        policy_version, metadata, created_at, clock_timestamp(), 1, claimed.fingerprint
+    FROM given JOIN claimed USING (order_id)
+    RETURNING
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+)
+SELECT coalesce(json_agg(inserted), '[]')::text FROM inserted;
+
+-- name: settle_orders
+-- One transaction: PostgreSQL runs the statements of one message in one, each with its own snapshot, so the update
+-- and the last read see what the lock waited for. Without the planner's hash joins it prunes partitions row by row.
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SELECT order_id FROM order_keys WHERE order_id = ANY (%(ids)s::uuid[]) ORDER BY order_id FOR UPDATE;
+UPDATE orders SET
+    status = given.status,
+    score = given.score,
+    reason = given.reason,
+    reasons = given.reasons,
+    model_version = given.model_version,
+    policy_version = given.policy_version,
+    updated_at = greatest(clock_timestamp(), orders.updated_at),
+    version = orders.version + 1
+FROM json_to_recordset(%(batch)s::json) AS given (
+    order_id uuid, fingerprint text, status text, reason text, reasons jsonb, score int, model_version text,
+    policy_version text
+)
+JOIN order_keys AS known ON known.order_id = given.order_id AND known.fingerprint = decode(given.fingerprint, 'base64')
+WHERE orders.order_id = known.order_id
+  AND orders.created_at = known.created_at
+  AND orders.status = 'under_review'
+  AND (orders.status, orders.reason) <> (given.status, given.reason);
+SELECT coalesce(json_agg(found), '[]')::text
+FROM order_keys AS known
+CROSS JOIN LATERAL (
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    FROM orders
+    WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
+    LIMIT 1
+) AS found
+WHERE known.order_id = ANY (%(ids)s::uuid[]);
+
+-- name: find_orders
+-- LIMIT 1 keeps it one index probe in one partition for each id, whatever the planner thinks of the table's size.
+SELECT coalesce(json_agg(found), '[]')::text
+FROM order_keys AS known
+CROSS JOIN LATERAL (
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    FROM orders
+    WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
+    LIMIT 1
+) AS found
+WHERE known.order_id = ANY (%(ids)s::uuid[]);
+
+-- name: ensure_partitions
+SELECT count(*) FILTER (WHERE ensure_orders_partition(month)) FROM unnest(%(months)s::timestamptz[]) AS month;
+
+-- name: ensure_partitions_ahead
+-- This month and the next two: a worker that is not restarted for a month still never creates one in a hurry.
+SELECT count(*) FILTER (WHERE ensure_orders_partition(month))
+FROM generate_series(
+    date_trunc('month', now() AT TIME ZONE 'UTC'), date_trunc('month', now() AT TIME ZONE 'UTC') + interval '2 months',
+    interval '1 month'
+) AS local, LATERAL (SELECT local AT TIME ZONE 'UTC') AS utc (month);
+
+-- name: counts_today
+SELECT json_object_agg(status, orders)::text
+FROM (
+    SELECT status, count(*) AS orders FROM orders WHERE created_at >= date_trunc('day', now(), 'UTC') GROUP BY status
+) AS counted;
+
+-- name: newest_orders
+SELECT coalesce(json_agg(newest), '[]')::text
+FROM (
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    FROM orders
+    ORDER BY created_at DESC, order_id DESC
+    LIMIT %(limit)s
+) AS newest;
+
+-- name: newest_orders_of_status
+SELECT coalesce(json_agg(newest), '[]')::text
+FROM (
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    FROM orders
+    WHERE status = %(status)s AND created_at >= %(since)s AND created_at < %(until)s
+      AND (created_at, order_id) < (%(before)s, %(before_id)s::uuid)
+    ORDER BY created_at DESC, order_id DESC
+    LIMIT %(limit)s
+) AS newest;
+
+-- name: newest_orders_of_customer
+SELECT coalesce(json_agg(newest), '[]')::text
+FROM (
+    SELECT
+        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    FROM orders
+    WHERE customer_id = %(customer)s AND created_at >= %(since)s AND created_at < %(until)s
+      AND (created_at, order_id) < (%(before)s, %(before_id)s::uuid)
+    ORDER BY created_at DESC, order_id DESC
+    LIMIT %(limit)s
+) AS newest;

@@ -1,0 +1,256 @@
+"""Our consumer over Faust's: delivery in order, acks by generation, contiguous commits. Knows Faust's insides alone.
+
+Faust 0.15.3 steps over records on a rebalance and commits past orders in flight (docs/adr/0005). Every method below
+replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of what was replaced.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from creditstream.offsets import Admission, Progress
+
+#: Records delivered between two chances for the rest of the event loop.
+_YIELD_EVERY = 100
+#: Longest wait for room in a full stream queue before looking again; the queue itself wakes us sooner.
+_ROOM_POLL = 0.02
+_FETCH_WAIT = 1.0
+_SEEK_RETRY = 1.0
+#: A commit that the broker does not answer is given up after this long and made again with newer offsets.
+_COMMIT_TIMEOUT = 5.0
+
+
+class _Untracked(set[Any]):
+    """Stands for Faust's set of unacknowledged messages, which `Progress` and the pipeline's drain replace."""
+
+    def add(self, _message: object) -> None: ...
+
+    def discard(self, _message: object) -> None: ...
+
+
+class InOrderThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread: failed commits are news, not a crash."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        owned = self.assignment()
+        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned}
+        if not wanted:
+            return False
+        try:
+            await asyncio.wait_for(self._ensure_consumer().commit(wanted), _COMMIT_TIMEOUT)
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("offsets not committed, will be with the next ones: %s", type(error).__name__)
+            return False
+        return True
+
+    async def starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
+        """For each partition where to start (the committed offset, or else the beginning) and where its log ends."""
+        return cast(dict[TP, tuple[int, int]], await self.call_thread(self._starting_points, partitions))
+
+    async def _starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
+        consumer = self._ensure_consumer()
+        tps = sorted(partitions)
+        committed = await asyncio.gather(*(consumer.committed(tp) for tp in tps))
+        first, last = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+        points = {}
+        for tp, offset in zip(tps, committed, strict=True):
+            usable = offset is not None and first[tp] <= offset <= last[tp]
+            if offset is not None and not usable:
+                self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
+            points[tp] = (offset if usable else first[tp], last[tp])
+        return points
+
+
+class InOrderConsumer(driver.Consumer):
+    """Delivers each source partition's records in order and without a gap, and commits only what is done."""
+
+    _thread: InOrderThread
+    #: Set by the app: lets orders in flight finish, within a bound, before partitions are given up.
+    drain: Callable[[], Awaitable[None]] | None = None
+    #: Set by the app: called with no partitions once a revoke is over, and with the owned ones when all are in place.
+    on_ownership: Callable[[frozenset[TP]], None] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unacked_messages = _Untracked()
+        self.progress: dict[TP, Progress] = {}
+        self._backlog: dict[TP, deque[Any]] = {}
+        self._epoch = 0
+        self._room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> InOrderThread:
+        return InOrderThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _is_source(self, tp: TP) -> bool:
+        return self.app.topics.acks_enabled_for(tp.topic)
+
+    # -- where each partition stands
+
+    async def perform_seek(self) -> None:
+        """After each rebalance: every source partition starts at its committed offset. Ends only with that done."""
+        epoch = self._epoch
+        while epoch == self._epoch and not self.should_stop:
+            try:
+                await self._position(epoch)
+            except (KafkaError, TimeoutError) as error:
+                self.log.warning("cannot read the committed offsets, trying again: %s", type(error).__name__)
+                await self.sleep(_SEEK_RETRY)
+            else:
+                return
+
+    async def _position(self, epoch: int) -> None:
+        generation = self.app.consumer_generation_id
+        sources = {tp for tp in self.assignment() if self._is_source(tp)}
+        points = await self._thread.starting_points(sources) if sources else {}
+        await self.seek_wait({tp: start for tp, (start, _) in points.items()})
+        if epoch != self._epoch:
+            return  # another rebalance began meanwhile; its own seek follows
+        self._backlog.clear()
+        self.progress = {
+            tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
+        }
+        if self.on_ownership:
+            self.on_ownership(frozenset(self.progress))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Drain and commit while acks still count (Faust forgets them first), then forget all positions."""
+        await super().on_partitions_revoked(revoked)
+        self._epoch += 1
+        self.progress = {}
+        self._backlog.clear()
+        if self.on_ownership:
+            self.on_ownership(frozenset())
+
+    # -- done
+
+    def ack(self, message: Any) -> bool:
+        """The record is done. An ack from before a rebalance is worth nothing: the record comes again."""
+        progress = self.progress.get(message.tp)
+        if message.acked or progress is None or progress.generation != message.generation_id:
+            return False
+        message.acked = True
+        progress.finish(message.offset)
+        return True
+
+    async def wait_empty(self) -> None:
+        """Bounded by the pipeline's drain time-out, where Faust's own waits for ever."""
+        if self.drain:
+            await self.drain()
+        await self.commit()
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit the contiguous finished prefix of each partition."""
+        offsets = {tp: progress.position for tp, progress in self.progress.items() if _is_ahead(progress)}
+        if not offsets:
+            return False
+        state = self.app.sensors.on_commit_initiated(self)
+        progress = self.progress
+        committed = await self._commit(offsets)
+        self.app.sensors.on_commit_completed(self, state)
+        if committed:
+            for tp, offset in offsets.items():
+                progress[tp].committed = offset
+            self.app.monitor.on_tp_commit(offsets)
+        return committed
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock check does not know our acks; the pipeline's own watchdog does."""
+
+    # -- delivery
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing to do: a full queue keeps its records in the backlog, and no more are fetched for it."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        self._room.set()
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        if self.app.client_only:
+            return await super()._drain_messages(fetcher)
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await self._drain_once()
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            self._backlog.clear()
+            await self.wait(cast(Any, self.can_resume_flow))
+            return
+        if not self.progress and not self.app.rebalancing and any(map(self._is_source, self.assignment())):
+            await self.perform_seek()  # the seek of the rebalance itself did not end in time
+        epoch = self._epoch
+        records = await self._fetch()
+        if epoch != self._epoch or not self.flow_active:
+            return
+        for tp, batch in records.items():
+            self._backlog[ensure_TP(tp)] = deque(batch)
+        for tp in list(self._backlog):
+            await self._deliver(tp, epoch)
+
+    async def _fetch(self) -> Mapping[Any, list[Any]]:
+        wanted = {tp for tp in self._get_active_partitions() if tp not in self._backlog}
+        self._room.clear()
+        if wanted:
+            wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
+            return await self._getmany(active_partitions=wanted, timeout=wait)
+        try:
+            await asyncio.wait_for(self._room.wait(), _ROOM_POLL if self._backlog else _FETCH_WAIT)
+        except TimeoutError:
+            pass
+        return {}
+
+    async def _deliver(self, tp: TP, epoch: int) -> None:
+        """Hand on the partition's backlog as far as its queues have room; after a jump seek back instead."""
+        records = self._backlog[tp]
+        progress = self.progress.get(tp)
+        source = self._is_source(tp)
+        queues = [cast(Any, channel).queue for channel in self.app.topics._tp_index.get(tp, ())]
+        delivered = 0
+        while records and not any(queue.full() for queue in queues):
+            record = records.popleft()
+            if source:
+                verdict = progress.admit(record.offset) if progress else Admission.DROP
+                if verdict is Admission.DROP:
+                    continue
+                if verdict is Admission.SEEK_BACK:
+                    records.clear()
+                    await self._seek_back(tp, cast(Progress, progress), record.offset)
+                    break
+            await self.callback(self._to_message(tp, record))
+            delivered += 1
+            if delivered % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if epoch != self._epoch or not self.flow_active:
+                return
+        if not records:
+            self._backlog.pop(tp, None)
+
+    async def _seek_back(self, tp: TP, progress: Progress, found: int) -> None:
+        self.log.warning("%s: got offset %s, expected %s: reading again from there", tp, found, progress.expected)
+        try:
+            await self.seek_wait({tp: progress.expected})
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("%s: seek failed, the next jump repeats it: %s", tp, type(error).__name__)
+
+
+def _is_ahead(progress: Progress) -> bool:
+    return progress.position > progress.committed
+
+
+class InOrderTransport(driver.Transport):
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = InOrderConsumer

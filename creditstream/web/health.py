@@ -1,0 +1,25 @@
+"""Readiness: whether this worker can take an order to its end right now, and if not, what is in the way."""
+
+import asyncio
+from typing import Any
+
+_ANSWER_WITHIN = 2.0
+
+
+async def readiness(app: Any) -> list[str]:
+    """What is in the way; empty when ready. A stuck part is reported, never waited for."""
+    problems = []
+    if app.rebalancing or not app.consumer.progress:
+        problems.append("no partitions assigned, or their tables are still being recovered")
+    probes = {"PostgreSQL": app.runtime.store.ping(), "Kafka": app.runtime.publisher.ping()}
+    answers = await asyncio.gather(*(_answers(probe) for probe in probes.values()))
+    problems += [f"{name} does not answer" for name, answer in zip(probes, answers, strict=True) if not answer]
+    return problems
+
+
+async def _answers(probe: Any) -> bool:
+    try:
+        await asyncio.wait_for(probe, _ANSWER_WITHIN)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""The web server's pages: the status page, one order, and health. Routes are those of interface.md."""
+
+from typing import Any
+from uuid import UUID
+
+from creditstream.main import app
+from creditstream.web.health import readiness
+from creditstream.web.page import render_page
+from tables.statuses import statuses
+
+_SECURE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@app.page("/")
+async def index(self: Any, request: Any) -> Any:
+    """Today's counts and the newest orders, from the read replica behind the cache."""
+    board = await app.runtime.dashboard.board()
+    return self.html(render_page(board, app.runtime.health()), headers=_SECURE)
+
+
+@app.page("/orders/{order_id}")
+async def order(self: Any, request: Any, order_id: str) -> Any:
+    """One order's status: from this worker's table, else from the read replica."""
+    try:
+        wanted = UUID(order_id)
+    except ValueError:
+        return self.json({"error": "the order id is not a UUID"}, status=400, headers=_SECURE)
+    record = statuses.find(str(wanted).encode()) or await app.runtime.dashboard.order(wanted)
+    if record is None:
+        return self.json({"error": "no such order"}, status=404, headers=_SECURE)
+    return self.bytes(record, content_type="application/json", headers=_SECURE)
+
+
+@app.page("/health/live")
+async def live(self: Any, request: Any) -> Any:
+    """The event loop answers."""
+    return self.json({"status": "live"}, headers=_SECURE)
+
+
+@app.page("/health/ready")
+async def ready(self: Any, request: Any) -> Any:
+    """Partitions assigned, tables recovered, Kafka and PostgreSQL answering."""
+    problems = await readiness(app)
+    body = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
+    return self.json(body, status=503 if problems else 200, headers=_SECURE)

@@ -1,0 +1,26 @@
+"""Order ids that are settled, each with its content's fingerprint. Losing it costs time, never correctness."""
+
+from typing import Any
+from uuid import UUID
+
+from creditstream.main import app
+from creditstream.tablestore import TableStore, new_table
+from creditstream.topics import SEEN_CHANGELOG
+
+
+
+class Seen(TableStore):
+    """Keys are the id's 16 bytes, values the fingerprint's 16."""
+
+    def fingerprint(self, partition: int, order_id: UUID) -> bytes | None:
+        """What the id was settled with, or None if it is not known here."""
+        return self.get(partition, order_id.bytes)
+
+
+def _new_seen() -> Any:
+    changelog = app.raw_topic(SEEN_CHANGELOG, source=False)
+    ttl = int(app.settings.seen_retention * 3600)
+    return new_table(app, "seen", changelog_topic=changelog, rocksdb={"ttl": ttl})
+
+
+seen = Seen(_new_seen())

@@ -1,0 +1,77 @@
+"""Contiguous acknowledgement and in-order admission: I3 and I8 for every order of events."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditstream.offsets import Admission, Progress
+
+
+def delivered(start: int, count: int) -> Progress:
+    progress = Progress(start)
+    for offset in range(start, start + count):
+        assert progress.admit(offset) is Admission.DELIVER
+    return progress
+
+
+@given(st.integers(0, 100), st.permutations(range(30)))
+def test_commits_only_the_finished_prefix_whatever_the_order(start: int, order: list[int]) -> None:
+    progress = delivered(start, len(order))
+    finished: set[int] = set()
+    for index in order:
+        progress.finish(start + index)
+        finished.add(start + index)
+        assert all(offset in finished for offset in range(start, progress.position))
+        assert progress.position not in finished
+    assert progress.position == progress.expected
+    assert progress.unfinished == 0
+
+
+def test_finishing_twice_or_what_was_never_delivered_changes_nothing() -> None:
+    progress = delivered(5, 3)
+    progress.finish(5)
+    progress.finish(5)
+    progress.finish(4)
+    progress.finish(8)
+    assert progress.position == 6
+    assert progress.admit(8) is Admission.DELIVER
+    progress.finish(6)
+    progress.finish(7)
+    assert progress.position == 8
+
+
+def test_a_jump_is_read_again_before_it_counts_as_a_hole() -> None:
+    progress = delivered(10, 2)
+    assert progress.admit(20) is Admission.SEEK_BACK
+    assert progress.admit(12) is Admission.DELIVER
+    assert progress.admit(20) is Admission.SEEK_BACK
+    assert progress.admit(15) is Admission.SEEK_BACK, "the second read showed more than the first: still in doubt"
+    assert progress.admit(15) is Admission.DELIVER, "shown twice: the log has a hole"
+    for offset in (10, 11, 12, 15):
+        progress.finish(offset)
+    assert progress.position == 16
+
+
+@given(st.lists(st.integers(0, 40), max_size=200))
+def test_delivers_no_offset_twice_and_never_backwards(offsets: list[int]) -> None:
+    progress = Progress(0)
+    seen = [offset for offset in offsets if progress.admit(offset) is Admission.DELIVER]
+    assert seen == sorted(set(seen))
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_without_the_log_having_holes_every_record_is_delivered(losses: set[int]) -> None:
+    """A reader that throws away some fetched records: the seeks bring every one of them back."""
+    log, progress, received = range(50), Progress(0), []
+    position, thrown = 0, set(losses)
+    while position < len(log):
+        offset, position = position, position + 1
+        if offset in thrown:
+            thrown.discard(offset)
+            continue
+        match progress.admit(offset):
+            case Admission.DELIVER:
+                received.append(offset)
+            case Admission.SEEK_BACK:
+                position = progress.expected
+    missing = set(log) - set(received)
+    assert not missing or min(missing) > max(received, default=-1), "only the tail may still be on its way"

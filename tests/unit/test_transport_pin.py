@@ -1,0 +1,45 @@
+"""What creditstream/transport.py replaces in Faust is what it was written against: an upgrade is a decision.
+
+When this fails after an upgrade: read the new source of what changed, adapt transport.py, run the integration and
+acceptance tests, then write the new hash here.
+"""
+
+import hashlib
+import inspect
+from typing import Any
+
+import faust
+import pytest
+from faust.transport.consumer import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
+
+_REPLACED: list[tuple[Any, str]] = [
+    (Consumer.perform_seek, "0e8c130ff4b0afd8"),
+    (Consumer.on_partitions_revoked, "d04b7ae72c6fc206"),
+    (Consumer.ack, "5fcf41cf45153475"),
+    (Consumer.wait_empty, "e4662fe24f094819"),
+    (Consumer.force_commit, "cc094614d22c70fb"),
+    (Consumer._drain_messages, "44a2500309e83c63"),
+    (Consumer._wait_next_records, "6218e1969a636b3f"),
+    (Consumer.getmany, "4b168d84882a70d6"),
+    (Consumer.on_buffer_full, "c8961679e0bcdce5"),
+    (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
+    (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
+]
+
+
+def test_faust_is_the_version_that_was_read() -> None:
+    assert faust.__version__ == "0.15.3"
+
+
+@pytest.mark.parametrize(("replaced", "known"), _REPLACED, ids=lambda value: getattr(value, "__qualname__", ""))
+def test_replaced_method_is_the_one_that_was_read(replaced: Any, known: str) -> None:
+    assert _hash(replaced) == known, f"{replaced.__qualname__} changed: read it again before trusting transport.py"
+
+
+def test_the_transport_still_takes_its_consumer_from_the_class() -> None:
+    assert inspect.isclass(Transport.Consumer)
+
+
+def _hash(function: Any) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
