@@ -2,4 +2,4 @@
 
 import creditstream
 
-creditstream.app.main()
+creditstream.__getattr__("app").main()

@@ -93,6 +93,11 @@ class Publisher:
     async def close(self) -> None:
         await self._producer.stop()
 
+    async def ping(self) -> None:
+        """Raises BrokerUnavailable when no broker answers."""
+        if not await self._producer.client.force_metadata_update():
+            raise BrokerUnavailable("no broker answers")
+
     async def publish(self, topic: str, records: Mapping[int, Iterable[Outgoing]]) -> dict[int, int]:
         """Publish to each partition its records, in order. Returns each partition's last offset.
 

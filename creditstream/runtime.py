@@ -1,6 +1,7 @@
 """What a worker holds open while it runs: PostgreSQL, the risk API, the producer, and the pipeline over them."""
 
 import asyncio
+import logging
 from typing import Any
 
 from mode import Service
@@ -25,6 +26,11 @@ from creditstream.topics import (
     create_topics,
     topic_name,
 )
+from creditstream.web.dashboard import Dashboard
+
+
+log = logging.getLogger(__name__)
+_PARTITIONS_EVERY = 3_600.0
 
 
 async def check_services(settings: Settings) -> int:
@@ -87,19 +93,35 @@ class Runtime(Service):
             settlement=settlement,
             outbox=Outbox(self.publisher),
         )
-        for task in self.pipeline.tasks():
+        self.dashboard = Dashboard(settings)
+        for task in (*self.pipeline.tasks(), self._make_partitions()):
             self.add_future(task)
+
+    async def _make_partitions(self) -> None:
+        """Next month's partition is there before its first order."""
+        while not self.should_stop:
+            try:
+                await self.store.ensure_partitions_ahead()
+            except StoreUnavailable as error:
+                log.warning("partitions not made ahead, trying again later: %s", error)
+            await self.sleep(_PARTITIONS_EVERY)
 
     async def on_shutdown(self) -> None:
         await self.risk.close()
         await self.publisher.close()
         await self.store.close()
+        await self.dashboard.close()
 
     async def drain(self) -> None:
         await self.pipeline.drain(self.settings.drain_timeout)
 
     def own(self, partitions: frozenset[int] | None) -> None:
         self.pipeline.own(partitions)
+
+
+    def summary(self) -> str:
+        """One line about this worker for the page."""
+        return f"{len(self.pipeline.flights)} em processamento neste worker"
 
 
 def _limits(settings: Settings) -> Limits:

@@ -40,7 +40,9 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         owned = self.assignment()
-        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned}
+        wanted = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned
+        }
         if not wanted:
             return False
         try:

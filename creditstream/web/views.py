@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from creditstream.errors import StoreUnavailable
 from creditstream.main import app
 from creditstream.web.health import readiness
 from creditstream.web.page import render_page
@@ -20,7 +21,7 @@ _SECURE = {
 async def index(self: Any, request: Any) -> Any:
     """Today's counts and the newest orders, from the read replica behind the cache."""
     board = await app.runtime.dashboard.board()
-    return self.html(render_page(board, app.runtime.health()), headers=_SECURE)
+    return self.html(render_page(board, app.runtime.summary()), headers=_SECURE)
 
 
 @app.page("/orders/{order_id}")
@@ -30,7 +31,10 @@ async def order(self: Any, request: Any, order_id: str) -> Any:
         wanted = UUID(order_id)
     except ValueError:
         return self.json({"error": "the order id is not a UUID"}, status=400, headers=_SECURE)
-    record = statuses.find(str(wanted).encode()) or await app.runtime.dashboard.order(wanted)
+    try:
+        record = statuses.find(str(wanted).encode()) or await app.runtime.dashboard.order(wanted)
+    except StoreUnavailable:
+        return self.json({"error": "the read replica does not answer"}, status=503, headers=_SECURE)
     if record is None:
         return self.json({"error": "no such order"}, status=404, headers=_SECURE)
     return self.bytes(record, content_type="application/json", headers=_SECURE)

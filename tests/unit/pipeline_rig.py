@@ -1,0 +1,140 @@
+"""A pipeline over fakes, driven step by step: nothing runs by itself."""
+
+import asyncio
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from creditstream.errors import BrokerUnavailable
+from creditstream.flight import Record
+from creditstream.kafka import Outgoing
+from creditstream.outbox import Outbox
+from creditstream.partitions import home_partition
+from creditstream.pipeline import Limits, Pipeline
+from creditstream.policy import load_policy
+from creditstream.retry import RetryRule
+from creditstream.settlement import Routes, Settlement
+from creditstream.testing import FakeRisk, FakeStore
+from schemas.assessment import Assessment
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ROUTES = Routes("orders-by-id", "order-status", "orders-retry", "orders-dead-letter", "seen-changelog", 4)
+
+
+class FakePublisher:
+    """Keeps what was published, per topic, in order; fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, list[tuple[int, Outgoing]]] = defaultdict(list)
+        self.failures = 0
+
+    async def publish(self, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:
+        if self.failures:
+            self.failures -= 1
+            raise BrokerUnavailable("told to fail")
+        for partition, outgoing in records.items():
+            self.topics[topic] += [(partition, record) for record in outgoing]
+        return {partition: len(self.topics[topic]) for partition in records}
+
+    def values(self, topic: str) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(record.value or b"") for _, record in self.topics[topic]]
+
+    def reasons(self) -> list[str]:
+        """The dead letters' reasons."""
+        return [dict(record.headers)["x-error-class"].decode() for _, record in self.topics["orders-dead-letter"]]
+
+
+class FakeTable:
+    """A table's partitions as dicts."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+
+    def put(self, partition: int, items: Any, last_offset: int) -> None:
+        self.partitions[partition].update(items)
+
+    def fingerprint(self, partition: int, order_id: UUID) -> bytes | None:
+        return self.partitions[partition].get(order_id.bytes)
+
+
+class Rig:
+    """One worker's pipeline; `store` and `publisher` may be shared with another worker's."""
+
+    def __init__(self, *, store: FakeStore | None = None, publisher: FakePublisher | None = None) -> None:
+        self.store, self.risk = store or FakeStore(), FakeRisk()
+        self.publisher = publisher or FakePublisher()
+        self.seen, self.statuses = FakeTable(), FakeTable()
+        self.time, self.now = 0.0, NOW
+        self.acknowledged: list[tuple[str, int, int]] = []
+        self.outbox = Outbox(self.publisher)
+        self.settlement = Settlement(
+            routes=ROUTES, store=self.store, publisher=self.publisher, seen=self.seen, statuses=self.statuses,
+            now=lambda: self.now,
+        )
+        self.pipeline = Pipeline(
+            limits=Limits(100, 4, 1.0, 262_144, 86_400.0),
+            routes=ROUTES, store=self.store, risk=self.risk, policy=load_policy(None),
+            retry=RetryRule(30.0, 3, 3_600.0), seen=self.seen, settlement=self.settlement, outbox=self.outbox,
+            monotonic=lambda: self.time, now=lambda: self.now,
+        )
+
+    async def run(self, steps: int = 4) -> None:
+        """Let everything that waits take its next steps."""
+        for _ in range(steps):
+            if self.pipeline._replayed:
+                await self.pipeline.look_up_once()
+            while not self.pipeline._unscored.empty():
+                await self.pipeline.score_once(self.pipeline._unscored.get_nowait())
+            await self.settlement.commit_once()
+            await self.settlement.finish_once()
+            await self.outbox.run_once()
+
+    def answer(self, value: bytes, *answers: Assessment | Exception) -> None:
+        """What the risk API says of this order, one answer a call."""
+        self.risk.script(id_of(value), *answers)
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+        self.now += timedelta(seconds=seconds)
+        self.pipeline.tick()
+
+    def record(
+        self, value: bytes | None, *, offset: int = 0, partition: int | None = None, replayed: bool = False,
+        topic: str = "orders", headers: Any = (), key: bytes | None = None,
+    ) -> Record:
+        where = home_of(value) if partition is None else partition
+        return Record(
+            topic=topic, partition=where, offset=offset, timestamp_ms=int(NOW.timestamp() * 1000), key=key,
+            value=value, headers=tuple(headers), replayed=replayed,
+            acknowledge=lambda: self.acknowledged.append((topic, where, offset)),
+        )
+
+
+def order_json(order_id: UUID | str | None = None, **fields: Any) -> bytes:
+    order = {
+        "order_id": str(order_id or uuid4()), "customer_id": "c-1", "amount": "1500.00", "term_months": 12,
+        "product": "personal_loan", "created_at": "2026-11-24T10:00:00Z",
+    }
+    return msgspec.json.encode({**order, **fields})
+
+
+def id_of(value: bytes) -> UUID:
+    return UUID(msgspec.json.decode(value)["order_id"])
+
+
+def home_of(value: bytes | None) -> int:
+    try:
+        return home_partition(id_of(value or b""), ROUTES.partitions)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return 0
+
+
+def scored(score: int) -> Assessment:
+    return Assessment(score=score, reasons=("a reason",), model_version="fake-1")
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.run(coroutine)

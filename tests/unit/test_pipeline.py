@@ -1,0 +1,270 @@
+"""One order's way over fakes: every outcome, every join, and that nothing is done before its effects are."""
+
+from uuid import uuid4
+
+import pytest
+
+from creditstream.errors import RiskRefused, RiskUnavailable
+from schemas.status import decode_status
+from tests.unit.pipeline_rig import Rig, home_of, id_of, order_json, run, scored
+
+ACKNOWLEDGED_NOTHING: list[tuple[str, int, int]] = []
+
+
+def test_an_order_becomes_a_row_a_status_a_mark_and_then_its_offset_is_done() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value, offset=7))
+    run(rig.run())
+    ((partition, status),) = rig.publisher.topics["order-status"]
+    published = decode_status(status.value or b"")
+    assert partition == home_of(value)
+    assert published.version == 1
+    assert published.status in ("approved", "rejected")
+    assert rig.seen.fingerprint(partition, published.order_id)
+    assert rig.acknowledged == [("orders", partition, 7)]
+    assert not rig.pipeline.flights
+
+
+@pytest.mark.parametrize("step", ["order-status", "seen-changelog"])
+def test_nothing_is_acknowledged_before_delivery_is_certain(step: str) -> None:
+    rig = Rig()
+    failing = rig.publisher.publish
+    done: list[str] = []
+
+    async def publish(topic: str, records: object) -> dict[int, int]:
+        assert not rig.acknowledged, f"acknowledged before {topic} was delivered"
+        done.append(topic)
+        return await failing(topic, records)  # type: ignore[arg-type]
+
+    rig.publisher.publish = publish  # type: ignore[method-assign, assignment]
+    rig.pipeline.accept(rig.record(order_json()))
+    run(rig.run())
+    assert step in done
+    assert len(rig.acknowledged) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(None, "empty"), (b"", "empty"), (b"{", "not_json"), (b"\xff", "not_utf8"), (b"[]", "not_an_object")],
+)
+def test_what_is_no_order_becomes_a_letter_with_its_untouched_bytes(value: bytes | None, reason: str) -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(value, offset=3, key=b"k", headers=[("trace", b"\x00\xff")]))
+    assert rig.acknowledged == ACKNOWLEDGED_NOTHING
+    run(rig.run())
+    ((_, letter),) = rig.publisher.topics["orders-dead-letter"]
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"k", value)
+    assert headers["trace"] == b"\x00\xff"
+    assert headers["x-error-class"].decode() == reason
+    assert (headers["x-original-topic"], headers["x-original-offset"]) == (b"orders", b"3")
+    assert len(rig.acknowledged) == 1
+
+
+def test_an_order_on_another_partition_is_forwarded_with_its_origin_and_no_more() -> None:
+    rig, value = Rig(), order_json()
+    home = home_of(value)
+    rig.pipeline.accept(rig.record(value, partition=(home + 1) % 4, offset=9, key=b"mine"))
+    run(rig.run())
+    ((partition, forward),) = rig.publisher.topics["orders-by-id"]
+    assert (partition, forward.value) == (home, value)
+    assert rig.risk.calls == []
+    hop = rig.record(value, topic="orders-by-id", headers=forward.headers, key=forward.key)
+    assert hop.origin[:3] == ("orders", (home + 1) % 4, 9)
+    assert hop.original_key == b"mine"
+
+
+def test_the_same_content_again_is_a_duplicate_and_other_content_a_conflict() -> None:
+    rig, order_id = Rig(), uuid4()
+    rig.pipeline.accept(rig.record(order_json(order_id), offset=0))
+    run(rig.run())
+    rig.pipeline.accept(rig.record(order_json(str(order_id).upper(), metadata={"trace": "2"}), offset=1))
+    rig.pipeline.accept(rig.record(order_json(order_id, amount=1), offset=2))
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.publisher.topics["order-status"]) == 1
+    assert rig.publisher.reasons() == ["conflict"]
+    assert len(rig.acknowledged) == 3
+
+
+def test_a_redelivery_joins_the_order_in_flight_and_is_done_with_it() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value, offset=4))
+    rig.pipeline.accept(rig.record(value, offset=4))
+    assert rig.acknowledged == ACKNOWLEDGED_NOTHING
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.acknowledged) == 2
+
+
+def test_other_content_is_judged_after_the_first_has_committed() -> None:
+    rig, order_id = Rig(), uuid4()
+    rig.pipeline.accept(rig.record(order_json(order_id), offset=0))
+    rig.pipeline.accept(rig.record(order_json(order_id, amount=1), offset=1))
+    assert not rig.publisher.topics["orders-dead-letter"]
+    run(rig.run())
+    assert rig.publisher.reasons() == ["conflict"]
+    assert len(rig.acknowledged) == 2
+
+
+def test_a_conflict_that_only_postgresql_knows_is_found_at_the_commit() -> None:
+    rig, order_id = Rig(), uuid4()
+    rig.pipeline.accept(rig.record(order_json(order_id)))
+    run(rig.run())
+    late = Rig(store=rig.store)
+    late.pipeline.accept(late.record(order_json(order_id, amount=1)))
+    run(late.run())
+    assert late.publisher.reasons() == ["conflict"]
+    assert not late.publisher.topics["order-status"]
+    assert len(late.acknowledged) == 1
+
+
+def test_a_replayed_order_that_was_decided_is_published_again_the_same_without_a_risk_call() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    again = Rig(store=rig.store)
+    again.pipeline.accept(again.record(value, replayed=True))
+    run(again.run())
+    assert again.risk.calls == []
+    assert again.publisher.topics["order-status"] == rig.publisher.topics["order-status"]
+    assert len(again.acknowledged) == 1
+
+
+def test_a_second_answer_never_changes_a_committed_decision() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, scored(900))
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    other = Rig(store=rig.store)
+    other.answer(value, scored(1))
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+    assert other.publisher.values("order-status") == rig.publisher.values("order-status")
+    assert other.publisher.values("order-status")[0]["status"] == "approved"
+
+
+def test_an_order_that_waits_is_shown_under_review_and_then_decided() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    rig.advance(1.5)
+
+    async def commit_before_the_answer() -> None:
+        await rig.settlement.commit_once()
+        await rig.settlement.finish_once()
+
+    run(commit_before_the_answer())
+    assert rig.acknowledged == ACKNOWLEDGED_NOTHING
+    run(rig.run())
+    statuses = [(status["status"], status["version"]) for status in rig.publisher.values("order-status")]
+    assert statuses[0] == ("under_review", 1)
+    assert statuses[1][1] == 2
+    assert len(statuses) == 2
+    assert len(rig.acknowledged) == 1
+
+
+def test_an_order_decided_between_two_flushes_costs_one_write() -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(order_json()))
+    rig.advance(1.5)
+    run(rig.run())
+    assert [status["version"] for status in rig.publisher.values("order-status")] == [1]
+
+
+def test_a_refused_order_stays_under_review_and_has_a_letter() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, RiskRefused("422"))
+    rig.pipeline.accept(rig.record(value, offset=2))
+    run(rig.run())
+    (status,) = rig.publisher.values("order-status")
+    assert (status["status"], status["reason"]) == ("under_review", "risk_refused")
+    assert rig.publisher.reasons() == ["risk_refused"]
+    assert len(rig.acknowledged) == 1
+
+
+def test_an_order_whose_attempts_are_spent_waits_on_the_retry_topic_and_is_then_decided() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, RiskUnavailable("down", 3))
+    rig.pipeline.accept(rig.record(value, offset=5))
+    run(rig.run())
+    ((partition, waiting),) = rig.publisher.topics["orders-retry"]
+    assert partition == home_of(value)
+    assert len(rig.acknowledged) == 1
+    rig.answer(value, scored(800))
+    retry = rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key)
+    assert retry.origin[2] == 5
+    rig.pipeline.accept_retry(retry)
+    rig.advance(29)
+    run(rig.run())
+    assert len(rig.acknowledged) == 1, "not due yet"
+    rig.advance(1)
+    run(rig.run())
+    assert [status["status"] for status in rig.publisher.values("order-status")] == ["under_review", "approved"]
+    assert len(rig.acknowledged) == 2
+
+
+def test_after_the_last_turn_there_is_a_letter_and_no_retry() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, *[RiskUnavailable("down", 1)] * 4)
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    for turn in range(1, 4):
+        _, waiting = rig.publisher.topics["orders-retry"][-1]
+        assert len(rig.publisher.topics["orders-retry"]) == turn
+        rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers))
+        rig.advance(31)
+        run(rig.run())
+    assert len(rig.publisher.topics["orders-retry"]) == 3
+    assert rig.publisher.reasons() == ["risk_unavailable"]
+    assert not rig.pipeline.flights
+
+
+def test_while_parked_a_duplicate_costs_no_risk_call() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, RiskUnavailable("down", 1))
+    rig.pipeline.accept(rig.record(value, offset=0))
+    run(rig.run())
+    rig.pipeline.accept(rig.record(value, offset=1))
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.acknowledged) == 2
+
+
+def test_a_row_that_postgresql_refuses_becomes_a_letter_and_the_others_commit() -> None:
+    rig, bad, good = Rig(), order_json(), order_json()
+    rig.store.refuse([id_of(bad)], "invalid_row")
+    rig.pipeline.accept(rig.record(bad, offset=0))
+    rig.pipeline.accept(rig.record(good, offset=1))
+    run(rig.run())
+    assert rig.publisher.reasons() == ["invalid_row"]
+    assert len(rig.publisher.topics["order-status"]) == 1
+    assert len(rig.acknowledged) == 2
+
+
+def test_a_crash_in_the_client_parks_the_order_instead_of_losing_it() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, ZeroDivisionError("a bug"))
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    assert len(rig.publisher.topics["orders-retry"]) == 1
+    assert len(rig.acknowledged) == 1
+
+
+def test_orders_of_a_partition_that_went_away_are_given_up_unpublished() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    rig.pipeline.own(frozenset(range(4)) - {home_of(value)})
+    run(rig.run())
+    assert not rig.publisher.topics
+    assert rig.acknowledged == ACKNOWLEDGED_NOTHING
+
+
+def test_a_table_that_cannot_be_read_is_asked_for_no_more_than_time() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    rig.seen.partitions.clear()
+    rig.pipeline.accept(rig.record(value, offset=1, replayed=True))
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.acknowledged) == 2
