@@ -2,7 +2,11 @@
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
+
+#: Where the four packages stand. In a checkout that is not installed, `faust` has it on the path for a moment only.
+_ROOT = str(Path(__file__).resolve().parent.parent)
 
 
 def __getattr__(name: str) -> Any:
@@ -11,6 +15,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'creditstream' has no attribute {name!r}")
     from creditstream.errors import StartError
 
+    if _ROOT not in sys.path:
+        sys.path.append(_ROOT)
     try:
         app = importlib.import_module("creditstream.main").app
     except StartError as error:

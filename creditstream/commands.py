@@ -32,9 +32,10 @@ class migrate(_Command):
     """Apply the database migrations that are missing."""
 
     async def work(self) -> int:
+        from creditstream.preflight import patiently
         from creditstream.store.migrations import migrate as apply
 
-        applied = await apply(app.settings.postgres_dsn.reveal())
+        applied = await patiently(app.settings, lambda: apply(app.settings.postgres_dsn.reveal()))
         print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
         return 0
 

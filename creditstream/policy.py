@@ -56,7 +56,7 @@ def decide(order: Order, assessment: Assessment, policy: Policy) -> Decision:
 
 
 def load_policy(path: str | Path | None = None) -> Policy:
-    """The policy in that TOML file; None or "": the shipped one. Raises StartError with one line that says what is wrong."""
+    """The policy in that TOML file (None or "": the shipped one). Raises StartError with one line that says why not."""
     source = Path(path) if path else files("creditstream").joinpath("policy.toml")
     try:
         return msgspec.convert(tomllib.loads(source.read_text(encoding="utf-8")), Policy)

@@ -1,21 +1,20 @@
 """What a worker holds open while it runs: PostgreSQL, the risk API, the producer, and the pipeline over them."""
 
-import asyncio
 import logging
 from typing import Any
 
 from mode import Service
 
-from creditstream.errors import StartError, StoreUnavailable
+from creditstream.errors import StoreUnavailable
 from creditstream.kafka import Publisher
 from creditstream.outbox import Outbox
 from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
+from creditstream.preflight import check_services
 from creditstream.retry import RetryRule
 from creditstream.risk.client import RiskClient
 from creditstream.settings import Settings
 from creditstream.settlement import Routes, Settlement
-from creditstream.store.migrations import pending
 from creditstream.store.orders import PostgresStore
 from creditstream.topics import (
     ORDER_STATUS,
@@ -23,7 +22,6 @@ from creditstream.topics import (
     ORDERS_DEAD_LETTER,
     ORDERS_RETRY,
     SEEN_CHANGELOG,
-    create_topics,
     topic_name,
 )
 from creditstream.web.dashboard import Dashboard
@@ -31,28 +29,6 @@ from creditstream.web.dashboard import Dashboard
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
-
-
-async def check_services(settings: Settings) -> int:
-    """Wait for Kafka and PostgreSQL, within `start_timeout`. Returns the partition count. Raises StartError."""
-    partitions, missing = await asyncio.gather(create_topics(settings), _pending_migrations(settings))
-    if missing:
-        raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
-    return partitions
-
-
-async def _pending_migrations(settings: Settings) -> list[str]:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.start_timeout
-    while True:
-        try:
-            return await pending(settings.postgres_dsn.reveal())
-        except StoreUnavailable as error:
-            if loop.time() >= deadline:
-                raise StartError(
-                    f"PostgreSQL does not answer (CREDITSTREAM_POSTGRES_DSN) for {settings.start_timeout:.0f} s: {error}"
-                ) from None
-            await asyncio.sleep(min(1.0, settings.start_timeout))
 
 
 class Runtime(Service):
@@ -116,6 +92,7 @@ class Runtime(Service):
         await self.pipeline.drain(self.settings.drain_timeout)
 
     def own(self, partitions: frozenset[int] | None) -> None:
+        log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         self.pipeline.own(partitions)
 
 

@@ -1,20 +1,24 @@
 """`faust -A creditstream worker`: Faust's worker, which first waits for what it needs or says what is missing."""
 
+import logging.config
 import sys
 from typing import Any, NoReturn, cast
 
 import faust
 
 from creditstream.errors import StartError
-from creditstream.runtime import check_services
+from creditstream.logs import logging_config
+from creditstream.preflight import check_machine, check_services
 
 
 class Worker(faust.Worker):
-    """Ends with exit code 2 and one line when Kafka or PostgreSQL is not to be had."""
+    """Ends with exit code 2 and one line when it cannot start."""
 
     def execute_from_commandline(self) -> NoReturn:
         app = cast(Any, self.app)
+        logging.config.dictConfig(logging_config(app.settings))
         try:
+            self._data_dir_lock = check_machine(app.settings)
             app.runtime.partitions = self.loop.run_until_complete(check_services(app.settings))
         except StartError as error:
             print(f"creditstream: {error}", file=sys.stderr)

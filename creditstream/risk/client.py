@@ -1,6 +1,7 @@
 """The risk API over HTTP: one deadline for all attempts of an order, retries by stamina and by nothing else."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
@@ -61,9 +62,7 @@ class RiskClient:
         self.on_call: OnCall = on_call or (lambda outcome, seconds: None)
 
     @classmethod
-    async def open(
-        cls, settings: Settings, *, on_call: OnCall | None = None, backoff: Backoff | None = None
-    ) -> Self:
+    async def open(cls, settings: Settings, *, on_call: OnCall | None = None, backoff: Backoff | None = None) -> Self:
         """Must run in the event loop that will use the client. Connects at the first call."""
         session = aiohttp.ClientSession(
             # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
@@ -120,7 +119,10 @@ class RiskClient:
         def again(error: Exception) -> bool | float:
             if not isinstance(error, MayPass) or clock() + error.retry_after >= deadline:
                 return False
-            return error.retry_after or True
+            if not error.retry_after:
+                return True
+            # Those that were told the same moment must not all come at it.
+            return error.retry_after + random.uniform(0, self._backoff.jitter)
 
         return aiter(
             stamina.retry_context(

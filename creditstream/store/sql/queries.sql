@@ -1,6 +1,25 @@
--- Every statement of the store, by name. A name ends where the next begins.
--- Rows travel both ways as one JSON value: psycopg2 binds on the client, and one string is the cheapest that it binds
--- and that msgspec reads (docs: the store's measurements).
+-- Every statement of the store, by name. `{name}` stands for another one's text.
+-- Rows travel both ways as one JSON value. psycopg2 binds on the client, and one string is the cheapest to bind: 8 us of
+-- CPU an order in batches of 500, against 19 us with `unnest` over arrays and 14 us with rows read back as tuples.
+
+-- name: migrations_lock
+SELECT pg_advisory_lock(hashtext('creditstream'), hashtext('migrations'));
+
+-- name: migrations_exist
+SELECT to_regclass('schema_migrations') IS NOT NULL;
+
+-- name: migrations_table
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name       text PRIMARY KEY,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: migrations_applied
+SELECT coalesce(json_object_agg(name, checksum), '{}')::text FROM schema_migrations;
+
+-- name: migrations_record
+INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
 
 -- name: start_session
 SET statement_timeout = '10s';
@@ -9,6 +28,10 @@ SET timezone = 'UTC';
 
 -- name: check
 SELECT 1;
+
+-- name: row
+order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
+        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
 
 -- name: claim_orders
 -- Sorted, so that two workers' batches wait for each other in one direction only.
@@ -32,9 +55,7 @@ WITH given AS MATERIALIZED (
         order_id, customer_id, amount, term_months, product, status, score, reason, reasons, model_version,
         policy_version, metadata, created_at, clock_timestamp(), 1, claimed.fingerprint
     FROM given JOIN claimed USING (order_id)
-    RETURNING
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    RETURNING {row}
 )
 SELECT coalesce(json_agg(inserted), '[]')::text FROM inserted;
 
@@ -62,26 +83,14 @@ WHERE orders.order_id = known.order_id
   AND orders.created_at = known.created_at
   AND orders.status = 'under_review'
   AND (orders.status, orders.reason) <> (given.status, given.reason);
-SELECT coalesce(json_agg(found), '[]')::text
-FROM order_keys AS known
-CROSS JOIN LATERAL (
-    SELECT
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
-    FROM orders
-    WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
-    LIMIT 1
-) AS found
-WHERE known.order_id = ANY (%(ids)s::uuid[]);
+{find_orders}
 
 -- name: find_orders
 -- LIMIT 1 keeps it one index probe in one partition for each id, whatever the planner thinks of the table's size.
 SELECT coalesce(json_agg(found), '[]')::text
 FROM order_keys AS known
 CROSS JOIN LATERAL (
-    SELECT
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    SELECT {row}
     FROM orders
     WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
     LIMIT 1
@@ -100,44 +109,22 @@ FROM generate_series(
 ) AS local, LATERAL (SELECT local AT TIME ZONE 'UTC') AS utc (month);
 
 -- name: counts_today
-SELECT json_object_agg(status, orders)::text
+SELECT coalesce(json_object_agg(status, orders), '{}')::text
 FROM (
     SELECT status, count(*) AS orders FROM orders WHERE created_at >= date_trunc('day', now(), 'UTC') GROUP BY status
 ) AS counted;
 
 -- name: newest_orders
+-- psycopg2 binds on the client, so a filter that is not given is folded away before planning.
 SELECT coalesce(json_agg(newest), '[]')::text
 FROM (
-    SELECT
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+    SELECT {row}
     FROM orders
-    ORDER BY created_at DESC, order_id DESC
-    LIMIT %(limit)s
-) AS newest;
-
--- name: newest_orders_of_status
-SELECT coalesce(json_agg(newest), '[]')::text
-FROM (
-    SELECT
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
-    FROM orders
-    WHERE status = %(status)s AND created_at >= %(since)s AND created_at < %(until)s
-      AND (created_at, order_id) < (%(before)s, %(before_id)s::uuid)
-    ORDER BY created_at DESC, order_id DESC
-    LIMIT %(limit)s
-) AS newest;
-
--- name: newest_orders_of_customer
-SELECT coalesce(json_agg(newest), '[]')::text
-FROM (
-    SELECT
-        order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
-    FROM orders
-    WHERE customer_id = %(customer)s AND created_at >= %(since)s AND created_at < %(until)s
-      AND (created_at, order_id) < (%(before)s, %(before_id)s::uuid)
+    WHERE (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(customer)s::text IS NULL OR customer_id = %(customer)s)
+      AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+      AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+      AND (%(after)s::timestamptz IS NULL OR (created_at, order_id) < (%(after)s, %(after_id)s::uuid))
     ORDER BY created_at DESC, order_id DESC
     LIMIT %(limit)s
 ) AS newest;

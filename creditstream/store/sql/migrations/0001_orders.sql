@@ -46,8 +46,9 @@ BEGIN
     IF to_regclass(format('%I', partition)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    -- Two workers at once: the second waits here, then finds the table.
-    PERFORM pg_advisory_xact_lock(hashtext('creditstream'), hashtext('orders_partition'));
+    -- Two workers at once: the second waits here, then finds the table. ATTACH takes this lock anyway; an advisory lock
+    -- would leave the second one with its cached answer that there is no such table.
+    LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(format('%I', partition)) IS NOT NULL THEN
         RETURN false;
     END IF;

@@ -1,0 +1,19 @@
+-- Records that ended as nothing, or as half of what they should be.
+SELECT
+    CASE
+        WHEN id IS NULL THEN 'not an order (' || reason || ') and no dead letter'
+        WHEN letter IS NOT NULL THEN 'dead letter (' || letter || ') that belongs to a row, and no row'
+        WHEN has_row THEN 'other content than its row and no dead letter'
+        ELSE 'no row and no dead letter'
+    END AS what,
+    'orders[' || part || ']@' || off AS example
+FROM judged
+WHERE (letter IS NULL AND NOT is_the_row) OR (letter IN ('conflict', 'risk_refused', 'risk_unavailable') AND NOT has_row)
+UNION ALL
+SELECT 'refused by the risk API and no dead letter', lower(hex(rows.id))
+FROM rows
+WHERE rows.reason = 'risk_refused'
+  AND EXISTS (SELECT 1 FROM records WHERE records.id = rows.id AND records.fingerprint = rows.fingerprint)
+  AND NOT EXISTS (
+      SELECT 1 FROM judged WHERE judged.id = rows.id AND judged.is_the_row AND judged.letter IS NOT NULL
+  );

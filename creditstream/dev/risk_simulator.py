@@ -1,0 +1,198 @@
+"""What the simulated risk API answers: state and rules, without a network."""
+
+import hashlib
+import random
+from collections import Counter, deque
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from creditstream.dev.risk_http import Answer
+
+MODEL_VERSION = "simulated-1"
+_SCORES = 1001
+#: Longer than the second after which an order shows as under review, shorter than an attempt's time-out.
+SLOW = 2.0
+
+Mode = Literal["ok", "hang", "reset", "garbage", "html", "huge", "out_of_range"]
+_STRANGE = {
+    "garbage": Answer(200, b'{"score": 7'),
+    "html": Answer(200, b"<html><body>Sign in</body></html>", "text/html"),
+    "huge": Answer(200, b'{"score":1,"model_version":"m","padding":"' + b"x" * 300_000 + b'"}'),
+    "out_of_range": Answer(200, b'{"score":1001,"reasons":[],"model_version":"m"}'),
+    "hang": Answer(200, b"", wait=None),
+    "reset": Answer(200, b"", drop=True),
+}
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the API takes: see risk_api.openapi.yaml."""
+
+    order_id: UUID
+    customer_id: Text
+    amount: Decimal
+    term_months: Annotated[int, msgspec.Meta(ge=1, le=600)]
+    product: Text
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scripted answer: a status other than 200, or a mode. `retry_after` is the header's value."""
+
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
+    mode: Mode = "ok"
+    retry_after: str | None = None
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /control. Only what is given changes; `reset` first puts everything back as it was at start."""
+
+    reset: bool = False
+    latency_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    mode: Mode | None = None
+    next: tuple[Script, ...] = ()
+    orders: dict[UUID, tuple[Script, ...]] = {}
+    model_version: Text | None = None
+
+
+class _Known(msgspec.Struct, gc=False):
+    """What is remembered of one Idempotency-Key."""
+
+    body: int
+    calls: int = 0
+    model_version: str = ""
+
+
+_request = msgspec.json.Decoder(Request).decode
+_control = msgspec.json.Decoder(Control).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def score_for(order_id: UUID) -> int:
+    """0 to 1000, spread evenly, always the same for an id."""
+    return int.from_bytes(hashlib.sha256(order_id.bytes).digest()[:4]) % _SCORES
+
+
+class Simulator:
+    """The API's state and answers. `keep`: how many calls `received` holds, newest last."""
+
+    def __init__(self, *, latency_ms: float = 0.0, error_rate: float = 0.0, seed: int = 7, keep: int = 0) -> None:
+        self._start = latency_ms, error_rate, seed
+        self.received: deque[tuple[str, bytes]] = deque(maxlen=keep)
+        self._reset()
+
+    def _reset(self) -> None:
+        latency_ms, self._error_rate, seed = self._start
+        self._latency, self._random = latency_ms / 1000, random.Random(seed)
+        self._mode: Mode = "ok"
+        self._model_version = MODEL_VERSION
+        self._next: deque[Script] = deque()
+        self._scripts: dict[UUID, deque[Script]] = {}
+        self._known: dict[str, _Known] = {}
+        self._statuses: Counter[int] = Counter()
+        self._changed_bodies = 0
+        self.received.clear()
+
+    def handle(self, method: str, path: str, key: str, body: bytes) -> Answer:
+        """The answer to any request."""
+        match method, path:
+            case "POST", "/v1/assessments":
+                answer = self._assess(key, body)
+                self._statuses[answer.status if answer.wait is not None and not answer.drop else 0] += 1
+                return answer
+            case "POST", "/control":
+                return self._take_control(body)
+            case "GET", "/journal":
+                return Answer(200, _encode(self.journal()))
+            case "GET", "/health":
+                return Answer(200, b'{"status":"ok"}')
+        return _error(404, "no such resource")
+
+    def journal(self) -> dict[str, object]:
+        """Counts since the start or the last reset. Status 0: the caller was left without an answer."""
+        calls = [known.calls for known in self._known.values()]
+        return {
+            "calls": self._statuses.total(),
+            "keys": len(calls),
+            "max_calls_per_key": max(calls, default=0),
+            "changed_bodies": self._changed_bodies,
+            "statuses": dict(sorted(self._statuses.items())),
+        }
+
+    def control(self, control: Control) -> None:
+        """Change what is given."""
+        if control.reset:
+            self._reset()
+        if control.latency_ms is not None:
+            self._latency = control.latency_ms / 1000
+        if control.error_rate is not None:
+            self._error_rate = control.error_rate
+        self._mode = control.mode or self._mode
+        self._model_version = control.model_version or self._model_version
+        self._next.extend(control.next)
+        for order_id, scripts in control.orders.items():
+            self._scripts.setdefault(order_id, deque()).extend(scripts)
+
+    def _take_control(self, body: bytes) -> Answer:
+        try:
+            self.control(_control(body))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return _error(400, str(error))
+        return Answer(200, b"{}")
+
+    def _assess(self, key: str, body: bytes) -> Answer:
+        if self.received.maxlen:
+            self.received.append((key, body))
+        known = self._remember(key, body)
+        try:
+            request = _request(body)
+        except msgspec.ValidationError as error:
+            return _error(422, str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return _error(400, "the body is not JSON")
+        if not key:
+            return _error(400, "the header Idempotency-Key is missing")
+        if not (request.amount.is_finite() and request.amount > 0):
+            return _error(422, "amount must be above zero")
+        return self._failure(request) or self._score(request, known)
+
+    def _remember(self, key: str, body: bytes) -> _Known:
+        fingerprint = hash(body)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known(fingerprint)
+        known.calls += 1
+        self._changed_bodies += known.body != fingerprint
+        return known
+
+    def _failure(self, request: Request) -> Answer | None:
+        scripts = self._scripts.get(request.order_id) or self._next
+        if scripts:
+            script = scripts.popleft()
+            if script.status != 200:
+                return _error(script.status, "scripted")._replace(retry_after=script.retry_after)
+            return _STRANGE.get(script.mode)
+        if self._error_rate and self._random.random() < self._error_rate:
+            return _error(503, "by error rate")
+        if request.customer_id.startswith("refuse-"):
+            return _error(422, "this customer is refused")
+        if request.customer_id.startswith("down-"):
+            return _error(503, "this customer's bureau is down")
+        return _STRANGE.get(self._mode)
+
+    def _score(self, request: Request, known: _Known) -> Answer:
+        known.model_version = known.model_version or self._model_version
+        score = score_for(request.order_id)
+        reasons = ["payment_history"] if score >= 500 else ["payment_history", "debt_to_income"]
+        body = _encode({"score": score, "reasons": reasons, "model_version": known.model_version})
+        slow = request.customer_id.startswith("slow-")
+        return Answer(200, body, wait=max(self._latency, SLOW) if slow else self._latency)
+
+
+def _error(status: int, text: str) -> Answer:
+    return Answer(status, _encode({"error": text}))

@@ -1,0 +1,101 @@
+"""Apache Kafka: one process that is broker and controller (KRaft)."""
+
+import asyncio
+import logging
+import socket
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from creditstream.dev.stack.jars import ensure_jars, jars_folder, java
+from creditstream.dev.stack.ports import HOST
+from creditstream.dev.stack.service import Report, Service, run
+
+#: As creditstream.kafka.MAX_REQUEST_BYTES: a dead letter carries up to 4 MiB of original value and its headers.
+_MAX_MESSAGE = 6 * 1024 * 1024
+_HEAP = "512m"
+
+
+class Kafka(Service):
+    """A single node: everything that is replicated elsewhere has one copy here."""
+
+    name = "kafka"
+    title = "Kafka"
+    port_field = "kafka"
+    ready_within = 60.0
+
+    def __init__(self, home: Path, port: int, controller_port: int, cache: Path) -> None:
+        super().__init__(home, port)
+        self.controller_port = controller_port
+        self.cache = cache
+
+    @property
+    def config(self) -> Path:
+        return self.home / "server.properties"
+
+    def listens_on(self) -> dict[str, int]:
+        return {"kafka": self.port, "kafka_controller": self.controller_port}
+
+    def prepare(self, report: Report) -> None:
+        jars = ensure_jars(self.cache, report)
+        self.config.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        if not (self.home / "data" / "meta.properties").exists():
+            # A type-4 UUID in Kafka's own spelling.
+            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            storage = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.config)]
+            run(self.title, [*_jvm(jars, "256m"), "-XX:TieredStopAtLevel=1", *storage, "--ignore-formatted"])
+
+    def command(self) -> list[str]:
+        return [*_jvm(jars_folder(self.cache), _HEAP), "kafka.Kafka", str(self.config)]
+
+    def ready(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.port), timeout=1).close()  # a closed port would fill the log
+            return asyncio.run(_knows_its_broker(f"{HOST}:{self.port}"))
+        except (OSError, KafkaError, TimeoutError):
+            return False
+
+    def _properties(self) -> dict[str, object]:
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.home / "data",
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": _MAX_MESSAGE,
+            "replica.fetch.max.bytes": _MAX_MESSAGE,
+            "offsets.topic.replication.factor": 1,
+            # 50 partitions by default: with one broker they only make the first start slower.
+            "offsets.topic.num.partitions": 5,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 5,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+        }
+
+
+def _jvm(jars: Path, heap: str) -> list[str]:
+    logging_config = f"-Dlog4j2.configurationFile={jars / 'log4j2.properties'}"
+    # Kafka unmaps its index files that way; the warning would stand first in every log.
+    unsafe = "--sun-misc-unsafe-memory-access=allow"
+    return [java(), f"-Xmx{heap}", unsafe, logging_config, "-cp", f"{jars}/*"]
+
+
+async def _knows_its_broker(bootstrap: str) -> bool:
+    """The port opens a little before the broker is registered; clients are served once the metadata names it."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    finally:
+        await client.close()

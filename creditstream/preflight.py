@@ -1,0 +1,86 @@
+"""Before a worker starts: what it needs is there, or one line says what is not and which setting names it."""
+
+import asyncio
+import fcntl
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+from creditstream.errors import StartError, StoreUnavailable
+from creditstream.policy import load_policy
+from creditstream.settings import Settings
+from creditstream.store.migrations import pending
+from creditstream.topics import create_topics
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def check_machine(settings: Settings) -> IO[str]:
+    """The policy file, the web port and the data directory. Returns the directory's lock, to be kept open."""
+    load_policy(settings.policy_file or None)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.web_bind, settings.web_port))
+        except OSError as error:
+            where = f"{settings.web_bind}:{settings.web_port} (CREDITSTREAM_WEB_BIND, CREDITSTREAM_WEB_PORT)"
+            raise StartError(f"cannot listen on {where}: {error.strerror}") from None
+    return _lock(Path(settings.data_dir))
+
+
+def _lock(directory: Path) -> IO[str]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise StartError(f"cannot write {directory} (CREDITSTREAM_DATA_DIR): {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartError(f"another worker uses {directory}: give each its own CREDITSTREAM_DATA_DIR") from None
+    return lock
+
+
+async def check_services(settings: Settings) -> int:
+    """Wait for Kafka and PostgreSQL, within `start_timeout`. Returns the partition count. Raises StartError."""
+    with _one_line_only():
+        partitions, missing = await asyncio.gather(create_topics(settings), _pending_migrations(settings))
+    if missing:
+        raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
+    return partitions
+
+
+async def _pending_migrations(settings: Settings) -> list[str]:
+    return await patiently(settings, lambda: pending(settings.postgres_dsn.reveal()))
+
+
+async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]]) -> T:
+    """PostgreSQL's answer; it gets `start_timeout` to be there. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.start_timeout
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable as error:
+            if loop.time() >= deadline:
+                raise StartError(
+                    f"PostgreSQL does not answer (CREDITSTREAM_POSTGRES_DSN) for {settings.start_timeout:.0f} s: {error}"
+                ) from None
+            log.info("waiting for PostgreSQL: %s", error)
+            await asyncio.sleep(min(1.0, settings.start_timeout))
+
+
+@contextmanager
+def _one_line_only() -> Iterator[None]:
+    """The drivers log every failed attempt, some of it with tracebacks; a person gets our one line instead."""
+    loggers = [logging.getLogger(name) for name in ("aiokafka", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

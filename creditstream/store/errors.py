@@ -1,0 +1,62 @@
+"""The one place that turns what psycopg2, aiopg and asyncio raise into what this program does about it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2 import errors as driver
+
+from creditstream.errors import StoreUnavailable
+
+_ROW_ERRORS = {"22": "invalid_data", "23": "constraint_violation", "54": "limit_exceeded"}
+"""SQLSTATE classes that are the row's own fault: the same row would fail for ever."""
+
+
+class BadRow(Exception):
+    """A row of this batch will never be taken: `reason` is a stable word, the text never holds values."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class MissingPartition(BadRow):
+    """A month of this batch has no partition yet."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Around every use of the driver. Raises BadRow, MissingPartition or StoreUnavailable, and nothing of the driver.
+
+    `from None` throughout: the driver's texts and their chain hold row values.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # aiopg raises this, of all things, when PostgreSQL's statement time-out ends a query.
+        if isinstance(error.__context__, driver.QueryCanceled):
+            raise StoreUnavailable("PostgreSQL: the statement took too long") from None
+        raise
+    except TimeoutError:
+        raise StoreUnavailable("PostgreSQL: no answer in time") from None
+    except AssertionError:
+        # aiopg's pool asserts that the connection it hands out is open; it can break while another one is opened.
+        raise StoreUnavailable("PostgreSQL: the connection broke") from None
+    except psycopg2.Error as error:
+        raise _named(error) from None
+
+
+def _named(error: psycopg2.Error) -> Exception:
+    state = error.pgcode or ""
+    kind = f"{type(error).__name__} {state}".strip()
+    if state == "23514" and not error.diag.constraint_name:
+        return MissingPartition("constraint_violation", f"{kind}: no partition for created_at")
+    if state[:2] in _ROW_ERRORS:
+        where = error.diag.constraint_name or error.diag.column_name
+        return BadRow(_ROW_ERRORS[state[:2]], f"{kind} on {where}" if where else kind)
+    return StoreUnavailable(f"PostgreSQL: {kind}: {error.diag.message_primary or _first_line(error)}")
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return next(iter(str(error).strip().splitlines()), "no details")

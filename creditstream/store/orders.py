@@ -1,0 +1,149 @@
+"""The PostgreSQL sink: many orders in one transaction, and the first committed decision of an order stays."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+from uuid import UUID
+
+import msgspec
+
+from creditstream.ports import Proposal, Refused
+from creditstream.settings import Settings
+from creditstream.store.database import Database
+from creditstream.store.errors import BadRow, MissingPartition
+from schemas.status import Row
+
+MAX_BATCH = 500
+"""Orders in one statement: beyond it the cost of an order no longer falls (measured), and a bad one costs more."""
+
+
+class _Given(msgspec.Struct, frozen=True, gc=False):
+    """One proposal as the statements read it."""
+
+    order_id: UUID
+    fingerprint: bytes
+    customer_id: str
+    amount: Decimal
+    term_months: int
+    product: str
+    created_at: datetime
+    metadata: dict[str, Any]
+    status: str
+    reason: str
+    reasons: tuple[str, ...]
+    score: int | None
+    model_version: str | None
+    policy_version: str | None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
+
+
+class PostgresStore:
+    """`creditstream.ports.Store` over PostgreSQL. Several may commit at the same time, in one process or many."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Raises StartError (bad DSN) or StoreUnavailable."""
+        return cls(await Database.open(settings.postgres_dsn, size=settings.postgres_pool))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when PostgreSQL does not answer."""
+        await self._database.value("check")
+
+    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
+        """See `Store.commit`. One statement for each MAX_BATCH new orders; a second one for those already known."""
+        batch = sorted(proposals, key=_order_id)
+        answers: dict[UUID, Row | Refused] = {}
+        for start in range(0, len(batch), MAX_BATCH):
+            answers |= await self._commit(batch[start : start + MAX_BATCH])
+        return answers
+
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
+        """See `Store.find`. One query."""
+        if not order_ids:
+            return {}
+        return _by_id(await self._database.value("find_orders", {"ids": _array(order_ids)}))
+
+    async def ensure_partitions_ahead(self) -> int:
+        """Make the partitions of this month and the next two: at start, and daily. Returns how many were missing."""
+        return int(await self._database.value("ensure_partitions_ahead"))
+
+    async def _commit(self, batch: Sequence[Proposal]) -> dict[UUID, Row | Refused]:
+        """Halve a batch that holds a bad row until it is alone; everything else is committed."""
+        try:
+            return await self._write(batch)
+        except BadRow as bad:
+            if len(batch) == 1:
+                return {batch[0].order.order_id: Refused(bad.reason, str(bad))}
+        middle = len(batch) // 2
+        return await self._commit(batch[:middle]) | await self._commit(batch[middle:])
+
+    async def _write(self, batch: Sequence[Proposal]) -> dict[UUID, Row | Refused]:
+        try:
+            return await self._claim(batch)
+        except MissingPartition:
+            months = {proposal.order.created_at.isoformat()[:7] + "-01T00:00Z" for proposal in batch}
+            await self._database.value("ensure_partitions", {"months": _array(sorted(months))})
+            return await self._claim(batch)
+
+    async def _claim(self, batch: Sequence[Proposal]) -> dict[UUID, Row | Refused]:
+        answers = _by_id(await self._database.value("claim_orders", {"batch": _json(batch)}))
+        if len(answers) < len(batch):
+            known = [proposal for proposal in batch if proposal.order.order_id not in answers]
+            answers |= await self._settle(known)
+        return answers
+
+    async def _settle(self, known: Sequence[Proposal]) -> dict[UUID, Row | Refused]:
+        ids = [proposal.order.order_id for proposal in known]
+        rows = _by_id(await self._database.value("settle_orders", {"batch": _json(known), "ids": _array(ids)}))
+        # A claimed id whose row was removed (a dropped partition) must not come back as another effect.
+        gone = Refused("row_removed", "the order was committed before and its row has been removed")
+        return {order_id: rows.get(order_id, gone) for order_id in ids}
+
+
+def _order_id(proposal: Proposal) -> UUID:
+    return proposal.order.order_id
+
+
+def _json(batch: Iterable[Proposal]) -> str:
+    try:
+        return _encode([_given(*proposal) for proposal in batch]).decode()
+    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise BadRow("invalid_data", f"{type(error).__name__}: cannot be written as JSON") from None
+
+
+def _given(order: Any, fingerprint: bytes, decision: Any) -> _Given:
+    return _Given(
+        order.order_id,
+        fingerprint,
+        order.customer_id,
+        order.amount,
+        order.term_months,
+        order.product,
+        order.created_at,
+        order.metadata,
+        decision.status,
+        decision.reason,
+        decision.reasons,
+        decision.score,
+        decision.model_version,
+        decision.policy_version,
+    )
+
+
+def _array(values: Iterable[object]) -> str:
+    """A PostgreSQL array of things whose text needs no quotes."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _by_id(rows: str) -> dict[UUID, Row | Any]:
+    return {row.order_id: row for row in _decode_rows(rows)}

@@ -1,0 +1,73 @@
+"""What the dashboard asks: from the read replica when there is one, so that looking never slows the writing."""
+
+from datetime import datetime
+from typing import NamedTuple, Self
+from uuid import UUID
+
+import msgspec
+
+from creditstream.settings import Settings
+from creditstream.store.database import Database
+from schemas.decision import Status
+from schemas.status import Row
+
+_CONNECTIONS = 2
+"""The cache asks each question once at a time; two keep a slow search from holding up the counts."""
+MAX_PAGE = 200
+"""Orders in one answer."""
+
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
+_decode_counts = msgspec.json.Decoder(dict[Status, int]).decode
+
+
+class Search(NamedTuple):
+    """Filters, each None when not wanted; `since` is included, `until` is not. `after`: the last row of a page."""
+
+    status: Status | None = None
+    customer: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+
+
+class Reads:
+    """All methods raise StoreUnavailable, nothing else. A replica may be a moment behind."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Raises StartError (bad DSN) or StoreUnavailable."""
+        if settings.postgres_replica_dsn:
+            setting = "CREDITSTREAM_POSTGRES_REPLICA_DSN"
+            return cls(await Database.open(settings.postgres_replica_dsn, size=_CONNECTIONS, setting=setting))
+        return cls(await Database.open(settings.postgres_dsn, size=_CONNECTIONS))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def counts_today(self) -> dict[Status, int]:
+        """Orders created since midnight UTC, by status; all three are there."""
+        counts: dict[Status, int] = {"under_review": 0, "approved": 0, "rejected": 0}
+        return counts | _decode_counts(await self._database.value("counts_today"))
+
+    async def newest(self, limit: int) -> list[Row]:
+        """The newest orders by `created_at`, newest first."""
+        return await self.search(Search(), limit)
+
+    async def search(self, search: Search, limit: int = MAX_PAGE) -> list[Row]:
+        """The newest orders that all filters let through, newest first, at most MAX_PAGE."""
+        after, after_id = search.after or (None, None)
+        parameters = {
+            **search._asdict(),
+            "after": after,
+            "after_id": after_id and str(after_id),
+            "limit": max(0, min(limit, MAX_PAGE)),
+        }
+        return _decode_rows(await self._database.value("newest_orders", parameters))
+
+    async def order(self, order_id: UUID) -> Row | None:
+        """One order, or None."""
+        rows = _decode_rows(await self._database.value("find_orders", {"ids": f"{{{order_id}}}"}))
+        return rows[0] if rows else None
