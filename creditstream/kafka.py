@@ -71,6 +71,15 @@ async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
             return admin
 
 
+async def cluster_id(settings: Settings) -> str:
+    """The cluster's own name for itself. Raises StartError when it does not answer."""
+    admin = await open_admin(settings)
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
 class Publisher:
     """Publishes records by the batch: one produced batch per partition and call, delivery awaited."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import logging
+import shutil
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from creditstream.errors import StartError, StoreUnavailable
+from creditstream.kafka import cluster_id
 from creditstream.policy import load_policy
 from creditstream.settings import Settings
 from creditstream.store.migrations import pending
@@ -49,9 +51,24 @@ async def check_services(settings: Settings) -> int:
     """Wait for Kafka and PostgreSQL, within `start_timeout`. Returns the partition count. Raises StartError."""
     with _one_line_only():
         partitions, missing = await asyncio.gather(create_topics(settings), _pending_migrations(settings))
+        cluster = await cluster_id(settings)
     if missing:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
+    forget_other_cluster(Path(settings.data_dir), f"{cluster} {settings.topic_prefix} {settings.group}")
     return partitions
+
+
+def forget_other_cluster(directory: Path, identity: str) -> None:
+    """Remove tables that were made from other topics: `seen` would take orders for settled that it never saw.
+
+    Faust notices only a table that is ahead of its changelog. Tables are rebuilt from Kafka; nothing else is removed.
+    """
+    stamp = directory / "cluster"
+    if not stamp.exists() or stamp.read_text() != identity:
+        for tables in directory.glob("v*/tables"):
+            log.warning("%s was made from other topics: removed, it is rebuilt from Kafka", tables)
+            shutil.rmtree(tables)
+        stamp.write_text(identity)
 
 
 async def _pending_migrations(settings: Settings) -> list[str]:

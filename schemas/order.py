@@ -76,7 +76,12 @@ def _parse(raw: bytes) -> Order:
 def _is_plain(raw: bytes) -> bool:
     """Whether nothing hides in `raw`: an escaped key, a key given twice, metadata nested too deeply."""
     deepest = raw.count(b"{") + raw.count(b"[")
-    return b"\\" not in raw and deepest <= MAX_METADATA_DEPTH and all(raw.count(name) == 1 for name in _QUOTED_FIELDS)
+    return (
+        b"\\" not in raw
+        and deepest <= MAX_METADATA_DEPTH
+        and all(raw.count(name) == 1 for name in _QUOTED_FIELDS)
+        and raw.count(b'"metadata"') <= 1
+    )
 
 
 def _parse_carefully(raw: bytes) -> Order:
@@ -89,6 +94,8 @@ def _parse_carefully(raw: bytes) -> Order:
         raise InvalidOrder("too_deep", "the JSON is nested too deeply") from None
     except UnicodeDecodeError:
         raise InvalidOrder("not_utf8", "the value is not UTF-8") from None
+    except InvalidOperation:
+        raise InvalidOrder("not_json", "the value is not JSON: a number's exponent is out of range") from None
     except ValueError as error:
         raise InvalidOrder("not_json", f"the value is not JSON: {getattr(error, 'msg', 'number too long')}") from None
     if not isinstance(fields, dict):
@@ -100,6 +107,7 @@ def _parse_carefully(raw: bytes) -> Order:
             known["metadata"] = fields | metadata
     if isinstance(known.get("order_id"), str):
         known["order_id"] = _uuid(known["order_id"])
+    known |= {name: _storable(known[name]) for name in ("customer_id", "product") if name in known}
     known["metadata"] = _storable(known.get("metadata", {}))
     try:
         return msgspec.convert(known, Order)
@@ -134,9 +142,9 @@ def _storable(value: Any, depth: int = 1) -> Any:
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
     if isinstance(value, str) and ("\0" in value or not value.isprintable() and _has_surrogate(value)):
-        raise InvalidOrder("invalid_text", "metadata holds a NUL or half a surrogate pair")
+        raise InvalidOrder("invalid_text", "a text holds a NUL or half a surrogate pair")
     if isinstance(value, Decimal | int) and not isinstance(value, bool) and abs(_float(value)) > 1e300:
-        raise InvalidOrder("invalid_field", "Number out of range - at `$.metadata`")
+        raise InvalidOrder("invalid_field", "Number out of range")
     return float(value) if isinstance(value, Decimal) and depth > 1 else value
 
 

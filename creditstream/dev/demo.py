@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +68,7 @@ def _start_stack(cleanup: ExitStack) -> tuple[Settings, dict[str, str], Stack]:
     """A fresh one, on ports of its own: the books hold this demo and nothing else, and a running `make up` is left."""
     root = _LOCAL / "demo"
     Stack(root, Ports.chosen(root / "stack" / "ports.json", {})).clean()  # what a killed demo may have left
+    shutil.rmtree(root, ignore_errors=True)
     stack = Stack(root, Ports.free(), cache=_LOCAL / "cache")
     cleanup.callback(stack.clean)
     stack.up(_line)

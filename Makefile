@@ -1,0 +1,30 @@
+# One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down clean lint lock
+ORDERS ?= 2000
+INSTALL = @sh scripts/bootstrap.sh &&
+PY = .venv/bin/python
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo:  ## the whole thing, once: ORDERS=2000 orders through Kafka, scored, stored, reconciled
+	$(INSTALL) $(PY) -m creditstream.dev demo --orders $(ORDERS)
+
+test:  ## every test, with the services that they need (PYTEST='-k name' for some)
+	$(INSTALL) $(PY) -m pytest $(PYTEST)
+
+up:  ## the local stack in the background: Kafka, PostgreSQL and replica, Redis, simulated risk API
+	$(INSTALL) $(PY) -m creditstream.dev up
+
+down:  ## stop the local stack; its data stays
+	$(INSTALL) $(PY) -m creditstream.dev down
+
+clean:  ## stop the local stack and remove its data
+	$(INSTALL) $(PY) -m creditstream.dev clean
+
+lint:  ## ruff and mypy --strict
+	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+lock:  ## requirements/lock.txt anew from pyproject.toml
+	$(INSTALL) CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra dev --output-file requirements/lock.txt pyproject.toml

@@ -1,0 +1,93 @@
+"""Fixtures for everybody. What they are made of is in tests/support; a missing service fails, nothing is skipped."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.database import Database, cloned, migrated_template
+from tests.support.kafka import Topics
+from tests.support.programs import RiskApiProcess, Worker, free_port
+from tests.support.servers import Servers, open_servers
+
+StartWorker = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Servers]:
+    """Kafka, PostgreSQL with its replica, and Redis."""
+    with open_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def template(stack: Servers) -> Iterator[str]:
+    with migrated_template(stack.postgres_dsn) as name:
+        yield name
+
+
+@pytest.fixture
+def database(stack: Servers, template: str) -> Iterator[Database]:
+    """A migrated, empty database of this test's own."""
+    with cloned(stack.postgres_dsn, stack.replica_dsn, template) as database:
+        yield database
+
+
+@pytest.fixture
+def topics(stack: Servers) -> Iterator[Topics]:
+    """The product's topics under a prefix of this test's own, created."""
+    topics = Topics(stack)
+    topics.create()
+    yield topics
+    topics.delete()
+
+
+@pytest.fixture
+def risk_api(tmp_path: Path) -> Iterator[RiskApiProcess]:
+    """The simulated risk API: `.url`, `.control(error_rate=0.5)`, `.journal()`."""
+    program = RiskApiProcess(free_port(), tmp_path)
+    yield program
+    program.discard()
+
+
+@pytest.fixture
+def worker_environ(
+    stack: Servers, database: Database, topics: Topics, risk_api: RiskApiProcess, tmp_path: Path
+) -> dict[str, str]:
+    """Settings of a program that works on this test's database, topics and risk API: for any faust command."""
+    return {
+        "CREDITSTREAM_KAFKA_BROKERS": stack.brokers,
+        "CREDITSTREAM_KAFKA_REPLICATION_FACTOR": str(stack.replication_factor),
+        "CREDITSTREAM_TOPIC_PREFIX": topics.prefix,
+        "CREDITSTREAM_GROUP": f"{topics.prefix}workers",
+        "CREDITSTREAM_PARTITIONS": str(topics.partitions),
+        "CREDITSTREAM_POSTGRES_DSN": database.dsn,
+        "CREDITSTREAM_POSTGRES_REPLICA_DSN": database.replica_dsn,
+        "CREDITSTREAM_REDIS_URL": stack.redis_url,
+        "CREDITSTREAM_RISK_URL": risk_api.url,
+        "CREDITSTREAM_DATA_DIR": str(tmp_path / "data"),
+        # The shortest: a killed worker's partitions move after this long.
+        "CREDITSTREAM_SESSION_TIMEOUT": "6",
+    }
+
+
+@pytest.fixture
+def start_worker(worker_environ: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+    """start_worker(retry_delay="1", ready=True) starts a real worker; keywords are settings in small letters."""
+    started: list[Worker] = []
+    numbers = itertools.count(1)
+
+    def start(*, ready: bool = True, name: str | None = None, **overrides: object) -> Worker:
+        name = name or f"worker{next(numbers)}"
+        own = {"CREDITSTREAM_DATA_DIR": str(tmp_path / name), "CREDITSTREAM_WEB_PORT": str(free_port())}
+        given = {f"CREDITSTREAM_{key.upper()}": str(value) for key, value in overrides.items()}
+        worker = Worker({**worker_environ, **own, **given}, tmp_path, name)
+        started.append(worker)
+        if ready:
+            worker.wait_until_ready()
+        return worker
+
+    yield start
+    for worker in started:
+        worker.discard()

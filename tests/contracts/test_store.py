@@ -1,0 +1,207 @@
+"""One suite for what `ports.Store` promises, against the fake and the real PostgreSQL."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from creditstream.ports import Proposal, Refused, Store
+from creditstream.settings import Secret, Settings
+from creditstream.store.orders import PostgresStore
+from creditstream.testing import FakeStore, a_proposal, an_order
+from schemas.decision import WAITING, Decision, unscored
+from schemas.status import Row
+
+APPROVED = Decision(
+    status="approved",
+    reason="score_above_threshold",
+    reasons=("good_history", "pouca dívida"),
+    score=712,
+    model_version="risk-1",
+    policy_version="2026-1",
+)
+REJECTED = Decision(status="rejected", reason="score_below_threshold", score=310)
+
+Scenario = Callable[[Store], Awaitable[None]]
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def check(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
+    """Runs a scenario with a store that is empty."""
+    dsn = request.getfixturevalue("database").dsn if request.param == "postgres" else ""
+
+    async def run(scenario: Scenario) -> None:
+        async with _opened(dsn) as store:
+            await scenario(store)
+
+    return lambda scenario: asyncio.run(run(scenario))
+
+
+@asynccontextmanager
+async def _opened(dsn: str) -> AsyncIterator[Store]:
+    if not dsn:
+        yield FakeStore()
+        return
+    store = await PostgresStore.open(Settings(postgres_dsn=Secret(dsn)))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _commit_one(store: Store, proposal: Proposal) -> Row:
+    order_id = proposal.order.order_id
+    answers = await store.commit([proposal])
+    assert list(answers) == [order_id]
+    row = answers[order_id]
+    assert isinstance(row, Row)
+    assert (await store.find([order_id])) == {order_id: row}
+    return row
+
+
+def _bad(store: Store) -> Proposal:
+    """A proposal that the store never takes."""
+    proposal = a_proposal(an_order(metadata={"text": "a\0b"}))
+    if isinstance(store, FakeStore):
+        store.refuse([proposal.order.order_id])
+    return proposal
+
+
+@pytest.mark.parametrize("decision", [WAITING, APPROVED, REJECTED])
+def test_a_new_order_becomes_a_row_of_version_1(check: Any, decision: Decision) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order(metadata={"canal": "aplicação", "n": [1, None, True, 1.5, {"": ""}]})
+        row = await _commit_one(store, a_proposal(order, decision))
+        given = msgspec.structs.asdict(order) | msgspec.structs.asdict(decision)
+        given |= {"fingerprint": order.fingerprint(), "version": 1, "updated_at": row.updated_at}
+        assert msgspec.structs.asdict(row) == given
+        assert row.updated_at.utcoffset() is not None
+
+    check(scenario)
+
+
+def test_a_decision_replaces_under_review(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order))
+        second = await _commit_one(store, a_proposal(order, APPROVED))
+        assert (second.status, second.score, second.reason) == ("approved", 712, "score_above_threshold")
+        assert (second.reasons, second.model_version) == (APPROVED.reasons, "risk-1")
+        assert second.version == 2
+        assert second.updated_at >= first.updated_at
+
+    check(scenario)
+
+
+def test_another_reason_replaces_under_review(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        await _commit_one(store, a_proposal(order))
+        row = await _commit_one(store, a_proposal(order, unscored("risk_refused")))
+        assert (row.status, row.reason, row.version) == ("under_review", "risk_refused", 2)
+
+    check(scenario)
+
+
+def test_the_same_state_again_changes_nothing(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        for decision in (WAITING, APPROVED):
+            proposal = a_proposal(decision=decision)
+            assert await _commit_one(store, proposal) == await _commit_one(store, proposal)
+
+    check(scenario)
+
+
+@pytest.mark.parametrize("later", [REJECTED, WAITING, unscored("risk_refused")])
+def test_a_decided_row_never_changes(check: Any, later: Decision) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order, APPROVED))
+        assert await _commit_one(store, a_proposal(order, later)) == first
+
+    check(scenario)
+
+
+@pytest.mark.parametrize("stands", [WAITING, APPROVED])
+def test_other_content_never_changes_a_row(check: Any, stands: Decision) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order, stands))
+        other = msgspec.structs.replace(order, term_months=24)
+        assert await _commit_one(store, a_proposal(other, REJECTED)) == first
+
+    check(scenario)
+
+
+def test_other_content_of_another_month_never_makes_a_second_row(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order))
+        other = msgspec.structs.replace(order, created_at=order.created_at.replace(month=10))
+        assert await _commit_one(store, a_proposal(other, APPROVED)) == first
+
+    check(scenario)
+
+
+def test_the_first_metadata_stays(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order(metadata={"trace": "1"})
+        await _commit_one(store, a_proposal(order))
+        again = msgspec.structs.replace(order, metadata={"trace": "2"})
+        row = await _commit_one(store, a_proposal(again, APPROVED))
+        assert (row.metadata, row.version) == ({"trace": "1"}, 2)
+
+    check(scenario)
+
+
+def test_new_and_known_orders_in_one_commit(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        decided, waiting, new = an_order(), an_order(), an_order()
+        await store.commit([a_proposal(decided, APPROVED), a_proposal(waiting)])
+        answers = await store.commit([a_proposal(order, REJECTED) for order in (new, decided, waiting)])
+        found = {order_id: (row.status, row.version) for order_id, row in answers.items() if isinstance(row, Row)}
+        assert found == {
+            new.order_id: ("rejected", 1),
+            decided.order_id: ("approved", 1),
+            waiting.order_id: ("rejected", 2),
+        }
+
+    check(scenario)
+
+
+def test_more_orders_than_fit_in_one_statement(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        proposals = [a_proposal() for _ in range(1_203)]
+        random.Random(1).shuffle(proposals)
+        answers = await store.commit(proposals)
+        assert {proposal.order.order_id for proposal in proposals} == set(answers)
+        assert await store.find(list(answers)) == answers
+
+    check(scenario)
+
+
+def test_a_refused_row_does_not_stop_the_others(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        bad, good = [_bad(store) for _ in range(3)], [a_proposal() for _ in range(20)]
+        answers = await store.commit([bad[0], *good[:10], bad[1], *good[10:], bad[2]])
+        assert {type(answers[proposal.order.order_id]) for proposal in good} == {Row}
+        for proposal in bad:
+            refused = answers[proposal.order.order_id]
+            assert isinstance(refused, Refused) and refused.reason == "invalid_data"
+            assert "a\0b" not in refused.message
+        assert not await store.find([proposal.order.order_id for proposal in bad])
+
+    check(scenario)
+
+
+def test_nothing_asked_nothing_answered(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        assert await store.commit([]) == {}
+        assert await store.find([]) == {}
+        assert await store.find([an_order().order_id]) == {}
+
+    check(scenario)

@@ -1,0 +1,171 @@
+"""The dashboard's cache over a real Redis, one that is away, and one that hangs."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from creditstream.errors import StartError, StoreUnavailable
+from creditstream.settings import Secret, Settings
+from creditstream.testing import ManualClock
+from creditstream.web.cache import Cache
+
+
+class Question:
+    """Counts how often it was asked; `gate`: answers wait for it."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self) -> Any:
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        await self.gate.wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@asynccontextmanager
+async def _opened(url: str, clock: ManualClock | None = None) -> AsyncIterator[Cache]:
+    cache = Cache.open(Settings(redis_url=Secret(url)))
+    if clock:
+        cache._clock = clock
+    try:
+        yield cache
+    finally:
+        await cache.close()
+
+
+@asynccontextmanager
+async def _server(handler: Callable[[Any, Any], Awaitable[None]], port: int = 0) -> AsyncIterator[int]:
+    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def _forwarder(url: str) -> Callable[[Any, Any], Awaitable[None]]:
+    host, port = url.split("/")[2].rsplit("@")[-1].split(":")
+
+    async def copy(reader: Any, writer: Any) -> None:
+        while data := await reader.read(4096):
+            writer.write(data)
+        writer.close()
+
+    async def handler(reader: Any, writer: Any) -> None:
+        behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(copy(reader, behind_writer), copy(behind_reader, writer))
+
+    return handler
+
+
+def test_an_answer_is_kept_for_all_processes(stack: Any) -> None:
+    async def scenario() -> None:
+        question, key = Question({"b": [1, "ã"], "a": None}), str(uuid4())
+        async with _opened(stack.redis_url) as one, _opened(stack.redis_url) as two:
+            first = await one.get_or_load(key, 30, question)
+            assert json.loads(first) == {"b": [1, "ã"], "a": None}
+            assert await two.get_or_load(key, 30, question) == first
+            assert question.asked == 1
+            assert 0 < await one._redis.pttl("creditstream:" + key) <= 30_000
+
+    asyncio.run(scenario())
+
+
+def test_many_who_ask_at_once_are_one_query(stack: Any) -> None:
+    async def scenario() -> None:
+        question, key = Question(7), str(uuid4())
+        question.gate.clear()
+        async with _opened(stack.redis_url) as cache:
+            asking = [asyncio.create_task(cache.get_or_load(key, 30, question)) for _ in range(10)]
+            await asyncio.wait(asking, timeout=0)
+            asking.pop(0).cancel()
+            question.gate.set()
+            assert await asyncio.gather(*asking) == [b"7"] * 9
+            assert question.asked == 1
+            assert not cache._flights
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_reaches_all_who_asked_and_is_not_kept(stack: Any) -> None:
+    async def scenario() -> None:
+        question, key = Question(StoreUnavailable("away"), 8), str(uuid4())
+        async with _opened(stack.redis_url) as cache:
+            asking = (cache.get_or_load(key, 30, question) for _ in range(3))
+            failed = await asyncio.gather(*asking, return_exceptions=True)
+            assert [type(error) for error in failed] == [StoreUnavailable] * 3
+            assert await cache.get_or_load(key, 30, question) == b"8"
+
+    asyncio.run(scenario())
+
+
+def test_redis_away_is_one_warning_and_then_it_is_picked_up_again(stack: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "creditstream.web.cache")
+
+    async def scenario() -> None:
+        question, key, clock = Question(9), str(uuid4()), ManualClock()
+        async with _server(_forwarder(stack.redis_url)) as port:
+            pass  # a port that nobody listens on any more
+        async with _opened(f"redis://127.0.0.1:{port}/0", clock) as cache:
+            for _ in range(3):
+                assert await cache.get_or_load(key, 30, question) == b"9"
+                clock.advance(6)
+            assert [record.levelname for record in caplog.records] == ["WARNING"]
+            async with _server(_forwarder(stack.redis_url), port):
+                assert await cache.get_or_load(key, 30, question) == b"9"
+                assert await cache.get_or_load(key, 30, question) == b"9"
+                assert question.asked == 4
+                assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+                await cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_hanging_redis_is_asked_once_and_then_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        connections = 0
+
+        async def hang(reader: Any, writer: Any) -> None:
+            nonlocal connections
+            connections += 1
+            while await reader.read(4096):
+                pass
+            writer.close()
+
+        question, clock = Question(1), ManualClock()
+        async with _server(hang) as port, _opened(f"redis://127.0.0.1:{port}/0", clock) as cache:
+            for key in "abcdef":
+                assert await cache.get_or_load(key, 30, question) == b"1"
+            assert connections == 1
+            clock.advance(6)
+            assert await cache.get_or_load("a", 30, question) == b"1"
+            assert connections == 2
+        assert [record.levelname for record in caplog.records if record.name == "creditstream.web.cache"] == ["WARNING"]
+
+    asyncio.run(scenario())
+
+
+def test_without_a_redis_every_question_is_loaded() -> None:
+    async def scenario() -> None:
+        question = Question(1, 2)
+        async with _opened("") as cache:
+            assert [await cache.get_or_load("k", 30, question) for _ in range(2)] == [b"1", b"2"]
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_address_stops_the_start() -> None:
+    with pytest.raises(StartError, match="bad setting CREDITSTREAM_REDIS_URL") as caught:
+        Cache.open(Settings(redis_url=Secret("nonsense://:hush@x")))
+    assert "hush" not in str(caught.value)

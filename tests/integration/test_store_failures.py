@@ -1,0 +1,222 @@
+"""What the store does when PostgreSQL fails, and when a row is at fault."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import aiopg
+import msgspec
+import pytest
+
+from creditstream.errors import StartError, StoreUnavailable
+from creditstream.ports import Proposal, Refused
+from creditstream.settings import Secret, Settings
+from creditstream.store.database import Database
+from creditstream.store.orders import PostgresStore
+from creditstream.testing import a_proposal, an_order
+from schemas.status import Row
+
+
+@asynccontextmanager
+async def _store_and_admin(dsn: str) -> AsyncIterator[tuple[PostgresStore, Any]]:
+    """The store, and a cursor of another session."""
+    store = await PostgresStore.open(Settings(postgres_dsn=Secret(dsn)))
+    async with aiopg.connect(dsn, enable_hstore=False) as connection, connection.cursor() as cursor:
+        yield store, cursor
+        await store.close()
+
+
+async def _others(cursor: Any, function: str) -> int:
+    """Apply pg_terminate_backend or pg_cancel_backend to every other session of this database."""
+    await cursor.execute(
+        f"SELECT count({function}(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    (count,) = await cursor.fetchone()
+    return int(count)
+
+
+async def _until_blocked(cursor: Any) -> None:
+    """Until a session of this database waits for a lock."""
+    blocked = 0
+    while not blocked:
+        await cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        (blocked,) = await cursor.fetchone()
+
+
+def test_all_connections_cut_while_idle(database: Any) -> None:
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, admin):
+            for _ in range(3):
+                await asyncio.gather(*(store.commit([a_proposal()]) for _ in range(8)))
+                assert await _others(admin, "pg_terminate_backend") >= 2
+                await _settles(store, a_proposal())
+
+    asyncio.run(scenario())
+
+
+async def _settles(store: PostgresStore, proposal: Proposal) -> None:
+    """One StoreUnavailable for each connection at most, then it works."""
+    for _ in range(Settings().postgres_pool + 1):
+        try:
+            answers = await store.commit([proposal])
+        except StoreUnavailable:
+            continue
+        assert isinstance(answers[proposal.order.order_id], Row)
+        return
+    raise AssertionError("the pool does not recover")
+
+
+@pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
+def test_cut_or_timed_out_while_asking(database: Any, function: str) -> None:
+    """A statement time-out is such a cancel. aiopg makes a CancelledError of it, which would end the caller."""
+
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, admin):
+            proposal = a_proposal()
+            await admin.execute("BEGIN; LOCK TABLE order_keys IN ACCESS EXCLUSIVE MODE")
+            commit = asyncio.create_task(store.commit([proposal]))
+            await _until_blocked(admin)
+            await _others(admin, function)
+            with pytest.raises(StoreUnavailable):
+                await commit
+            await admin.execute("ROLLBACK")
+            await _settles(store, proposal)
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_caller_is_cancelled_and_the_store_goes_on(database: Any) -> None:
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, admin):
+            proposal = a_proposal()
+            await admin.execute("BEGIN; LOCK TABLE order_keys IN ACCESS EXCLUSIVE MODE")
+            commit = asyncio.create_task(store.commit([proposal]))
+            await _until_blocked(admin)
+            commit.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await commit
+            await admin.execute("ROLLBACK")
+            await _settles(store, proposal)
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_what_is_being_asked(database: Any) -> None:
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, admin):
+            await admin.execute("BEGIN; LOCK TABLE order_keys IN ACCESS EXCLUSIVE MODE")
+            commit = asyncio.create_task(store.commit([a_proposal()]))
+            await _until_blocked(admin)
+            await store.close()
+            with pytest.raises(StoreUnavailable):
+                await commit
+
+    asyncio.run(scenario())
+
+
+def test_sessions_have_a_statement_timeout_and_utc(database: Any) -> None:
+    async def scenario() -> None:
+        store = await Database.open(Secret(database.dsn), size=1)
+        async with store._pool.acquire() as connection, connection.cursor() as cursor:
+            await cursor.execute("SELECT current_setting('statement_timeout'), current_setting('timezone')")
+            assert await cursor.fetchone() == ("10s", "UTC")
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_or_lacks_the_tables(database: Any) -> None:
+    async def scenario() -> None:
+        with pytest.raises(StoreUnavailable, match="refused"):
+            await PostgresStore.open(Settings(postgres_dsn=Secret("postgresql://u:hush@127.0.0.1:1/db")))
+        async with _store_and_admin(database.dsn) as (store, admin):
+            await admin.execute("ALTER TABLE order_keys RENAME TO away")
+            with pytest.raises(StoreUnavailable, match="UndefinedTable 42P01"):
+                await store.commit([a_proposal()])
+            await store.ping()
+            await admin.execute("ALTER TABLE away RENAME TO order_keys")
+            await _settles(store, a_proposal())
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_dsn_stops_the_start_and_does_not_show() -> None:
+    with pytest.raises(StartError) as caught:
+        asyncio.run(PostgresStore.open(Settings(postgres_dsn=Secret("host=x pass word=hush"))))
+    assert str(caught.value) == "bad setting CREDITSTREAM_POSTGRES_DSN: not a PostgreSQL connection string"
+    assert caught.value.__suppress_context__
+
+
+BAD_FIELDS = [
+    ({"term_months": -1}, "constraint_violation"),
+    ({"term_months": 2**40}, "invalid_data"),
+    ({"customer_id": "a\0"}, "invalid_data"),
+    ({"customer_id": "a\ud800"}, "invalid_data"),
+    ({"amount": Decimal("1e30")}, "invalid_data"),
+    ({"created_at": datetime(2026, 11, 23, 12)}, None),
+    ({"metadata": {"n": float("nan")}}, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "reason"), BAD_FIELDS)
+def test_a_bad_row_is_found_and_the_others_commit(database: Any, fields: dict[str, Any], reason: str | None) -> None:
+    async def scenario() -> None:
+        bad = Proposal(an_order(**fields), b"0" * 16, a_proposal().decision)
+        good = [a_proposal() for _ in range(12)]
+        async with _store_and_admin(database.dsn) as (store, _):
+            answers = dict(await store.commit([*good, bad]))
+        answer = answers.pop(bad.order.order_id)
+        assert all(isinstance(row, Row) for row in answers.values()) and len(answers) == 12
+        assert (answer.reason if isinstance(answer, Refused) else None) == reason
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_change_of_a_known_row_is_refused_too(database: Any) -> None:
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, _):
+            orders = [an_order() for _ in range(5)]
+            await store.commit([a_proposal(order) for order in orders])
+            decision = a_proposal().decision
+            changes = [a_proposal(order, msgspec.structs.replace(decision, reason="x")) for order in orders]
+            changes[3] = a_proposal(orders[3], msgspec.structs.replace(decision, reason="x", score=5_000))
+            answers = await store.commit(changes)
+            assert answers[orders[3].order_id] == Refused(
+                "constraint_violation", "CheckViolation 23514 on orders_score_check"
+            )
+            assert sum(isinstance(row, Row) and row.version == 2 for row in answers.values()) == 4
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("year", [2000, 2031])
+def test_a_month_without_a_partition_gets_one(database: Any, year: int) -> None:
+    async def scenario() -> None:
+        order = an_order(created_at=datetime(year, 1, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+        async with _store_and_admin(database.dsn) as (store, admin):
+            answers = await store.commit([a_proposal(), a_proposal(order)])
+            assert all(isinstance(row, Row) for row in answers.values())
+            await admin.execute(f"SELECT order_id::text FROM orders_{year}_01")
+            assert await admin.fetchall() == [(str(order.order_id),)]
+
+    asyncio.run(scenario())
+
+
+def test_a_row_that_was_removed_does_not_come_back(database: Any) -> None:
+    async def scenario() -> None:
+        proposal = a_proposal()
+        async with _store_and_admin(database.dsn) as (store, admin):
+            await store.commit([proposal])
+            await admin.execute("DELETE FROM orders")
+            answers: Any = await store.commit([proposal])
+            assert answers[proposal.order.order_id].reason == "row_removed"
+            assert not await store.find([UUID(int=1), proposal.order.order_id])
+
+    asyncio.run(scenario())

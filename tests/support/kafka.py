@@ -1,0 +1,166 @@
+"""Topics of a test's own, records in and out; with aiokafka for speed and Kafka's own console producer for truth."""
+
+import asyncio
+import subprocess
+import threading
+import uuid
+from collections.abc import Coroutine, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from creditstream.settings import Settings
+from creditstream.topics import all_topics, create_topics, topic_name
+from tests.support.servers import Servers
+
+T = TypeVar("T")
+#: A JVM starts in one to three seconds; the rest is for a loaded machine.
+_CONSOLE_WITHIN = 120.0
+_READ_WITHIN = 60.0
+#: As creditstream.kafka.MAX_REQUEST_BYTES.
+_MAX_REQUEST = 6 * 1024 * 1024
+
+
+class Record(NamedTuple):
+    """What a topic holds."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+
+
+class Topics:
+    """The product's topics under a prefix that no other test has. Names are without the prefix."""
+
+    def __init__(self, servers: Servers, partitions: int = 4) -> None:
+        self.prefix = f"t{uuid.uuid4().hex[:10]}-"
+        self.partitions = partitions
+        self._servers = servers
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            kafka_brokers=self._servers.brokers,
+            kafka_replication_factor=self._servers.replication_factor,
+            topic_prefix=self.prefix,
+            partitions=self.partitions,
+        )
+
+    def name(self, topic: str) -> str:
+        """On the broker."""
+        return topic_name(self.settings, topic)
+
+    def create(self) -> None:
+        run(create_topics(self.settings))
+
+    def delete(self) -> None:
+        run(_delete(self._servers.brokers, [self.name(topic.name) for topic in all_topics(self.settings)]))
+
+    def produce_lines(self, topic: str, lines: Iterable[str | bytes], *options: str) -> None:
+        """One record without a key per line, by the real kafka-console-producer."""
+        text = b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines)
+        command = [str(self._servers.tools / "kafka-console-producer"), "--bootstrap-server", self._servers.brokers]
+        done = subprocess.run(
+            [*command, "--topic", self.name(topic), *options],
+            input=text,
+            capture_output=True,
+            timeout=_CONSOLE_WITHIN,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        assert b"ERROR" not in done.stderr, done.stderr.decode(errors="replace")
+
+    def produce(
+        self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partition: int | None = None
+    ) -> list[tuple[int, int]]:
+        """(key, value) pairs, acknowledged. Returns each one's partition and offset."""
+        return run(self.aproduce(topic, records, partition))
+
+    async def aproduce(
+        self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partition: int | None = None
+    ) -> list[tuple[int, int]]:
+        """`produce` inside a running loop."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers.brokers, acks="all", max_request_size=_MAX_REQUEST, linger_ms=5
+        )
+        await producer.start()
+        try:
+            name = self.name(topic)
+            sent = [await producer.send(name, key=key, value=value, partition=partition) for key, value in records]
+            done = [await future for future in sent]
+        finally:
+            await producer.stop()
+        return [(metadata.partition, metadata.offset) for metadata in done]
+
+    def consume_all(self, topic: str) -> list[Record]:
+        """Everything from the beginning to the end as it is now, by partition and offset."""
+        return run(self.aconsume_all(topic))
+
+    async def aconsume_all(self, topic: str) -> list[Record]:
+        """`consume_all` inside a running loop."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers.brokers, enable_auto_commit=False, max_partition_fetch_bytes=_MAX_REQUEST
+        )
+        await consumer.start()
+        try:
+            async with asyncio.timeout(_READ_WITHIN):
+                return await _read_to_end(consumer, self.name(topic))
+        finally:
+            await consumer.stop()
+
+
+async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[Record]:
+    partitions = [TopicPartition(topic, number) for number in await _partition_numbers(consumer, topic)]
+    consumer.assign(partitions)
+    ends = await consumer.end_offsets(partitions)
+    await consumer.seek_to_beginning(*partitions)
+    found: list[Record] = []
+    # The position, not the records, tells the end: compaction and transactions leave holes.
+    while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+        for partition, messages in (await consumer.getmany(timeout_ms=200)).items():
+            for message in messages:
+                if message.offset < ends[partition]:
+                    headers = tuple((name, bytes(value)) for name, value in message.headers)
+                    place = (message.partition, message.offset)
+                    found.append(Record(*place, message.key, message.value, headers, message.timestamp))
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def _partition_numbers(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    # A topic that is not assigned is not in the consumer's metadata until it is asked for.
+    await consumer._client.add_topic(topic)
+    numbers = consumer.partitions_for_topic(topic)
+    assert numbers, f"there is no topic {topic}"
+    return set(numbers)
+
+
+async def _delete(brokers: str, names: list[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.delete_topics(sorted(set(names) & set(await admin.list_topics())))
+    finally:
+        await admin.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, from code with or without a running loop: it gets a thread and a loop of its own."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, whatever it is
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="tests.support.kafka.run")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,117 @@
+"""The credit policy: thresholds from a file, and a decision that says why."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditstream.errors import StartError
+from creditstream.policy import Policy, Rule, decide, load_policy
+from creditstream.testing import an_order
+from schemas.assessment import Assessment
+from schemas.decision import Decision
+
+POLICY = Policy(
+    version="7",
+    default=Rule(approve_from=600),
+    products={"card": Rule(approve_from=700, max_amount=Decimal("1000.00"))},
+)
+
+
+def _assessment(score: int) -> Assessment:
+    return Assessment(score=score, reasons=("low_debt",), model_version="risk-3")
+
+
+def _decide(score: int, product: str = "loan", amount: str = "1000.00") -> Decision:
+    return decide(an_order(product=product, amount=Decimal(amount)), _assessment(score), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("score", "product", "amount", "status", "reason"),
+    [
+        (600, "loan", "1.00", "approved", "score_above_threshold"),
+        (599, "loan", "1.00", "rejected", "score_below_threshold"),
+        (1000, "loan", "999999999999.99", "approved", "score_above_threshold"),
+        (0, "loan", "1.00", "rejected", "score_below_threshold"),
+        (699, "card", "1.00", "rejected", "score_below_threshold"),
+        (700, "card", "1000.00", "approved", "score_above_threshold"),
+        (1000, "card", "1000.01", "rejected", "amount_above_limit"),
+        (0, "card", "1000.01", "rejected", "amount_above_limit"),
+    ],
+)
+def test_thresholds(score: int, product: str, amount: str, status: str, reason: str) -> None:
+    decision = _decide(score, product, amount)
+    assert (decision.status, decision.reason) == (status, reason)
+
+
+def test_a_decision_says_by_what_it_was_made() -> None:
+    assert _decide(712) == Decision(
+        status="approved",
+        reason="score_above_threshold",
+        reasons=("low_debt",),
+        score=712,
+        model_version="risk-3",
+        policy_version="7",
+    )
+
+
+@given(st.integers(0, 999), st.sampled_from(["loan", "card"]))
+def test_a_better_score_is_never_worse(score: int, product: str) -> None:
+    assert _decide(score, product).is_final
+    if _decide(score, product).status == "approved":
+        assert _decide(score + 1, product).status == "approved"
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_the_shipped_policy(path: str | None) -> None:
+    policy = load_policy(path)
+    assert policy.version
+    assert policy.rule("personal_loan").approve_from == policy.rule("of another kind").approve_from == 600
+    assert policy.rule("of another kind").max_amount is None
+
+
+def test_a_policy_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('version = "x"\n[default]\napprove_from = 1\n[products.a]\napprove_from = 2\nmax_amount = 10\n')
+    policy = load_policy(str(path))
+    assert policy == Policy(
+        version="x", default=Rule(approve_from=1), products={"a": Rule(approve_from=2, max_amount=Decimal(10))}
+    )
+
+
+GOOD = 'version = "1"\n[default]\napprove_from = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("", "version"),
+        ('version = "1"', "default"),
+        ("version = ", "Invalid value"),
+        ('version = ""\n[default]\napprove_from = 1', "version"),
+        ('version = "a b\\n"\n[default]\napprove_from = 1', "version"),
+        (GOOD.replace("1\n", "1001\n"), "<= 1000"),
+        (GOOD.replace("= 1\n", '= "1"\n'), "Expected `int`"),
+        (GOOD + "aprove_from = 2", "aprove_from"),
+        (GOOD + "max_amount = -1", "above zero"),
+        (GOOD + "max_amount = nan", "above zero"),
+        (GOOD + "[products]\na = 1", "products"),
+        ("\ufffe\n\n= \x00", ""),
+    ],
+)
+def test_a_bad_file_stops_the_start_with_one_line(tmp_path: Path, content: str, part: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(StartError) as caught:
+        load_policy(path)
+    line = str(caught.value)
+    assert line.startswith(f"bad setting CREDITSTREAM_POLICY_FILE: {path}: ") and part in line and "\n" not in line
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
+        with pytest.raises(StartError, match="CREDITSTREAM_POLICY_FILE"):
+            load_policy(path)
