@@ -1,6 +1,6 @@
 """What is on its way: the records that were delivered, and the orders in flight that they belong to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -38,32 +38,37 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    internal: bool
+    """From one of this program's own topics: only there the headers say where the record first stood."""
     replayed: bool
     """It may have been handled before by an earlier owner of the partition: PostgreSQL is asked before the risk API."""
     acknowledge: Callable[[], object]
 
     @property
     def origin(self) -> Origin:
-        found = self._texts()
-        if _ORIGIN[0] not in found:
-            return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
-        topic, partition, offset, timestamp = (found[name] for name in _ORIGIN)
-        return Origin(topic, int(partition), int(offset), int(timestamp))
+        here = Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+        topic, *numbers = (self._text(name) for name in _ORIGIN)
+        if topic is None or not all(number is not None and number.isdecimal() for number in numbers):
+            return here
+        return Origin(topic, *(int(number) for number in numbers if number))
 
     @property
     def turn(self) -> "Turn":
         """Which turn on `orders-retry` this is, by the record's headers."""
-        found = self._texts()
-        if _ATTEMPTS not in found:
+        attempts = self._text(_ATTEMPTS) or ""
+        if not attempts.isdecimal():
             return Turn()
-        return Turn(int(found[_ATTEMPTS]), _from_ms(found[_FIRST_FAILED]), _from_ms(found[_DUE]))
+        return Turn(int(attempts), _from_ms(self._text(_FIRST_FAILED)), _from_ms(self._text(_DUE)))
 
-    def _texts(self) -> Mapping[str, str]:
-        return {name: value.decode(errors="replace") for name, value in self.headers}
+    def _text(self, name: str) -> str | None:
+        """An internal record's header; anybody may write the same names on `orders`, and there they mean nothing."""
+        if not self.internal:
+            return None
+        return next((value.decode(errors="replace") for header, value in self.headers if header == name), None)
 
     def traced(self) -> tuple[tuple[str, bytes], ...]:
         """The record's headers with its origin in them, for a forward."""
-        ours = {name: str(value).encode() for name, value in zip(_ORIGIN, self.origin, strict=True)}
+        ours = dict(zip(_ORIGIN, (str(value).encode() for value in self.origin), strict=True))
         key = self.original_key
         if key is not None:
             ours[_ORIGINAL_KEY] = key
@@ -72,8 +77,7 @@ class Record:
     @property
     def original_key(self) -> bytes | None:
         """The key that the producer gave: a forward has the order id as its own."""
-        headers = dict(self.headers)
-        return headers.get(_ORIGINAL_KEY) if _ORIGIN[0] in headers else self.key
+        return dict(self.headers).get(_ORIGINAL_KEY) if self.internal else self.key
 
     def waiting(self, turn: "Turn") -> tuple[tuple[str, bytes], ...]:
         """The headers for `orders-retry`: the origin, and which turn comes when."""
@@ -109,8 +113,8 @@ class Turn(NamedTuple):
     due: datetime | None = None
 
 
-def _from_ms(text: str) -> datetime | None:
-    return datetime.fromtimestamp(int(text) / 1000, UTC) if text else None
+def _from_ms(text: str | None) -> datetime | None:
+    return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdecimal() else None
 
 
 def _to_ms(moment: datetime | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from creditstream.flight import Record
+from creditstream.topics import ORDERS, topic_name
 from creditstream.transport import InOrderConsumer
 
 if TYPE_CHECKING:
@@ -14,16 +15,16 @@ async def feed(
     app: "CreditApp", stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]
 ) -> None:
     """Hand every record of `stream` to `accept`, without Faust's acknowledgement: the pipeline says when it is done."""
-    consumer = cast(InOrderConsumer, app.consumer)
     async for event in stream.noack().events():
         await room()
-        record = _record(consumer, event)
+        record = _record(app, event)
         if record is not None:
             accept(record)
 
 
-def _record(consumer: InOrderConsumer, event: Any) -> Record | None:
+def _record(app: "CreditApp", event: Any) -> Record | None:
     """None if the record's generation is over: it comes again, to whoever owns the partition now."""
+    consumer = cast(InOrderConsumer, app.consumer)
     message = event.message
     progress = consumer.progress.get(message.tp)
     if progress is None or progress.generation != message.generation_id:
@@ -36,6 +37,7 @@ def _record(consumer: InOrderConsumer, event: Any) -> Record | None:
         key=message.key,
         value=message.value,
         headers=tuple(message.headers or ()),
+        internal=message.topic != topic_name(app.settings, ORDERS),
         replayed=message.offset < progress.replay_until,
         acknowledge=event.ack,
     )

@@ -5,7 +5,8 @@ from typing import Any
 from creditstream.settings import Settings
 
 #: aiokafka and Faust build DEBUG records for every message: 10 % of a worker's CPU (docs/performance.md).
-_CHATTY = ("aiokafka", "faust", "mode", "aiohttp.access", "kafka", "asyncio")
+_OTHERS = "WARNING"
+_OURS = ("creditstream", "agents", "tables", "schemas")
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
@@ -15,6 +16,6 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"level": settings.log_level, "handlers": ["stderr"]},
-        "loggers": {name: {"level": "WARNING"} for name in _CHATTY},
+        "root": {"level": _OTHERS, "handlers": ["stderr"]},
+        "loggers": {name: {"level": settings.log_level} for name in _OURS},
     }

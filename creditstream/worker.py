@@ -1,5 +1,6 @@
 """`faust -A creditstream worker`: Faust's worker, which first waits for what it needs or says what is missing."""
 
+import logging
 import logging.config
 import sys
 from typing import Any, NoReturn, cast
@@ -13,6 +14,10 @@ from creditstream.preflight import check_machine, check_services
 
 class Worker(faust.Worker):
     """Ends with exit code 2 and one line when it cannot start."""
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """No spinner: for it Faust sets the root logger to DEBUG, which costs a record for every message."""
+        self.spinner = None
 
     def execute_from_commandline(self) -> NoReturn:
         app = cast(Any, self.app)

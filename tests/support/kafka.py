@@ -117,7 +117,9 @@ async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[Record]:
     partitions = [TopicPartition(topic, number) for number in await _partition_numbers(consumer, topic)]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
-    await consumer.seek_to_beginning(*partitions)
+    # Not seek_to_beginning: right after assign() the reset of a new consumer overtakes it (seen).
+    for partition, first in (await consumer.beginning_offsets(partitions)).items():
+        consumer.seek(partition, first)
     found: list[Record] = []
     # The position, not the records, tells the end: compaction and transactions leave holes.
     while any([await consumer.position(partition) < ends[partition] for partition in partitions]):

@@ -108,7 +108,7 @@ class Rig:
         where = home_of(value) if partition is None else partition
         return Record(
             topic=topic, partition=where, offset=offset, timestamp_ms=int(NOW.timestamp() * 1000), key=key,
-            value=value, headers=tuple(headers), replayed=replayed,
+            value=value, headers=tuple(headers), internal=topic != "orders", replayed=replayed,
             acknowledge=lambda: self.acknowledged.append((topic, where, offset)),
         )
 

@@ -268,3 +268,38 @@ def test_a_table_that_cannot_be_read_is_asked_for_no_more_than_time() -> None:
     run(rig.run())
     assert len(rig.risk.calls) == 1
     assert len(rig.acknowledged) == 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-original-topic", b"orders")],
+        [("x-original-topic", b"t"), ("x-original-partition", b"x"), ("x-original-offset", b"1")],
+        [("x-attempts", b"3"), ("x-next-attempt-at", b"never")],
+        [(f"x-original-{name}", b"1") for name in ("topic", "partition", "offset", "timestamp", "key")],
+    ],
+)
+def test_a_producers_own_headers_claim_nothing(headers: list[tuple[str, bytes]]) -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(b"no order", offset=4, headers=headers, key=b"k"))
+    value = order_json()
+    rig.pipeline.accept(rig.record(value, offset=5, partition=(home_of(value) + 1) % 4, headers=headers, key=b"k"))
+    rig.pipeline.accept(rig.record(order_json(), offset=6, headers=headers))
+    run(rig.run())
+    ((_, letter),) = rig.publisher.topics["orders-dead-letter"]
+    assert dict(letter.headers)["x-original-offset"] == b"4"
+    assert letter.key == b"k"
+    ((_, forward),) = rig.publisher.topics["orders-by-id"]
+    assert dict(forward.headers)["x-original-offset"] == b"5"
+    assert len(rig.acknowledged) == 3
+
+
+@pytest.mark.parametrize("headers", [[("x-original-topic", b"orders")], [("x-attempts", b"x")], []])
+def test_damaged_headers_on_an_internal_topic_do_no_harm(headers: list[tuple[str, bytes]]) -> None:
+    rig = Rig()
+    record = rig.record(order_json(), topic="orders-retry", headers=headers)
+    rig.pipeline.accept_retry(record)
+    rig.advance(0)
+    run(rig.run())
+    assert record.origin.topic == "orders-retry"
+    assert len(rig.acknowledged) == 1

@@ -1,0 +1,58 @@
+"""The product as its users see it: the books after a run, and what the commands say."""
+
+import asyncio
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from creditstream.dev.settled import wait_until_settled
+from creditstream.settings import load_settings
+from tests.support.programs import clean_environ, faust_command
+
+_COMMAND_WITHIN = 120.0
+
+
+def faust(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A faust command of the product, run to its end."""
+    return subprocess.run(
+        faust_command(*arguments),
+        env=clean_environ(environ),
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_WITHIN,
+        check=False,
+    )
+
+
+def settle(environ: Mapping[str, str], sent: int) -> None:
+    """Wait until every record that was sent is done. Raises Stuck."""
+    asyncio.run(wait_until_settled(load_settings(environ), sent))
+
+
+def audited(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The books, by the audit command; they must be clean."""
+    done = faust(environ, "audit", "--json")
+    report: dict[str, Any] = msgspec.json.decode(done.stdout or "{}")
+    assert done.returncode == 0, (report, done.stderr)
+    return report
+
+
+def order_line(order_id: object, **changes: object) -> str:
+    """An order as a person would type it."""
+    order = {
+        "order_id": str(order_id),
+        "customer_id": "c-102",
+        "amount": "1500.00",
+        "term_months": 12,
+        "product": "personal_loan",
+        "created_at": "2026-11-23T12:00:00Z",
+    }
+    return msgspec.json.encode({**order, **changes}).decode()
+
+
+def counted(lines: Sequence[Any]) -> dict[str, int]:
+    """How many lines of a mix are of each kind."""
+    kinds = [line.kind for line in lines]
+    return {kind: kinds.count(kind) for kind in ("order", "duplicate", "conflict", "malformed")}
