@@ -142,7 +142,7 @@ async def process(stream: Any) -> None:
 
 
 @app.on_before_shutdown.connect
-async def close(*arguments: Any, signal: Any = None, **options: Any) -> None:
+async def close(*_: Any, signal: Any = None, **__: Any) -> None:  # noqa: ARG001 - as Faust calls it
     await clients.close()
 
 

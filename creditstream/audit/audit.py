@@ -42,7 +42,7 @@ class _Audit:
         )
 
     async def run(self) -> None:
-        """In the order of cause and effect, but rows last: a status record without a row is a fault even at full load."""
+        """Rows last: a status record without a row is a fault even under load."""
         topics = await Topics.open(self._settings, [self._orders, self._letters, self._statuses])
         try:
             async for records in self._read(topics, self._orders):

@@ -22,7 +22,7 @@ def _sql(name: str) -> str:
 
 
 class Ledger:
-    """Enter everything, in the order of each partition, then ask for the report. `path` "": a file that SQLite removes."""
+    """Enter everything, each partition in its order, then ask for the report. `path` "": a file that SQLite removes."""
 
     def __init__(self, path: str = "") -> None:
         self._books = sqlite3.connect(path, isolation_level=None)

@@ -40,9 +40,6 @@ def translated() -> Iterator[None]:
         raise
     except TimeoutError:
         raise StoreUnavailable("PostgreSQL: no answer in time") from None
-    except AssertionError:
-        # aiopg's pool asserts that the connection it hands out is open; it can break while another one is opened.
-        raise StoreUnavailable("PostgreSQL: the connection broke") from None
     except psycopg2.Error as error:
         raise _named(error) from None
 

