@@ -27,4 +27,4 @@ lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
-	$(INSTALL) CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra dev --output-file requirements/lock.txt pyproject.toml
+	$(INSTALL) $(PY) scripts/lock.py

@@ -65,7 +65,7 @@ class CreditApp(faust.App):
         )
 
     def _on_ownership(self, owned: frozenset[TP]) -> None:
-        self.runtime.own({tp.partition for tp in owned} if owned else None)
+        self.runtime.own(frozenset(tp.partition for tp in owned) if owned else None)
 
 
 def create_app(settings: Settings) -> CreditApp:

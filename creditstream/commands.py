@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from faust.cli.base import AppCommand, option
@@ -15,10 +15,8 @@ class _Command(AppCommand):
     """Runs a coroutine without Faust's worker around it; what goes wrong is one line on standard error."""
 
     abstract: ClassVar[bool] = True
-
-    def work(self, **options: Any) -> Coroutine[Any, Any, int]:
-        """What the command does; its result is the exit code."""
-        raise NotImplementedError
+    #: What the command does; its result is the exit code.
+    work: Callable[..., Coroutine[Any, Any, int]]
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         try:
@@ -43,7 +41,7 @@ class migrate(_Command):
 class audit(_Command):
     """Reconcile orders, dead letters, PostgreSQL and the status topic. Exit 0 only when nothing is amiss."""
 
-    options: ClassVar[Any] = [option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")]
+    options = [option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")]
 
     async def work(self, *, as_json: bool) -> int:
         from creditstream.audit import audit as reconcile
@@ -57,7 +55,7 @@ class audit(_Command):
 class load(_Command):
     """Send orders to the orders topic: a seeded mix, as fast as asked."""
 
-    options: ClassVar[Any] = [
+    options = [
         option("--count", type=int, default=1_000, show_default=True, help="Distinct orders."),
         option("--rate", type=float, default=0.0, show_default=True, help="Records per second; 0: no limit."),
         option("--duplicates", type=int, default=0, show_default=True, help="Records that repeat an order."),

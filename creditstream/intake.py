@@ -1,4 +1,4 @@
-"""From a Faust stream to the pipeline: records are taken only when there is room, and acknowledged when they are done."""
+"""From a Faust stream to the pipeline: records are taken when there is room and acknowledged when they are done."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast

@@ -1,4 +1,4 @@
-"""The one app of this process, made from its environment. Agents, tables, views and commands attach themselves to it."""
+"""The one app of this process, made from its environment; agents, tables, views and commands attach to it."""
 
 from creditstream.app import create_app
 from creditstream.settings import load_settings

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
 from creditstream.delays import Delays
+from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
 from creditstream.flight import Flight, Record
-from creditstream.outbox import Outbox, Outgoing, Parcel
+from creditstream.kafka import Outgoing
+from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.policy import Policy, decide
 from creditstream.ports import Risk, Store
@@ -258,11 +259,11 @@ class Pipeline:
         for _ in range(self._limits.risk_concurrency):
             yield self._score()
 
-    async def drain(self, timeout: float) -> None:
-        """Let orders in flight finish, for `timeout` seconds at most (I7)."""
-        deadline = self._monotonic() + timeout
-        while (self.flights or self._outbox.unsent) and self._monotonic() < deadline:
-            await asyncio.sleep(_TICK / 10)
+    async def drain(self, bound: float) -> None:
+        """Let orders in flight finish, for `bound` seconds at most (I7)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound):
+                await self._until(lambda: not (self.flights or self._outbox.unsent))
 
     def own(self, partitions: frozenset[int] | None) -> None:
         """The partitions that are this worker's now; None while that is open. The rest of the orders are given up."""

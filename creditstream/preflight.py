@@ -84,9 +84,8 @@ async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]]) -> T:
             return await ask()
         except StoreUnavailable as error:
             if loop.time() >= deadline:
-                raise StartError(
-                    f"PostgreSQL does not answer (CREDITSTREAM_POSTGRES_DSN) for {settings.start_timeout:.0f} s: {error}"
-                ) from None
+                waited = f"for {settings.start_timeout:.0f} s (CREDITSTREAM_POSTGRES_DSN)"
+                raise StartError(f"PostgreSQL does not answer {waited}: {error}") from None
             log.info("waiting for PostgreSQL: %s", error)
             await asyncio.sleep(min(1.0, settings.start_timeout))
 

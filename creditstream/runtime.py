@@ -26,7 +26,6 @@ from creditstream.topics import (
 )
 from creditstream.web.dashboard import Dashboard
 
-
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
 
@@ -55,9 +54,7 @@ class Runtime(Service):
         self.publisher = await Publisher.open(settings)
         self.risk = await RiskClient.open(settings)
         routes = _routes(settings, partitions)
-        settlement = Settlement(
-            routes=routes, store=self.store, publisher=self.publisher, seen=seen, statuses=statuses
-        )
+        settlement = Settlement(routes=routes, store=self.store, publisher=self.publisher, seen=seen, statuses=statuses)
         self.pipeline = Pipeline(
             limits=_limits(settings),
             routes=routes,
@@ -95,7 +92,6 @@ class Runtime(Service):
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         self.pipeline.own(partitions)
 
-
     def summary(self) -> str:
         """One line about this worker for the page."""
         return f"{len(self.pipeline.flights)} em processamento neste worker"
@@ -107,4 +103,4 @@ def _limits(settings: Settings) -> Limits:
 
 def _routes(settings: Settings, partitions: int) -> Routes:
     names = (ORDERS_BY_ID, ORDER_STATUS, ORDERS_RETRY, ORDERS_DEAD_LETTER, SEEN_CHANGELOG)
-    return Routes(*(topic_name(settings, name) for name in names), partitions)
+    return Routes(partitions, *(topic_name(settings, name) for name in names))

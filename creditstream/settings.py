@@ -46,9 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_SSL"], _about("", "how to talk to Kafka; SASL only inside TLS")
     ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _about("", "with SASL_SSL")
-    ] = "SCRAM-SHA-512"
+    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _about("", "with SASL_SSL")] = (
+        "SCRAM-SHA-512"
+    )
     kafka_sasl_username: Annotated[str, _about("", "with SASL_SSL")] = ""
     kafka_sasl_password: Annotated[Secret, _about("", "with SASL_SSL")] = Secret()
     kafka_ssl_cafile: Annotated[str, _about("path", "own certificate authority; empty: the system's")] = ""
@@ -62,9 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     partitions: Annotated[
         int, _about("partitions", "of topics that the program creates; Faust's tables need equal counts", ge=1, le=1000)
     ] = 4
-    session_timeout: Annotated[
-        float, _about("s", "a dead worker's partitions move after this long", ge=6, le=60)
-    ] = 10.0
+    session_timeout: Annotated[float, _about("s", "a dead worker's partitions move after this long", ge=6, le=60)] = (
+        10.0
+    )
     drain_timeout: Annotated[
         float, _about("s", "orders in flight get this long to finish on a rebalance or a stop", ge=0, le=25)
     ] = 5.0
@@ -102,19 +102,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seen_retention: Annotated[
         float, _about("h", "how long `seen` remembers; beyond it PostgreSQL alone answers", gt=0)
     ] = 168.0
-    order_max_bytes: Annotated[
-        int, _about("bytes", "a larger record is a dead letter", ge=1_024, le=4_194_304)
-    ] = 262_144
-    clock_skew: Annotated[
-        float, _about("s", "an order may be created this long after its record's own time", ge=0)
-    ] = 86_400.0
+    order_max_bytes: Annotated[int, _about("bytes", "a larger record is a dead letter", ge=1_024, le=4_194_304)] = (
+        262_144
+    )
+    clock_skew: Annotated[float, _about("s", "an order may be created this long after its record's own time", ge=0)] = (
+        86_400.0
+    )
     policy_file: Annotated[str, _about("path", "thresholds; empty: the one that is shipped")] = ""
     data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
     web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
-    start_timeout: Annotated[
-        float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)
-    ] = 30.0
+    start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
 
     def __post_init__(self) -> None:

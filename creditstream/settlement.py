@@ -14,7 +14,8 @@ from uuid import UUID
 
 from creditstream.errors import StoreUnavailable
 from creditstream.flight import Flight, Record
-from creditstream.outbox import Outgoing, Parcel, Publishes, deliver, until_published
+from creditstream.kafka import Outgoing
+from creditstream.outbox import Parcel, Publishes, deliver, until_published
 from creditstream.ports import Proposal, Refused, Store
 from schemas.dead_letter import DeadLetter
 from schemas.status import Row, encode_status
@@ -30,14 +31,14 @@ _BACKOFF = 0.5
 
 
 class Routes(NamedTuple):
-    """The topics' names on the broker, and how many partitions each of them has."""
+    """How many partitions each topic has, and the topics' names on the broker."""
 
+    partitions: int
     orders_by_id: str
     order_status: str
     orders_retry: str
     orders_dead_letter: str
     seen_changelog: str
-    partitions: int
 
 
 class Table(Protocol):

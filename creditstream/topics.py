@@ -70,9 +70,7 @@ async def _partition_counts(admin: AIOKafkaAdminClient, settings: Settings) -> d
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def _create(
-    admin: AIOKafkaAdminClient, settings: Settings, partitions: int, existing: dict[str, int]
-) -> None:
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, partitions: int, existing: dict[str, int]) -> None:
     missing = [
         NewTopic(
             topic_name(settings, topic.name),

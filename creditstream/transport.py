@@ -5,6 +5,7 @@ replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of wh
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -41,7 +42,9 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         owned = self.assignment()
         wanted = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in owned
         }
         if not wanted:
             return False
@@ -208,10 +211,8 @@ class InOrderConsumer(driver.Consumer):
         if wanted:
             wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
             return await self._getmany(active_partitions=wanted, timeout=wait)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), _ROOM_POLL if self._backlog else _FETCH_WAIT)
-        except TimeoutError:
-            pass
         return {}
 
     async def _deliver(self, tp: TP, epoch: int) -> None:
@@ -219,7 +220,7 @@ class InOrderConsumer(driver.Consumer):
         records = self._backlog[tp]
         progress = self.progress.get(tp)
         source = self._is_source(tp)
-        queues = [cast(Any, channel).queue for channel in self.app.topics._tp_index.get(tp, ())]
+        queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
         delivered = 0
         while records and not any(queue.full() for queue in queues):
             record = records.popleft()

@@ -141,7 +141,7 @@ def _storable(value: Any, depth: int = 1) -> Any:
         return {_storable(key, depth): _storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
-    if isinstance(value, str) and ("\0" in value or not value.isprintable() and _has_surrogate(value)):
+    if isinstance(value, str) and ("\0" in value or (not value.isprintable() and _has_surrogate(value))):
         raise InvalidOrder("invalid_text", "a text holds a NUL or half a surrogate pair")
     if isinstance(value, Decimal | int) and not isinstance(value, bool) and abs(_float(value)) > 1e300:
         raise InvalidOrder("invalid_field", "Number out of range")

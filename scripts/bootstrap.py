@@ -93,7 +93,7 @@ def run(step: str, command: list[str], describe: Callable[[str], str] = lambda l
     """Run `command`, its output in the log, `describe(line)` as progress. Raises BootstrapError."""
     progress = Progress(step)
     lines: list[str] = []
-    with LOG.open("a") as log:
+    with LOG.open("a", buffering=1) as log:
         log.write(f"$ {' '.join(command)}\n")
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True

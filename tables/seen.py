@@ -8,7 +8,6 @@ from creditstream.tablestore import TableStore, new_table
 from creditstream.topics import SEEN_CHANGELOG
 
 
-
 class Seen(TableStore):
     """Keys are the id's 16 bytes, values the fingerprint's 16."""
 

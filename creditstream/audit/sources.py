@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaError
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka import client_options, open_admin
 from creditstream.settings import Settings
-from creditstream.store.database import CONNECT_TIMEOUT, check_dsn
+from creditstream.store.database import check_dsn
 from creditstream.store.errors import translated
+from creditstream.store.pool import CONNECT_TIMEOUT
 from schemas.status import Row
 
 #: Rows in one page: some megabytes of JSON.

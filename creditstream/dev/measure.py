@@ -18,7 +18,7 @@ _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 class Latencies(NamedTuple):
     """Milliseconds from an order's first record to the commit of its decision; 0 when there are none."""
 
-    count: int
+    orders: int
     p50_ms: float
     p99_ms: float
 

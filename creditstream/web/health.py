@@ -1,7 +1,12 @@
 """Readiness: whether this worker can take an order to its end right now, and if not, what is in the way."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from creditstream.errors import Unavailable
 
 _ANSWER_WITHIN = 2.0
 
@@ -17,9 +22,9 @@ async def readiness(app: Any) -> list[str]:
     return problems
 
 
-async def _answers(probe: Any) -> bool:
+async def _answers(probe: Awaitable[None]) -> bool:
     try:
         await asyncio.wait_for(probe, _ANSWER_WITHIN)
-    except Exception:
+    except (Unavailable, KafkaError, OSError):
         return False
     return True

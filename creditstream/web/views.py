@@ -18,14 +18,14 @@ _SECURE = {
 
 
 @app.page("/")
-async def index(self: Any, request: Any) -> Any:
+async def index(self: Any, _request: Any) -> Any:
     """Today's counts and the newest orders, from the read replica behind the cache."""
     board = await app.runtime.dashboard.board()
     return self.html(render_page(board, app.runtime.summary()), headers=_SECURE)
 
 
 @app.page("/orders/{order_id}")
-async def order(self: Any, request: Any, order_id: str) -> Any:
+async def order(self: Any, _request: Any, order_id: str) -> Any:
     """One order's status: from this worker's table, else from the read replica."""
     try:
         wanted = UUID(order_id)
@@ -41,13 +41,13 @@ async def order(self: Any, request: Any, order_id: str) -> Any:
 
 
 @app.page("/health/live")
-async def live(self: Any, request: Any) -> Any:
+async def live(self: Any, _request: Any) -> Any:
     """The event loop answers."""
     return self.json({"status": "live"}, headers=_SECURE)
 
 
 @app.page("/health/ready")
-async def ready(self: Any, request: Any) -> Any:
+async def ready(self: Any, _request: Any) -> Any:
     """Partitions assigned, tables recovered, Kafka and PostgreSQL answering."""
     problems = await readiness(app)
     body = {"status": "unready", "problems": problems} if problems else {"status": "ready"}

@@ -1,7 +1,10 @@
 """Two real workers, the real kafka-console-producer, and what a user finds afterwards."""
 
 from typing import Any
+from urllib.error import HTTPError
 from uuid import uuid4
+
+import pytest
 
 from creditstream.dev.mix import make_mix
 from creditstream.dev.risk_simulator import score_for
@@ -51,8 +54,7 @@ def test_a_typed_order_shows_on_the_page_in_the_view_and_on_the_topic(
     assert shown[0] == shown[1], "any worker answers, whoever owns the order's partition"
     assert shown[0]["score"] == score_for(order_id)
     database.wait_for_replica()
-    for worker in workers:
-        wait_for(lambda worker=worker: str(order_id) in worker.get("/"), what="the page shows the order")
+    wait_for(lambda: all(str(order_id) in worker.get("/") for worker in workers), what="the pages show the order")
     records = [record for record in topics.consume_all("order-status") if record.key == str(order_id).encode()]
     assert len(records) == 1
 
@@ -75,12 +77,9 @@ def published(worker: Any, order_id: object) -> dict[str, Any]:
 def test_faust_pages_that_show_data_are_closed_and_unknown_orders_are_not_found(start_worker: StartWorker) -> None:
     worker = start_worker()
     for path, status in (("/table/", 404), ("/router/", 404), (f"/orders/{uuid4()}", 404), ("/orders/x", 400)):
-        try:
+        with pytest.raises(HTTPError) as error:
             http(worker.url + path)
-        except OSError as error:
-            assert getattr(error, "code", None) == status, path
-        else:
-            raise AssertionError(f"{path} was answered")
+        assert error.value.code == status, path
     assert http(worker.url + "/health/live") == {"status": "live"}
 
 

@@ -27,7 +27,10 @@ def test_an_order_that_waits_is_shown_under_review_and_updated_when_decided(
 
 
 def test_while_the_risk_api_is_down_orders_are_parked_and_later_decided(
-    start_worker: StartWorker, topics: Topics, database: Database, risk_api: RiskApiProcess,
+    start_worker: StartWorker,
+    topics: Topics,
+    database: Database,
+    risk_api: RiskApiProcess,
     worker_environ: dict[str, str],
 ) -> None:
     risk_api.control(error_rate=1.0)

@@ -57,7 +57,9 @@ def test_what_is_written_on_the_primary_is_read_on_the_replica(running: Stack) -
     primary.ask("CREATE TABLE IF NOT EXISTS streamed (n int)")
     primary.ask("INSERT INTO streamed VALUES (42)")
     there = "SELECT count(*) > 0 FROM pg_class WHERE relname = 'streamed'"
-    wait_for(lambda: replica.ask(there) == [(True,)] and replica.ask("SELECT n FROM streamed") == [(42,)], 10, "the row")
+    wait_for(
+        lambda: replica.ask(there) == [(True,)] and replica.ask("SELECT n FROM streamed") == [(42,)], 10, "the row"
+    )
     assert replica.ask("SELECT pg_is_in_recovery()") == [(True,)]
     assert primary.ask("SHOW fsync") == [("on",)]
 

@@ -86,7 +86,7 @@ def test_a_failing_migration_leaves_nothing(database: Any, monkeypatch: pytest.M
         Migration("9999_bad.sql", "CREATE TABLE bad (); SELECT 1/0"),
     ]
     monkeypatch.setattr(migrations, "shipped", lambda: [*shipped(), *late])
-    with pytest.raises(StartError, match="^migration 9999_bad.sql does not fit the data: DivisionByZero"):
+    with pytest.raises(StartError, match=r"^migration 9999_bad\.sql does not fit the data: DivisionByZero"):
         asyncio.run(migrate(database.dsn))
     assert _ask(database.dsn, "SELECT to_regclass('good')::text, to_regclass('bad')::text") == [("good", None)]
     assert asyncio.run(pending(database.dsn)) == ["9999_bad.sql"]

@@ -21,7 +21,7 @@ from creditstream.testing import FakeRisk, FakeStore
 from schemas.assessment import Assessment
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-ROUTES = Routes("orders-by-id", "order-status", "orders-retry", "orders-dead-letter", "seen-changelog", 4)
+ROUTES = Routes(4, "orders-by-id", "order-status", "orders-retry", "orders-dead-letter", "seen-changelog")
 
 
 class FakePublisher:
@@ -71,14 +71,25 @@ class Rig:
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
         self.settlement = Settlement(
-            routes=ROUTES, store=self.store, publisher=self.publisher, seen=self.seen, statuses=self.statuses,
+            routes=ROUTES,
+            store=self.store,
+            publisher=self.publisher,
+            seen=self.seen,
+            statuses=self.statuses,
             now=lambda: self.now,
         )
         self.pipeline = Pipeline(
             limits=Limits(100, 4, 1.0, 262_144, 86_400.0),
-            routes=ROUTES, store=self.store, risk=self.risk, policy=load_policy(None),
-            retry=RetryRule(30.0, 3, 3_600.0), seen=self.seen, settlement=self.settlement, outbox=self.outbox,
-            monotonic=lambda: self.time, now=lambda: self.now,
+            routes=ROUTES,
+            store=self.store,
+            risk=self.risk,
+            policy=load_policy(None),
+            retry=RetryRule(30.0, 3, 3_600.0),
+            seen=self.seen,
+            settlement=self.settlement,
+            outbox=self.outbox,
+            monotonic=lambda: self.time,
+            now=lambda: self.now,
         )
 
     async def run(self, steps: int = 4) -> None:
@@ -102,21 +113,39 @@ class Rig:
         self.pipeline.tick()
 
     def record(
-        self, value: bytes | None, *, offset: int = 0, partition: int | None = None, replayed: bool = False,
-        topic: str = "orders", headers: Any = (), key: bytes | None = None,
+        self,
+        value: bytes | None,
+        *,
+        offset: int = 0,
+        partition: int | None = None,
+        replayed: bool = False,
+        topic: str = "orders",
+        headers: Any = (),
+        key: bytes | None = None,
     ) -> Record:
         where = home_of(value) if partition is None else partition
         return Record(
-            topic=topic, partition=where, offset=offset, timestamp_ms=int(NOW.timestamp() * 1000), key=key,
-            value=value, headers=tuple(headers), internal=topic != "orders", replayed=replayed,
+            topic=topic,
+            partition=where,
+            offset=offset,
+            timestamp_ms=int(NOW.timestamp() * 1000),
+            key=key,
+            value=value,
+            headers=tuple(headers),
+            internal=topic != "orders",
+            replayed=replayed,
             acknowledge=lambda: self.acknowledged.append((topic, where, offset)),
         )
 
 
 def order_json(order_id: UUID | str | None = None, **fields: Any) -> bytes:
     order = {
-        "order_id": str(order_id or uuid4()), "customer_id": "c-1", "amount": "1500.00", "term_months": 12,
-        "product": "personal_loan", "created_at": "2026-11-24T10:00:00Z",
+        "order_id": str(order_id or uuid4()),
+        "customer_id": "c-1",
+        "amount": "1500.00",
+        "term_months": 12,
+        "product": "personal_loan",
+        "created_at": "2026-11-24T10:00:00Z",
     }
     return msgspec.json.encode({**order, **fields})
 
