@@ -15,7 +15,7 @@ from creditstream.pipeline import Pipeline
 from creditstream.runtime import Runtime
 from creditstream.settings import Settings
 from creditstream.topics import topic_name
-from creditstream.transport import InOrderConsumer, InOrderTransport
+from creditstream.transport import InOrderConsumer, InOrderTransport, QuietMonitor
 from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
@@ -97,6 +97,7 @@ def create_app(settings: Settings) -> CreditApp:
         logging_config=logging_config(settings),
         worker_redirect_stdouts=False,
         Worker=Worker,
+        Monitor=QuietMonitor,
     )
     app.settings = settings
     app.runtime = Runtime(app, settings)

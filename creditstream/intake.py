@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from creditstream.flight import Record
 from creditstream.topics import ORDERS, topic_name
-from creditstream.transport import InOrderConsumer
+from creditstream.transport import InOrderConsumer, waiting_events
 
 if TYPE_CHECKING:
     from creditstream.app import CreditApp
@@ -15,11 +15,12 @@ async def feed(
     app: "CreditApp", stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]
 ) -> None:
     """Hand every record of `stream` to `accept`, without Faust's acknowledgement: the pipeline says when it is done."""
-    async for event in stream.noack().events():
-        await room()
-        record = _record(app, event)
-        if record is not None:
-            accept(record)
+    async for first in stream.noack().events():
+        for event in (first, *waiting_events(stream)):
+            await room()
+            record = _record(app, event)
+            if record is not None:
+                accept(record)
 
 
 def _record(app: "CreditApp", event: Any) -> Record | None:

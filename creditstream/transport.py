@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
+import faust
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
@@ -247,6 +248,25 @@ class InOrderConsumer(driver.Consumer):
             await self.seek_wait({tp: progress.expected})
         except (KafkaError, TimeoutError) as error:
             self.log.warning("%s: seek failed, the next jump repeats it: %s", tp, type(error).__name__)
+
+
+def waiting_events(stream: Any, most: int = _YIELD_EVERY) -> list[Any]:
+    """The events that wait in the stream's queue, at most so many, without a turn of the event loop for each.
+
+    Faust's stream gives every event such a turn. What it checks for each event as well (its generation), ours checks.
+    """
+    queue = stream.channel.queue
+    return [queue.get_nowait() for _ in range(min(most, queue.qsize()))]
+
+
+class QuietMonitor(faust.Monitor):
+    """Faust's own statistics without those that it keeps for every message; ours are counted by the pipeline."""
+
+    def on_message_in(self, tp: TP, offset: int, message: Any) -> None: ...
+
+    def on_stream_event_in(self, tp: TP, offset: int, stream: Any, event: Any) -> None: ...
+
+    def on_message_out(self, tp: TP, offset: int, message: Any) -> None: ...
 
 
 def _is_ahead(progress: Progress) -> bool:

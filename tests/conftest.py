@@ -47,8 +47,11 @@ def topics(stack: Servers) -> Iterator[Topics]:
 def risk_api(tmp_path: Path) -> Iterator[RiskApiProcess]:
     """The simulated risk API: `.url`, `.control(error_rate=0.5)`, `.journal()`."""
     program = RiskApiProcess(free_port(), tmp_path)
-    yield program
-    program.discard()
+    try:
+        program.wait_until_ready()
+        yield program
+    finally:
+        program.discard()
 
 
 @pytest.fixture

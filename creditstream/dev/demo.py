@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -74,15 +73,8 @@ def _start_stack(cleanup: ExitStack) -> tuple[Settings, dict[str, str], Stack]:
     stack.up(_line)
     environ = stack.environment()
     _line("product", prepare_product(environ), True)
-    _set_latency(environ["CREDITSTREAM_RISK_URL"])
+    stack.set_risk(latency_ms=_RISK_LATENCY_MS)
     return load_settings(environ), environ, stack
-
-
-def _set_latency(risk_url: str) -> None:
-    body = msgspec.json.encode({"latency_ms": _RISK_LATENCY_MS})
-    request = urllib.request.Request(f"{risk_url}/control", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10):
-        pass
 
 
 def _start_workers(cleanup: ExitStack, environ: dict[str, str]) -> list[Worker]:

@@ -14,7 +14,7 @@ import pytest
 from creditstream.dev.stack import Ports, Stack, StackError
 from creditstream.dev.stack.environment import write_environment
 from creditstream.dev.stack.jars import ensure_jars, jars_folder
-from creditstream.dev.stack.postgres import Postgres, Replica
+from creditstream.dev.stack.postgres import Postgres, Replica, as_other_user
 from creditstream.dev.stack.service import Service
 from tests.support.kafka import Topics
 from tests.support.servers import ROOT
@@ -38,9 +38,11 @@ def named(stack: Stack, name: str) -> Service:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = a_stack(tmp_path_factory.mktemp("running"))
-    stack.up()
-    yield stack
-    stack.clean()
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.clean()
 
 
 @pytest.fixture
@@ -81,9 +83,10 @@ def test_what_was_killed_is_started_again_and_has_its_data(running: Stack) -> No
     for name in ("postgres", "redis"):
         psutil.Process(before[name]).kill()
     wait_for(lambda: not named(running, "postgres").running(), 10, "PostgreSQL is gone")
-    # As after a power cut: the number in it belongs to someone else by now.
-    (primary.data / "postmaster.pid").write_text(f"{os.getpid()}\n{primary.data}\n")
-    running.up()
+    # As after a power cut: its number belongs to another process of PostgreSQL's user by now.
+    with subprocess.Popen([*as_other_user(), "cat"], stdin=subprocess.PIPE) as stranger:
+        (primary.data / "postmaster.pid").write_text(f"{stranger.pid}\n{primary.data}\n")
+        running.up()
     after = pids(running)
     assert after["postgres"] != before["postgres"]
     assert after["redis"] != before["redis"]

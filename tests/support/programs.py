@@ -136,6 +136,8 @@ class RiskApiProcess(Program):
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "creditstream.dev.risk_api", "--port", str(port), *options]
         super().__init__(command, clean_environ(), folder, "risk_api")
+
+    def wait_until_ready(self) -> None:
         self.wait_until_answers(f"{self.url}/health")
 
     def control(self, **changes: object) -> Any:

@@ -53,7 +53,7 @@ def binary(name: str) -> str:
 def as_other_user() -> list[str]:
     """What stands before a command of PostgreSQL, which refuses root: as root, run as `nobody`.
 
-    `nobody` keeps root's way through folders that are closed to others, as a checkout's often are (/root, mktemp -d).
+    `nobody` keeps root's way through folders that are closed to others, as a checkout's often are (a home, mktemp -d).
     """
     if os.geteuid() != 0:
         return []

@@ -112,12 +112,12 @@ class Service(ABC):
         children = processes.below(servers)
         processes.end(servers, self.stop_signal, self.stop_within)
         processes.end([*children, *self.processes()], signal.SIGKILL, patience=_KILL_WAIT)
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
         left = [process for process in [*children, *self.processes()] if processes.lives(process)]
         if left:
             raise StackError(f"{self.title} does not stop: process {left[0].pid} is still there after SIGKILL")
+        if self._child is not None:
+            self._child.wait(_KILL_WAIT)  # it has ended: this only collects it
+            self._child = None
         self.files.pid_file.unlink(missing_ok=True)
 
     def wipe(self) -> None:

@@ -2,9 +2,12 @@
 
 import fcntl
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from creditstream.dev.stack.environment import environment, write_environment
 from creditstream.dev.stack.errors import StackError
@@ -73,6 +76,14 @@ class Stack:
             if any(isinstance(service, Kafka) for service in self.services):
                 write_tools(self.tools, ensure_jars(self.cache, lambda text: None))
             write_environment(self.root / "env", self.environment())
+
+    def set_risk(self, **control: object) -> None:
+        """Change how the simulated risk API answers: its POST /control."""
+        body = msgspec.json.encode(control)
+        url = f"{self.environment()['CREDITSTREAM_RISK_URL']}/control"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10):
+            pass
 
     def down(self, show: Show = show_nothing) -> None:
         """Stop everything, the last started first. Raises StackError when a process is left."""
