@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint lock
+.PHONY: help demo test up down clean lint bench lock
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -25,6 +25,9 @@ clean:  ## stop the local stack and remove its data
 
 lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+bench:  ## the same job against Faust's own guide, interleaved, medians (BENCH='--rounds 5')
+	$(INSTALL) PYTHONPATH=. $(PY) bench/run.py $(BENCH)
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py
