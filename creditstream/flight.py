@@ -139,7 +139,5 @@ class Flight:
     outcome: str = ""
     """Why the order is over: "decided", "refused" or "parked"; empty while the risk API is still asked."""
     row: Row | None = None
-    published: int = 0
-    """The highest version that is on `order-status`."""
     over: bool = False
     """Done, or given up because its partition went to another worker."""

@@ -3,14 +3,15 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import BrokerUnavailable, StartError
+from creditstream.ports import Outgoing, Publishes
 from creditstream.settings import Settings
 
 #: Records are a few hundred bytes; a dead letter carries up to 4 MiB of original value and its headers.
@@ -18,14 +19,6 @@ MAX_REQUEST_BYTES = 6 * 1024 * 1024
 #: What one partition's batch may hold; a flush is rarely a tenth of it.
 _BATCH_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000
-
-
-class Outgoing(NamedTuple):
-    """A record to publish."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -80,7 +73,7 @@ async def cluster_id(settings: Settings) -> str:
         await admin.close()
 
 
-class Publisher:
+class Publisher(Publishes):
     """Publishes records by the batch: one produced batch per partition and call, delivery awaited."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
@@ -107,11 +100,8 @@ class Publisher:
         if not await self._producer.client.force_metadata_update():
             raise BrokerUnavailable("no broker answers")
 
-    async def publish(self, topic: str, records: Mapping[int, Iterable[Outgoing]]) -> dict[int, int]:
-        """Publish to each partition its records, in order. Returns each partition's last offset.
-
-        Raises BrokerUnavailable when any record's delivery is not certain: publish all of them again.
-        """
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+        """See `Publishes.publish`."""
         sent = []
         try:
             for partition, outgoing in records.items():
@@ -123,7 +113,7 @@ class Publisher:
             raise BrokerUnavailable(f"{topic}: {type(error).__name__}") from error
         return last
 
-    async def _send(self, topic: str, partition: int, outgoing: Iterable[Outgoing]) -> Any:
+    async def _send(self, topic: str, partition: int, outgoing: Sequence[Outgoing]) -> Any:
         batch, count = self._producer.create_batch(), 0
         for key, value, headers in outgoing:
             if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:

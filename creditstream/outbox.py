@@ -4,19 +4,13 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from creditstream.errors import BrokerUnavailable
-from creditstream.kafka import Outgoing
+from creditstream.ports import Outgoing, Publishes
 
 log = logging.getLogger(__name__)
 _BACKOFF = 0.5
-
-
-class Publishes(Protocol):
-    """What publishes: `creditstream.kafka.Publisher`, or a test's list."""
-
-    async def publish(self, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]: ...
 
 
 class Parcel(NamedTuple):

@@ -1,8 +1,7 @@
-"""One order's way, step by step (docs/architecture.md): decode, home partition, seen?, risk, decide, settle."""
+"""One order's way, step by step (docs/architecture.md): decode, home partition, seen?, then scoring and settlement."""
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,23 +10,15 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from creditstream.delays import Delays
-from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
 from creditstream.flight import Flight, Record
-from creditstream.kafka import Outgoing
 from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
-from creditstream.policy import Policy, decide
-from creditstream.ports import Risk, Store
-from creditstream.retry import RetryRule
+from creditstream.ports import Outgoing
+from creditstream.scoring import Scoring
 from creditstream.settlement import Routes, Settlement, letter_parcel
-from schemas.decision import WAITING, unscored
+from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 
-log = logging.getLogger(__name__)
-
-#: Ids asked for in one look-up query.
-_LOOKUP_BATCH = 500
-_BACKOFF = 0.5
 _TICK = 0.1
 
 
@@ -41,7 +32,6 @@ class Limits(NamedTuple):
     """The settings that the pipeline reads, by their names there."""
 
     max_in_flight: int
-    risk_concurrency: int
     under_review_after: float
     order_max_bytes: int
     clock_skew: float
@@ -55,25 +45,18 @@ class Pipeline:
         *,
         limits: Limits,
         routes: Routes,
-        store: Store,
-        risk: Risk,
-        policy: Policy,
-        retry: RetryRule,
         seen: Remembers,
+        scoring: Scoring,
         settlement: Settlement,
         outbox: Outbox,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._limits, self._routes, self._retry = limits, routes, retry
-        self._store, self._risk, self._policy = store, risk, policy
-        self._seen, self._settlement, self._outbox = seen, settlement, outbox
+        self._limits, self._routes, self._seen = limits, routes, seen
+        self._scoring, self._settlement, self._outbox = scoring, settlement, outbox
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
         self.flights: dict[UUID, Flight] = {}
-        self._unscored: asyncio.Queue[Flight] = asyncio.Queue()
-        self._replayed: deque[Flight] = deque()
-        self._lookup = asyncio.Event()
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
         self._delayed = Delays()
@@ -152,68 +135,7 @@ class Pipeline:
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
-        if record.replayed or flight.turn.attempts:
-            self._replayed.append(flight)
-            self._lookup.set()
-        else:
-            self._unscored.put_nowait(flight)
-
-    # -- look up: what may have been decided before is not asked for again
-
-    async def _look_up(self) -> None:
-        while True:
-            await self._lookup.wait()
-            await self.look_up_once()
-
-    async def look_up_once(self) -> None:
-        batch = [self._replayed.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._replayed)))]
-        if not self._replayed:
-            self._lookup.clear()
-        while True:
-            try:
-                rows = await self._store.find([flight.order.order_id for flight in batch])
-                break
-            except StoreUnavailable as error:
-                log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
-                await asyncio.sleep(_BACKOFF)
-        for flight in batch:
-            row = rows.get(flight.order.order_id)
-            if row is not None and (row.is_final or row.fingerprint != flight.fingerprint):
-                self.counts["settled_before"] += 1
-                flight.row = row
-                self._settlement.add_committed(flight, row)
-            else:
-                self._unscored.put_nowait(flight)
-
-    # -- risk call and decision
-
-    async def _score(self) -> None:
-        while True:
-            flight = await self._unscored.get()
-            if not flight.over:
-                await self.score_once(flight)
-
-    async def score_once(self, flight: Flight) -> None:
-        """Steps 4 and 5. Whatever happens, the order gets an outcome."""
-        try:
-            assessment = await self._risk.assess(flight.order)
-            flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
-        except RiskRefused as error:
-            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error)
-            flight.decision, flight.outcome = unscored("risk_refused"), "refused"
-        except RiskUnavailable as error:
-            log.info("order %s could not be scored: %s", flight.order.order_id, error)
-            self._give_up_for_now(flight)
-        except Exception:
-            log.exception("order %s could not be scored", flight.order.order_id)
-            self._give_up_for_now(flight)
-        if not flight.over:
-            self._settlement.add(flight)
-
-    def _give_up_for_now(self, flight: Flight) -> None:
-        flight.turn = self._retry.next_turn(flight.turn, self._now())
-        flight.decision = unscored("risk_unavailable")
-        flight.outcome = "parked" if flight.turn.due else "exhausted"
+        self._scoring.add(flight, may_be_settled=record.replayed or flight.turn.attempts > 0)
 
     # -- time
 
@@ -251,13 +173,10 @@ class Pipeline:
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         """The loops that run for as long as the worker does."""
-        yield self._look_up()
         yield self._watch_clock()
         yield self._outbox.run()
-        yield self._settlement.commit_loop()
-        yield self._settlement.finish_loop()
-        for _ in range(self._limits.risk_concurrency):
-            yield self._score()
+        yield from self._scoring.tasks()
+        yield from self._settlement.tasks()
 
     async def drain(self, bound: float) -> None:
         """Let orders in flight finish, for `bound` seconds at most (I7)."""

@@ -51,3 +51,22 @@ class Risk(Protocol):
         Raises RiskRefused when the API refuses this order for good, RiskUnavailable when it may pass later.
         """
         ...
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Publishes(Protocol):
+    """What publishes records: Kafka's producer, or a test's list."""
+
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+        """Publish to each partition its records, in order. Returns each partition's last offset.
+
+        Raises BrokerUnavailable when any record's delivery is not certain: publish all of them again.
+        """
+        ...

@@ -14,9 +14,11 @@ from creditstream.policy import load_policy
 from creditstream.preflight import check_services
 from creditstream.retry import RetryRule
 from creditstream.risk.client import RiskClient
+from creditstream.scoring import Scoring
 from creditstream.settings import Settings
 from creditstream.settlement import Routes, Settlement
 from creditstream.store.orders import PostgresStore
+from creditstream.store.reads import Reads
 from creditstream.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
@@ -25,6 +27,7 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
+from creditstream.web.cache import Cache
 from creditstream.web.dashboard import Dashboard
 
 log = logging.getLogger(__name__)
@@ -56,18 +59,23 @@ class Runtime(Service):
         self.risk = await RiskClient.open(settings)
         routes = _routes(settings, partitions)
         settlement = Settlement(routes=routes, store=self.store, publisher=self.publisher, seen=seen, statuses=statuses)
-        self.pipeline = Pipeline(
-            limits=_limits(settings),
-            routes=routes,
+        scoring = Scoring(
+            concurrency=settings.risk_concurrency,
             store=self.store,
             risk=self.risk,
             policy=load_policy(settings.policy_file or None),
             retry=RetryRule(settings.retry_delay, settings.retry_max_attempts, settings.retry_max_age),
+            settlement=settlement,
+        )
+        self.pipeline = Pipeline(
+            limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
+            routes=routes,
             seen=seen,
+            scoring=scoring,
             settlement=settlement,
             outbox=Outbox(self.publisher),
         )
-        self.dashboard = Dashboard(settings)
+        self.dashboard = Dashboard(Cache.open(settings), lambda: Reads.open(settings))
         _spare_the_collector()
         for task in (*self.pipeline.tasks(), self._make_partitions()):
             self.add_future(task)
@@ -107,10 +115,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(*(getattr(settings, name) for name in Limits._fields))
 
 
 def _routes(settings: Settings, partitions: int) -> Routes:

@@ -1,22 +1,21 @@
 """From decision to done: commit, publish the committed row, send what follows, mark `seen`, acknowledge. In this order.
 
-Two loops, so that the next batch commits while the last one is published: `commit_loop` and `finish_loop`. Each flushes
+Two loops, so that the next batch commits while the last one is published: `commit_once` and `finish_once`. Each flushes
 as soon as its last flush is done (group commit), and not before FLUSH_INTERVAL: batches grow with load.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from creditstream.errors import StoreUnavailable
 from creditstream.flight import Flight, Record
-from creditstream.kafka import Outgoing
-from creditstream.outbox import Parcel, Publishes, deliver, until_published
-from creditstream.ports import Proposal, Refused, Store
+from creditstream.outbox import Parcel, deliver, until_published
+from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
 from schemas.dead_letter import DeadLetter
 from schemas.status import Row, encode_status
 
@@ -95,11 +94,9 @@ class Settlement:
         else:
             self._owning.set()
 
-    async def commit_loop(self) -> None:
-        await self._loop(self._wake_commit, self.commit_once)
-
-    async def finish_loop(self) -> None:
-        await self._loop(self._wake_finish, self.finish_once)
+    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._loop(self._wake_commit, self.commit_once)
+        yield self._loop(self._wake_finish, self.finish_once)
 
     async def _loop(self, wake: asyncio.Event, flush: Callable[[], Awaitable[None]]) -> None:
         clock = asyncio.get_running_loop().time
@@ -155,9 +152,8 @@ class Settlement:
     async def _publish(self, batch: list[Settled]) -> None:
         records: dict[int, list[Outgoing]] = defaultdict(list)
         for flight, row, _ in batch:
-            if isinstance(row, Row) and row.version > flight.published and row.fingerprint == flight.fingerprint:
+            if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
                 records[flight.partition].append(Outgoing(str(row.order_id).encode(), encode_status(row)))
-                flight.published = row.version
         await self._write(self._routes.order_status, self._statuses, records)
 
     async def _mark(self, over: list[Settled]) -> None:

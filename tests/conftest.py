@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from creditstream.dev.programs import RiskApiProcess, Worker, free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
-from tests.support.programs import RiskApiProcess, Worker, free_port
 from tests.support.servers import Servers, open_servers
 
 StartWorker = Callable[..., Worker]

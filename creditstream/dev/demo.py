@@ -19,11 +19,11 @@ from rich.table import Table
 from creditstream.audit import Report, audit
 from creditstream.dev.measure import Latencies, measure_latencies
 from creditstream.dev.mix import Line, make_mix
+from creditstream.dev.programs import Worker
 from creditstream.dev.settled import progress_bar, wait_until_settled
 from creditstream.dev.stack import Ports, Stack
 from creditstream.dev.stack.ports import taken
 from creditstream.dev.stack.product import prepare_product
-from creditstream.dev.workers import Worker
 from creditstream.settings import Settings, load_settings
 
 _LOCAL = Path(".local")
@@ -80,13 +80,15 @@ def _start_stack(cleanup: ExitStack) -> tuple[Settings, dict[str, str], Stack]:
 def _start_workers(cleanup: ExitStack, environ: dict[str, str]) -> list[Worker]:
     first = 6066 if not taken(6066) else Ports.free().risk
     workers = []
+    folder = (_LOCAL / "demo").absolute()
     for number, port in enumerate((first, first + 1), start=1):
-        worker = Worker(environ, folder=_LOCAL / "demo" / f"worker-{number}", port=port)
-        cleanup.callback(worker.ensure_gone)
+        own = {"CREDITSTREAM_DATA_DIR": str(folder / f"data-{number}"), "CREDITSTREAM_WEB_PORT": str(port)}
+        worker = Worker({**environ, **own}, folder, f"worker-{number}")
+        cleanup.callback(worker.discard)
         workers.append(worker)
     for number, worker in enumerate(workers, start=1):
-        worker.wait_ready(_READY_WITHIN)
-        _line(f"worker {number}", f"ready, page at http://localhost:{worker.port}/", True)
+        worker.wait_until_ready(_READY_WITHIN)
+        _line(f"worker {number}", f"ready, page at {worker.url}/", True)
     return workers
 
 

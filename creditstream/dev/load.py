@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from creditstream.dev.mix import SPAN, Line, make_mix
-from creditstream.kafka import Outgoing, Publisher
+from creditstream.kafka import Publisher
 from creditstream.partitions import home_partition
+from creditstream.ports import Outgoing
 from creditstream.settings import Settings
 from creditstream.topics import ORDERS, create_topics, topic_name
 

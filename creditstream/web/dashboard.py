@@ -1,20 +1,32 @@
 """What the pages show: the read replica's answers, behind the cache, or the word that the replica is away."""
 
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
 
 from creditstream.errors import StoreUnavailable
-from creditstream.settings import Settings
-from creditstream.store.reads import Reads
 from creditstream.web.cache import Cache
 from schemas.decision import Status
-from schemas.status import StatusRecord, encode_status
+from schemas.status import Row, StatusRecord, encode_status
 
 #: A page may be this old; between two looks at it the database is asked once, however many pages are open.
 _TTL = 1.0
 _NEWEST = 50
+
+
+class Reads(Protocol):
+    """The read replica. Methods raise StoreUnavailable."""
+
+    async def counts_today(self) -> dict[Status, int]: ...
+
+    async def newest(self, limit: int) -> list[Row]: ...
+
+    async def order(self, order_id: UUID) -> Row | None: ...
+
+    async def close(self) -> None: ...
 
 
 class Board(NamedTuple):
@@ -36,10 +48,10 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class Dashboard:
     """Opens its connections at the first question and again after a failure: a worker starts without a replica."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._cache = Cache.open(settings)
+    def __init__(self, cache: Cache, open_reads: Callable[[], Awaitable[Reads]]) -> None:
+        self._cache, self._open_reads = cache, open_reads
         self._reads: Reads | None = None
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         await self._cache.close()
@@ -65,6 +77,7 @@ class Dashboard:
         return {"counts": await reads.counts_today(), "newest": newest}
 
     async def _open(self) -> Reads:
-        if self._reads is None:
-            self._reads = await Reads.open(self._settings)
-        return self._reads
+        async with self._opening:
+            if self._reads is None:
+                self._reads = await self._open_reads()
+            return self._reads

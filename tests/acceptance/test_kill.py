@@ -4,11 +4,11 @@ import signal
 import threading
 
 from creditstream.dev.mix import Line, make_mix
+from creditstream.dev.programs import RiskApiProcess
+from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.kafka import Topics
 from tests.support.product import audited, settle
-from tests.support.programs import RiskApiProcess
-from tests.support.wait import wait_for
 
 _ORDERS = 1_500
 

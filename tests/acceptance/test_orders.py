@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 
 from creditstream.dev.mix import make_mix
+from creditstream.dev.programs import RiskApiProcess, http
 from creditstream.dev.risk_simulator import score_for
+from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.product import audited, counted, order_line, settle
-from tests.support.programs import RiskApiProcess, http
-from tests.support.wait import wait_for
 
 
 def test_every_line_that_is_typed_has_one_outcome(

@@ -2,12 +2,12 @@
 
 from uuid import uuid4
 
+from creditstream.dev.programs import RiskApiProcess
+from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.product import audited, order_line, settle
-from tests.support.programs import RiskApiProcess
-from tests.support.wait import wait_for
 
 _STATE = "SELECT status, reason, version FROM orders WHERE order_id = %s"
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from creditstream.dev.programs import free_port
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask
 from tests.support.kafka import Topics
 from tests.support.product import faust, order_line, settle
-from tests.support.programs import free_port
 
 _NOWHERE = "127.0.0.1:1"
 

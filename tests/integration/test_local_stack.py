@@ -16,9 +16,9 @@ from creditstream.dev.stack.environment import write_environment
 from creditstream.dev.stack.jars import ensure_jars, jars_folder
 from creditstream.dev.stack.postgres import Postgres, Replica, as_other_user
 from creditstream.dev.stack.service import Service
+from creditstream.dev.wait import wait_for
 from tests.support.kafka import Topics
 from tests.support.servers import ROOT
-from tests.support.wait import wait_for
 
 QUICK = {"postgres", "replica", "redis", "risk"}
 

@@ -13,7 +13,7 @@ MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.
 
 #: Decisions as values: they know the schemas, each other, and the words of flight.
 PURE = {"creditstream.policy", "creditstream.offsets", "creditstream.retry", "creditstream.partitions"}
-PURE_MAY = PURE | {"creditstream.flight", "creditstream.version"}
+PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
 COMMON = {
     "creditstream.errors",
@@ -31,9 +31,10 @@ PIPELINE = {
     "creditstream.delays",
     "creditstream.flight",
     "creditstream.outbox",
+    "creditstream.scoring",
     "creditstream.settlement",
 }
-PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.settings"} | {"creditstream.kafka"}
+PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.settings"}
 AGENTS_MAY = {
     "creditstream.app",
     "creditstream.intake",

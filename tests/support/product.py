@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from creditstream.dev.programs import clean_environ, faust_command
 from creditstream.dev.settled import wait_until_settled
 from creditstream.settings import load_settings
-from tests.support.programs import clean_environ, faust_command
 
 _COMMAND_WITHIN = 120.0
 

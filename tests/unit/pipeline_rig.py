@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,12 +11,13 @@ import msgspec
 
 from creditstream.errors import BrokerUnavailable
 from creditstream.flight import Record
-from creditstream.kafka import Outgoing
 from creditstream.outbox import Outbox
 from creditstream.partitions import home_partition
 from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
+from creditstream.ports import Outgoing, Publishes
 from creditstream.retry import RetryRule
+from creditstream.scoring import Scoring
 from creditstream.settlement import Routes, Settlement
 from creditstream.testing import FakeRisk, FakeStore
 from schemas.assessment import Assessment
@@ -24,14 +26,14 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROUTES = Routes(4, "orders-by-id", "order-status", "orders-retry", "orders-dead-letter", "seen-changelog")
 
 
-class FakePublisher:
+class FakePublisher(Publishes):
     """Keeps what was published, per topic, in order; fails as often as it is told to."""
 
     def __init__(self) -> None:
         self.topics: dict[str, list[tuple[int, Outgoing]]] = defaultdict(list)
         self.failures = 0
 
-    async def publish(self, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         if self.failures:
             self.failures -= 1
             raise BrokerUnavailable("told to fail")
@@ -78,14 +80,20 @@ class Rig:
             statuses=self.statuses,
             now=lambda: self.now,
         )
-        self.pipeline = Pipeline(
-            limits=Limits(100, 4, 1.0, 262_144, 86_400.0),
-            routes=ROUTES,
+        self.scoring = Scoring(
+            concurrency=4,
             store=self.store,
             risk=self.risk,
             policy=load_policy(None),
             retry=RetryRule(30.0, 3, 3_600.0),
+            settlement=self.settlement,
+            now=lambda: self.now,
+        )
+        self.pipeline = Pipeline(
+            limits=Limits(100, 1.0, 262_144, 86_400.0),
+            routes=ROUTES,
             seen=self.seen,
+            scoring=self.scoring,
             settlement=self.settlement,
             outbox=self.outbox,
             monotonic=lambda: self.time,
@@ -95,10 +103,9 @@ class Rig:
     async def run(self, steps: int = 4) -> None:
         """Let everything that waits take its next steps."""
         for _ in range(steps):
-            if self.pipeline._replayed:
-                await self.pipeline.look_up_once()
-            while not self.pipeline._unscored.empty():
-                await self.pipeline.score_once(self.pipeline._unscored.get_nowait())
+            await self.scoring.look_up_once()
+            while not self.scoring._unscored.empty():
+                await self.scoring.score_once()
             await self.settlement.commit_once()
             await self.settlement.finish_once()
             await self.outbox.run_once()

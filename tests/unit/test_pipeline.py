@@ -18,8 +18,9 @@ def test_an_order_becomes_a_row_a_status_a_mark_and_then_its_offset_is_done() ->
     ((partition, status),) = rig.publisher.topics["order-status"]
     published = decode_status(status.value or b"")
     assert partition == home_of(value)
-    assert published.version == 1
-    assert published.status in ("approved", "rejected")
+    row = rig.store.rows[published.order_id]
+    assert all(getattr(published, name) == getattr(row, name) for name in published.__struct_fields__)
+    assert (published.version, published.status, published.score) == (1, "approved", 700)
     assert rig.seen.fingerprint(partition, published.order_id)
     assert rig.acknowledged == [("orders", partition, 7)]
     assert not rig.pipeline.flights
@@ -294,7 +295,15 @@ def test_a_producers_own_headers_claim_nothing(headers: list[tuple[str, bytes]])
     assert len(rig.acknowledged) == 3
 
 
-@pytest.mark.parametrize("headers", [[("x-original-topic", b"orders")], [("x-attempts", b"x")], []])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-original-topic", b"orders")],
+        [(f"x-original-{name}", b"x") for name in ("topic", "partition", "offset", "timestamp")],
+        [("x-attempts", b"x")],
+        [],
+    ],
+)
 def test_damaged_headers_on_an_internal_topic_do_no_harm(headers: list[tuple[str, bytes]]) -> None:
     rig = Rig()
     record = rig.record(order_json(), topic="orders-retry", headers=headers)
@@ -302,4 +311,47 @@ def test_damaged_headers_on_an_internal_topic_do_no_harm(headers: list[tuple[str
     rig.advance(0)
     run(rig.run())
     assert record.origin.topic == "orders-retry"
+    assert len(rig.acknowledged) == 1
+
+
+def test_while_kafka_is_away_the_same_is_published_until_it_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("creditstream.outbox._BACKOFF", 0)
+    rig = Rig()
+    rig.publisher.failures = 3
+    rig.pipeline.accept(rig.record(order_json(), offset=0))
+    rig.pipeline.accept(rig.record(b"no order", offset=1))
+    run(rig.run())
+    assert len(rig.publisher.topics["order-status"]) == 1
+    assert rig.publisher.reasons() == ["not_json"]
+    assert len(rig.acknowledged) == 2
+
+
+def test_a_replayed_conflict_with_an_order_under_review_is_found_by_the_look_up() -> None:
+    rig, order_id = Rig(), uuid4()
+    first = order_json(order_id)
+    rig.answer(first, RiskUnavailable("down", 1))
+    rig.pipeline.accept(rig.record(first))
+    run(rig.run())
+    after_a_crash = Rig(store=rig.store)
+    after_a_crash.pipeline.accept(after_a_crash.record(order_json(order_id, amount=1), replayed=True))
+    run(after_a_crash.run())
+    assert after_a_crash.publisher.reasons() == ["conflict"]
+    assert after_a_crash.risk.calls == []
+
+
+def test_an_order_that_another_worker_decided_ends_without_waiting_for_the_risk_api() -> None:
+    other, value = Rig(), order_json()
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+    rig = Rig(store=other.store)
+    rig.pipeline.accept(rig.record(value))
+    rig.advance(1.5)
+
+    async def show() -> None:
+        await rig.settlement.commit_once()
+        await rig.settlement.finish_once()
+
+    run(show())
+    assert rig.risk.calls == []
+    assert rig.publisher.values("order-status") == other.publisher.values("order-status")
     assert len(rig.acknowledged) == 1

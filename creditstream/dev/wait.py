@@ -1,4 +1,4 @@
-"""Waiting in tests: ask again until it is so or the deadline has passed; never a fixed sleep."""
+"""Waiting: ask again until it is so or the deadline has passed; never a fixed sleep."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Processes of a test's own: the simulated risk API and real workers; each ends with the test, by its id."""
+"""Real processes for tests and the demo: workers and the simulated risk API; each is ended by its own id."""
 
 import contextlib
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from creditstream.dev.stack import Ports
-from tests.support.servers import ROOT
-from tests.support.wait import wait_for
+from creditstream.dev.wait import wait_for
 
+ROOT = Path(__file__).resolve().parents[2]
 #: A worker joins its group and recovers its tables first; on a loaded machine with two cores.
 _READY_WITHIN = 60.0
 _STOP_WITHIN = 60.0
@@ -83,7 +83,8 @@ class Program:
         """Fails with the end of the log."""
         try:
             wait_for(lambda: self.exit_code is not None or answers(url), deadline, f"{self._name} answers at {url}")
-            assert self.exit_code is None, f"{self._name} ended with {self.exit_code}"
+            if self.exit_code is not None:
+                raise AssertionError(f"{self._name} ended with {self.exit_code}")
         except AssertionError as error:
             raise AssertionError(f"{error}\n--- end of {self.log_file}\n{self.log()[-_TAIL:]}") from None
 

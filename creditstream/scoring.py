@@ -1,0 +1,113 @@
+"""Steps 4 and 5: ask PostgreSQL about what may be settled, ask the risk API about the rest, decide."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
+from creditstream.flight import Flight
+from creditstream.policy import Policy, decide
+from creditstream.ports import Risk, Store
+from creditstream.retry import RetryRule
+from creditstream.settlement import Settlement
+from schemas.decision import unscored
+
+log = logging.getLogger(__name__)
+
+#: Ids asked for in one look-up query.
+_LOOKUP_BATCH = 500
+_BACKOFF = 0.5
+
+
+class Scoring:
+    """Gives every order that is added an outcome, with at most `concurrency` risk calls at a time."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        store: Store,
+        risk: Risk,
+        policy: Policy,
+        retry: RetryRule,
+        settlement: Settlement,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._concurrency, self._now = concurrency, now
+        self._store, self._risk, self._policy, self._retry = store, risk, policy, retry
+        self._settlement = settlement
+        self._unscored: asyncio.Queue[Flight] = asyncio.Queue()
+        self._maybe_settled: deque[Flight] = deque()
+        self._look_up = asyncio.Event()
+
+    def add(self, flight: Flight, *, may_be_settled: bool) -> None:
+        """`may_be_settled`: an earlier owner of its partition may have decided it, and a bureau query costs money."""
+        if may_be_settled:
+            self._maybe_settled.append(flight)
+            self._look_up.set()
+        else:
+            self._unscored.put_nowait(flight)
+
+    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._look_up_loop()
+        for _ in range(self._concurrency):
+            yield self._score_loop()
+
+    async def _look_up_loop(self) -> None:
+        while True:
+            await self._look_up.wait()
+            await self.look_up_once()
+
+    async def _score_loop(self) -> None:
+        while True:
+            await self.score_once()
+
+    async def look_up_once(self) -> None:
+        """One query for many ids; what is settled goes on to what follows the commit, the rest is scored."""
+        batch = [self._maybe_settled.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._maybe_settled)))]
+        if not self._maybe_settled:
+            self._look_up.clear()
+        rows = await self._find(batch)
+        for flight in batch:
+            row = rows.get(flight.order.order_id)
+            if row is not None and (row.is_final or row.fingerprint != flight.fingerprint):
+                flight.row = row
+                self._settlement.add_committed(flight, row)
+            else:
+                self._unscored.put_nowait(flight)
+
+    async def _find(self, batch: list[Flight]) -> Any:
+        while True:
+            try:
+                return await self._store.find([flight.order.order_id for flight in batch])
+            except StoreUnavailable as error:
+                log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
+                await asyncio.sleep(_BACKOFF)
+
+    async def score_once(self) -> None:
+        """The next order. Whatever happens, it gets an outcome."""
+        flight = await self._unscored.get()
+        if flight.over:
+            return
+        try:
+            assessment = await self._risk.assess(flight.order)
+            flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
+        except RiskRefused as error:
+            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error)
+            flight.decision, flight.outcome = unscored("risk_refused"), "refused"
+        except RiskUnavailable as error:
+            log.info("order %s could not be scored: %s", flight.order.order_id, error)
+            self._give_up_for_now(flight)
+        except Exception:
+            log.exception("order %s could not be scored", flight.order.order_id)
+            self._give_up_for_now(flight)
+        if not flight.over:
+            self._settlement.add(flight)
+
+    def _give_up_for_now(self, flight: Flight) -> None:
+        flight.turn = self._retry.next_turn(flight.turn, self._now())
+        flight.decision = unscored("risk_unavailable")
+        flight.outcome = "parked" if flight.turn.due else "exhausted"
