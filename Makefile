@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint bench lock
+.PHONY: help demo test up down clean lint bench chaos lock
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -28,6 +28,9 @@ lint:  ## ruff and mypy --strict
 
 bench:  ## the same job against Faust's own guide, interleaved, medians (BENCH='--rounds 5')
 	$(INSTALL) PYTHONPATH=. $(PY) bench/run.py $(BENCH)
+
+chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3)
+	$(INSTALL) $(PY) -m tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(RATE),--rate $(RATE))
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py

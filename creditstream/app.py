@@ -48,6 +48,8 @@ class CreditApp(faust.App):
         consumer = cast(InOrderConsumer, self.consumer)
         consumer.drain = self.runtime.drain
         consumer.on_ownership = self._on_ownership
+        self.runtime.lease_holds = consumer.lease_holds
+        self.runtime.standings = consumer.standings
         await self.add_runtime_dependency(self.runtime)
 
     def _new_web(self) -> Web:

@@ -1,11 +1,12 @@
-"""`faust -A creditstream migrate | audit | load`: what people run beside the worker."""
+"""`faust -A creditstream migrate | audit | dlq | load`: what people run beside the worker."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
-from faust.cli.base import AppCommand, option
+import click
+from faust.cli.base import AppCommand, argument, option
 
 from creditstream.errors import StartError, Unavailable
 from creditstream.main import app
@@ -50,6 +51,36 @@ class audit(_Command):
         report = await reconcile(app.settings, progress=not as_json)
         print(render(report, as_json=as_json))
         return 0 if report.clean else 1
+
+
+class dlq(_Command):
+    """Dead letters: list them, show them whole, or replay them: send them on their way again.
+
+    Replaying twice does no harm. Offsets, partition and topic are those where the record first stood.
+    """
+
+    options = [
+        argument("action", type=click.Choice(["list", "show", "replay"])),
+        option("--reason", "reasons", multiple=True, help="Only this reason; may be repeated."),
+        option("--since", help="Failed at or after this time (ISO 8601; without an offset: UTC)."),
+        option("--until", help="Failed before this time."),
+        option("--order-id", type=click.UUID, help="Letters about this order."),
+        option("--topic", default="", help="Origin's topic, by its full name."),
+        option("--partition", type=int, help="Origin's partition."),
+        option("--from-offset", type=int, help="Origin's first offset."),
+        option("--to-offset", type=int, help="Origin's last offset."),
+        option("--limit", type=click.IntRange(0), default=20, show_default=True, help="list, show: the last so many."),
+        option("--json", "as_json", is_flag=True, help="list: one JSON object on standard output."),
+        option("--unmasked", is_flag=True, help="show: with personal data."),
+        option("--all", "everything", is_flag=True, help="replay: without any filter."),
+        option("--dry-run", is_flag=True, help="replay: send nothing, say what would be sent."),
+        option("--by", help="replay: who does it, for the trace; default: the login name."),
+    ]
+
+    async def work(self, *, action: str, **given: Any) -> int:
+        from creditstream.dlq.command import run
+
+        return await run(app.settings, action, given)
 
 
 class load(_Command):

@@ -1,10 +1,13 @@
-"""Records that wait for their time."""
+"""Records that wait for their time, within bounds."""
 
 import heapq
 import itertools
 from datetime import datetime
 
 from creditstream.flight import Record
+
+#: Bytes of values: a bound on memory when the records are large.
+_MOST_BYTES = 64 * 1024 * 1024
 
 
 class Delays:
@@ -13,18 +16,27 @@ class Delays:
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, int, Record]] = []
         self._order = itertools.count()
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
+    def has_room(self, most: int) -> bool:
+        """For one more, when at most so many may wait."""
+        return len(self._heap) < most and self._bytes < _MOST_BYTES
+
     def add(self, due: datetime, record: Record) -> None:
+        self._bytes += len(record.value or b"")
         heapq.heappush(self._heap, (due, next(self._order), record))
 
     def pop_due(self, now: datetime) -> Record | None:
         """The earliest record whose time has come."""
         if self._heap and self._heap[0][0] <= now:
-            return heapq.heappop(self._heap)[2]
+            record = heapq.heappop(self._heap)[2]
+            self._bytes -= len(record.value or b"")
+            return record
         return None
 
     def clear(self) -> None:
         self._heap.clear()
+        self._bytes = 0

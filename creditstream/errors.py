@@ -17,12 +17,17 @@ class BrokerUnavailable(Unavailable):
     """Kafka did not take a record within its time-out."""
 
 
-class RiskUnavailable(Unavailable):
-    """The risk API did not give an answer within the order's deadline; it may later."""
+class Fenced(Exception):
+    """Partitions may have moved to another worker: look again at what is still ours before publishing."""
 
-    def __init__(self, message: str, attempts: int = 1) -> None:
+
+class RiskUnavailable(Unavailable):
+    """The risk API did not give an answer within the order's deadline; it may later, after `retry_after` seconds."""
+
+    def __init__(self, message: str, attempts: int = 1, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.retry_after = retry_after
 
 
 class RiskRefused(Exception):

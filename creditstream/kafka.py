@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
@@ -80,7 +80,11 @@ class Publisher(Publishes):
         self._producer = producer
 
     @classmethod
-    async def open(cls, settings: Settings) -> Self:
+    async def open(cls, settings: Settings, *, may_send: Callable[[], bool] | None = None) -> Self:
+        """`may_send` is asked before each request, first and repeated ones; once it says no, it must go on saying so.
+
+        Raises BrokerUnavailable.
+        """
         producer = AIOKafkaProducer(
             **client_options(settings),
             acks="all",
@@ -89,8 +93,21 @@ class Publisher(Publishes):
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
-        await producer.start()
+        if may_send:
+            _guard(producer, may_send)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            raise BrokerUnavailable(f"{settings.kafka_brokers}: {type(error).__name__}") from error
         return cls(producer)
+
+    async def abandon(self) -> None:
+        """Close without delivering what is still held."""
+        await self._producer._sender.close()
+        self._producer._message_accumulator.fail_all(BrokerUnavailable("given up"))
+        await self._producer.client.close()
+        self._producer._closed = True
 
     async def close(self) -> None:
         await self._producer.stop()
@@ -106,12 +123,14 @@ class Publisher(Publishes):
         try:
             for partition, outgoing in records.items():
                 sent += [(partition, count, future) async for count, future in self._send(topic, partition, outgoing)]
-            last = {}
-            for partition, count, future in sent:
-                last[partition] = (await future).offset + count - 1
         except (KafkaError, OSError) as error:
             raise BrokerUnavailable(f"{topic}: {type(error).__name__}") from error
-        return last
+        answers: list[Any] = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise BrokerUnavailable(f"{topic}: {type(answer).__name__}") from answer
+        counts = [(partition, count) for partition, count, _ in sent]
+        return {where: answer.offset + count - 1 for (where, count), answer in zip(counts, answers, strict=True)}
 
     async def _send(self, topic: str, partition: int, outgoing: Sequence[Outgoing]) -> Any:
         batch, count = self._producer.create_batch(), 0
@@ -122,3 +141,24 @@ class Publisher(Publishes):
                 batch.append(key=key, value=value, timestamp=None, headers=list(headers))
             count += 1
         yield count, await self._producer.send_batch(batch, topic, partition=partition)
+
+
+def _guard(producer: AIOKafkaProducer, may_send: Callable[[], bool]) -> None:
+    """Between the producer's queue and the socket: the last moment at which a batch can still be held back.
+
+    After one was held back the idempotent producer's numbering has a gap: it is of no more use, and `may_send` must go
+    on saying no.
+    """
+    sender = producer._sender
+    send = sender._send_produce_req
+
+    async def send_guarded(node_id: int, batches: dict[Any, Any]) -> None:
+        if may_send():
+            await send(node_id, batches)
+            return
+        for batch in batches.values():
+            batch.failure(exception=KafkaError("not sent: ownership has ended"))
+        sender._in_flight.remove(node_id)
+        sender._muted_partitions.difference_update(batches)
+
+    sender._send_produce_req = send_guarded

@@ -20,12 +20,31 @@ from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 
 _TICK = 0.1
+#: Orders that wait for their turn, as a multiple of `max_in_flight`: one that waits long must not keep out, at the
+#: head of its topic, those behind it that are due soon. Delays bounds their bytes too.
+_WAITING_MOST = 10
 
 
 class Remembers(Protocol):
     """The `seen` table: order id to content fingerprint, per partition."""
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None: ...
+
+
+class Intake(Protocol):
+    """What may stop the start of orders: the risk API's circuit breaker."""
+
+    def closed_for(self, idle: bool) -> str:
+        """Why, or empty. `idle`: no order is in flight, so that nothing but the next one can find out."""
+        ...
+
+
+class Letters(Protocol):
+    """How many dead letters are too many: `creditstream.dlq.limit`."""
+
+    def count(self, letter: bool, now: float) -> None: ...
+
+    def problem(self, now: float) -> str: ...
 
 
 class Limits(NamedTuple):
@@ -49,11 +68,14 @@ class Pipeline:
         scoring: Scoring,
         settlement: Settlement,
         outbox: Outbox,
+        intake: Intake | None = None,
+        letters: Letters | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits, self._routes, self._seen = limits, routes, seen
         self._scoring, self._settlement, self._outbox = scoring, settlement, outbox
+        self._intake, self._letters = intake, letters
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
         self.flights: dict[UUID, Flight] = {}
@@ -68,11 +90,30 @@ class Pipeline:
 
     async def room(self) -> None:
         """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed."""
-        await self._until(lambda: max(len(self.flights), self._outbox.unsent) < self._limits.max_in_flight)
+        await self._until(lambda: self._may_start() and self._outbox.unsent < self._limits.max_in_flight)
 
     async def retry_room(self) -> None:
         """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""
-        await self._until(lambda: len(self._delayed) < self._limits.max_in_flight)
+        await self._until(lambda: self._delayed.has_room(_WAITING_MOST * self._limits.max_in_flight))
+
+    def _may_start(self) -> bool:
+        if len(self.flights) >= self._limits.max_in_flight or self.problems():
+            return False
+        return not (self._intake and self._intake.closed_for(not self.flights))
+
+    def problems(self) -> list[str]:
+        """Why this worker takes no orders although all it needs is there; for readiness."""
+        problem = self._letters.problem(self._monotonic()) if self._letters else ""
+        return [problem] if problem else []
+
+    def notes(self) -> list[str]:
+        """What people should see although the worker is as ready as it can be."""
+        note = self._intake.closed_for(False) if self._intake else ""
+        return [note] if note else []
+
+    def _ended(self, letter: bool) -> None:
+        if self._letters:
+            self._letters.count(letter, self._monotonic())
 
     async def _until(self, has_room: Callable[[], bool]) -> None:
         while not has_room():
@@ -101,6 +142,7 @@ class Pipeline:
             self._take_off(record, order, fingerprint, home)
         elif known == fingerprint:
             self.counts["duplicate"] += 1
+            self._ended(letter=False)
             record.acknowledge()
         else:
             self._dead_letter(record, "conflict", "the order id was seen before with other content")
@@ -115,6 +157,7 @@ class Pipeline:
 
     def _dead_letter(self, record: Record, reason: str, message: str) -> None:
         self.counts[f"dead_letter:{reason}"] += 1
+        self._ended(letter=True)
         letter = record.letter(reason, message, self._now())
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
 
@@ -152,7 +195,7 @@ class Pipeline:
             if not flight.outcome and not flight.over and flight.row is None:
                 flight.decision = WAITING
                 self._settlement.add(flight)
-        while len(self.flights) < self._limits.max_in_flight and (record := self._delayed.pop_due(self._now())):
+        while self._may_start() and (record := self._delayed.pop_due(self._now())):
             self._resume(record)
 
     def _resume(self, record: Record) -> None:
@@ -197,5 +240,14 @@ class Pipeline:
         self._changed.set()
 
     def _forget(self, flight: Flight) -> None:
+        self._ended(_is_letter(flight))
         self.flights.pop(flight.order.order_id, None)
         self._changed.set()
+
+
+def _is_letter(flight: Flight) -> bool:
+    """Whether the order, which is over, has a letter (`Settlement._follow_ups`)."""
+    row = flight.row
+    if row is None or row.fingerprint != flight.fingerprint:
+        return True
+    return not row.is_final and flight.outcome in ("refused", "exhausted")

@@ -1,21 +1,39 @@
-"""PURE: an order that could not be scored: when again, or give up."""
+"""PURE: an order that could not be scored: when again, or give up. Randomness is passed in."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from creditstream.flight import Turn
 
+#: Beyond, the power is larger than any `longest`.
+_MOST_DOUBLINGS = 60
+
 
 class RetryRule(NamedTuple):
-    """`delay` and `max_age` in seconds; `max_turns` on `orders-retry`."""
+    """`delay`, `max_age` and `longest` in seconds; `max_turns` on `orders-retry`.
+
+    The delay doubles with each turn up to `longest` (None: it stays as it is). `dice()`, 0 to 1, adds up to half of it:
+    orders that failed together do not come back together.
+    """
 
     delay: float
     max_turns: int
     max_age: float
+    longest: float | None = None
+    dice: Callable[[], float] = lambda: 0.0
 
-    def next_turn(self, turn: Turn, now: datetime) -> Turn:
-        """The turn after a failed one. Without `due`: turns or age are used up."""
+    def next_turn(self, turn: Turn, now: datetime, retry_after: float = 0.0) -> Turn:
+        """The turn after a failed one. Without `due`: turns or age are used up.
+
+        `retry_after`: for so many seconds the API asks to be left alone; more than `longest` is not believed.
+        """
         turns, first_failed = turn.attempts + 1, turn.first_failed or now
-        due = now + timedelta(seconds=self.delay)
+        due = now + timedelta(seconds=self._wait(turn.attempts, retry_after))
         expired = due - first_failed > timedelta(seconds=self.max_age)
         return Turn(turns, first_failed, None if turns > self.max_turns or expired else due)
+
+    def _wait(self, turns_before: int, retry_after: float) -> float:
+        longest = self.delay if self.longest is None else max(self.delay, self.longest)
+        grown = min(longest, self.delay * 2 ** min(turns_before, _MOST_DOUBLINGS))
+        return float(max(grown, min(retry_after, longest)) + self.dice() * grown / 2)

@@ -2,10 +2,16 @@
 
 import gc
 import logging
+import random
+import time
+from collections.abc import Callable
 from typing import Any
 
+import stamina.instrumentation
+from faust.types import TP
 from mode import Service
 
+from creditstream.dlq.limit import DeadLetterLimit
 from creditstream.errors import StoreUnavailable
 from creditstream.kafka import Publisher
 from creditstream.outbox import Outbox
@@ -13,10 +19,11 @@ from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
 from creditstream.preflight import check_services
 from creditstream.retry import RetryRule
-from creditstream.risk.client import RiskClient
+from creditstream.risk.guarded import GuardedRisk
 from creditstream.scoring import Scoring
 from creditstream.settings import Settings
 from creditstream.settlement import Routes, Settlement
+from creditstream.statuses import StatusPublisher
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads
 from creditstream.topics import (
@@ -27,11 +34,13 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
+from creditstream.watchdog import Standing, Watchdog
 from creditstream.web.cache import Cache
 from creditstream.web.dashboard import Dashboard
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
+_WATCH_EVERY = 5.0
 
 
 class Runtime(Service):
@@ -46,6 +55,13 @@ class Runtime(Service):
         self.app = app
         self.settings = settings
         self.partitions: int | None = None
+        self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
+        #: Partitions that have work and do not get on with it.
+        self.stuck: list[str] = []
+        #: Set by the app: where each partition stands.
+        self.standings: Callable[[], dict[TP, Standing]] = dict
+        #: Set by the app: whether the consumer group was heard from lately enough.
+        self.lease_holds: Callable[[], bool] = lambda: False
 
     async def on_start(self) -> None:
         # Tables attach themselves to the app, which knows this module: they are there only when it runs.
@@ -56,15 +72,26 @@ class Runtime(Service):
         partitions = self.partitions or await check_services(settings)
         self.store = await PostgresStore.open(settings)
         self.publisher = await Publisher.open(settings)
-        self.risk = await RiskClient.open(settings)
+        # Its own WARNING for every repeat of a call: with an API that fails, thousands of lines a minute.
+        stamina.instrumentation.set_on_retry_hooks([])
+        self.risk = await GuardedRisk.open(settings)
         routes = _routes(settings, partitions)
-        settlement = Settlement(routes=routes, store=self.store, publisher=self.publisher, seen=seen, statuses=statuses)
+        self.statuses = StatusPublisher(lambda may_send: Publisher.open(settings, may_send=may_send))
+        self.statuses.lease_holds = self.lease_holds
+        settlement = Settlement(
+            routes=routes,
+            store=self.store,
+            publisher=self.publisher,
+            status_publisher=self.statuses,
+            seen=seen,
+            statuses=statuses,
+        )
         scoring = Scoring(
             concurrency=settings.risk_concurrency,
             store=self.store,
             risk=self.risk,
             policy=load_policy(settings.policy_file or None),
-            retry=RetryRule(settings.retry_delay, settings.retry_max_attempts, settings.retry_max_age),
+            retry=_retry_rule(settings),
             settlement=settlement,
         )
         self.pipeline = Pipeline(
@@ -74,11 +101,28 @@ class Runtime(Service):
             scoring=scoring,
             settlement=settlement,
             outbox=Outbox(self.publisher),
+            intake=self.risk,
+            letters=DeadLetterLimit(
+                settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
+            ),
         )
         self.dashboard = Dashboard(Cache.open(settings), lambda: Reads.open(settings))
         _spare_the_collector()
-        for task in (*self.pipeline.tasks(), self._make_partitions()):
+        for task in (*self.pipeline.tasks(), self._make_partitions(), self._watch()):
             self.add_future(task)
+
+    async def _watch(self) -> None:
+        """A partition with work that does not get on: said in the log, and liveness fails, so that it is restarted."""
+        while not self.should_stop:
+            await self.sleep(_WATCH_EVERY)
+            stuck = sorted(
+                f"{tp.topic}[{tp.partition}]" for tp in self.watchdog.look(self.standings(), time.monotonic())
+            )
+            if stuck and stuck != self.stuck:
+                log.error(
+                    "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
+                )
+            self.stuck = stuck
 
     async def _make_partitions(self) -> None:
         """Next month's partition is there before its first order."""
@@ -91,6 +135,7 @@ class Runtime(Service):
 
     async def on_shutdown(self) -> None:
         await self.risk.close()
+        await self.statuses.close()
         await self.publisher.close()
         await self.store.close()
         await self.dashboard.close()
@@ -100,6 +145,8 @@ class Runtime(Service):
 
     def own(self, partitions: frozenset[int] | None) -> None:
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
+        if partitions is None:
+            self.statuses.end_ownership()
         self.pipeline.own(partitions)
 
     def summary(self) -> str:
@@ -115,6 +162,16 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _retry_rule(settings: Settings) -> RetryRule:
+    return RetryRule(
+        settings.retry_delay,
+        settings.retry_max_attempts,
+        settings.retry_max_age,
+        settings.retry_max_delay,
+        random.random,
+    )
 
 
 def _routes(settings: Settings, partitions: int) -> Routes:

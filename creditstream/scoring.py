@@ -100,14 +100,14 @@ class Scoring:
             flight.decision, flight.outcome = unscored("risk_refused"), "refused"
         except RiskUnavailable as error:
             log.info("order %s could not be scored: %s", flight.order.order_id, error)
-            self._give_up_for_now(flight)
+            self._give_up_for_now(flight, error.retry_after)
         except Exception:
             log.exception("order %s could not be scored", flight.order.order_id)
             self._give_up_for_now(flight)
         if not flight.over:
             self._settlement.add(flight)
 
-    def _give_up_for_now(self, flight: Flight) -> None:
-        flight.turn = self._retry.next_turn(flight.turn, self._now())
+    def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:
+        flight.turn = self._retry.next_turn(flight.turn, self._now(), retry_after)
         flight.decision = unscored("risk_unavailable")
         flight.outcome = "parked" if flight.turn.due else "exhausted"

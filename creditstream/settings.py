@@ -68,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout: Annotated[
         float, _about("s", "orders in flight get this long to finish on a rebalance or a stop", ge=0, le=25)
     ] = 5.0
+    stuck_after: Annotated[
+        float, _about("s", "a partition with work and no progress for this long fails liveness", gt=0)
+    ] = 300.0
     postgres_dsn: Annotated[Secret, _about("libpq", "the operational database")] = Secret(
         "postgresql://creditstream@127.0.0.1:5432/creditstream"
     )
@@ -88,17 +91,42 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 10.0
     risk_attempt_timeout: Annotated[float, _about("s", "for one attempt", gt=0, le=300)] = 3.0
     risk_concurrency: Annotated[
-        int, _about("calls", "in flight per worker: throughput / API latency, with room", ge=1, le=10_000)
+        int,
+        _about("calls", "in flight per worker at most; fewer when the API shows that it has a queue", ge=1, le=10_000),
     ] = 256
+    risk_concurrency_floor: Annotated[
+        int, _about("calls", "in flight per worker at least; as risk_concurrency: a fixed limit", ge=1, le=10_000)
+    ] = 8
+    risk_rate: Annotated[float, _about("calls/s", "per worker, by contract; 0: no limit", ge=0)] = 0.0
+    risk_retry_share: Annotated[
+        float,
+        _about("share", "repeats of calls among the orders of 10 s; beyond, an order waits on orders-retry", ge=0),
+    ] = 0.2
+    risk_breaker_share: Annotated[
+        float, _about("share", "of failed calls at which the circuit opens and intake pauses", gt=0, le=1)
+    ] = 0.5
+    risk_breaker_min_calls: Annotated[int, _about("calls", "in the window, below which it never opens", ge=1)] = 50
+    risk_breaker_window: Annotated[float, _about("s", "over which the share is taken", gt=0)] = 10.0
+    risk_breaker_pause: Annotated[float, _about("s", "from opening, or a failed probe, to the next probe", gt=0)] = 2.0
     max_in_flight: Annotated[
         int, _about("orders", "accepted and not yet done per worker: the bound on memory", ge=1, le=100_000)
     ] = 2_000
     under_review_after: Annotated[
         float, _about("s", "an order without a decision for this long is shown as under review", gt=0)
     ] = 1.0
-    retry_delay: Annotated[float, _about("s", "between two turns of an order on orders-retry", gt=0)] = 30.0
+    retry_delay: Annotated[
+        float, _about("s", "before an order's first turn on orders-retry; doubles each time, plus up to half", gt=0)
+    ] = 30.0
+    retry_max_delay: Annotated[float, _about("s", "between two turns at most, whatever the API asks for", gt=0)] = (
+        3_600.0
+    )
     retry_max_attempts: Annotated[int, _about("turns", "on orders-retry before a dead letter", ge=1)] = 20
     retry_max_age: Annotated[float, _about("s", "since the order arrived, before a dead letter", gt=0)] = 86_400.0
+    dead_letter_limit: Annotated[
+        int, _about("letters", "in a row, or the share of so many: intake stops and readiness fails; 0: no limit", ge=0)
+    ] = 1_000
+    dead_letter_share: Annotated[float, _about("share", "of the window's records", gt=0, le=1)] = 0.5
+    dead_letter_window: Annotated[float, _about("s", "for the share; also how long intake is stopped", gt=0)] = 300.0
     seen_retention: Annotated[
         float, _about("h", "how long `seen` remembers; beyond it PostgreSQL alone answers", gt=0)
     ] = 168.0

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from creditstream.errors import StoreUnavailable
+from creditstream.errors import Fenced, StoreUnavailable
 from creditstream.flight import Flight, Record
 from creditstream.outbox import Parcel, deliver, until_published
 from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
@@ -27,6 +27,7 @@ COMMIT_BATCH = 500
 #: cost of its own, which this shares among more orders (measured: docs/performance.md).
 FLUSH_INTERVAL = 0.01
 _BACKOFF = 0.5
+_FENCED_WAIT = 0.1
 
 
 class Routes(NamedTuple):
@@ -63,11 +64,13 @@ class Settlement:
         routes: Routes,
         store: Store,
         publisher: Publishes,
+        status_publisher: Publishes,
         seen: Table,
         statuses: Table,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._routes, self._store, self._publisher = routes, store, publisher
+        self._routes, self._store = routes, store
+        self._publisher, self._status_publisher = publisher, status_publisher
         self._seen, self._statuses, self._now = seen, statuses, now
         self._proposed: dict[UUID, Flight] = {}
         self._committed: list[Settled] = []
@@ -139,8 +142,8 @@ class Settlement:
     async def finish_once(self) -> None:
         """Each step awaited before the next: a crash between two repeats, and never skips, what follows a commit."""
         self._wake_finish.clear()
-        batch, self._committed = [settled for settled in self._committed if not settled.flight.over], []
-        await self._publish(batch)
+        batch, self._committed = self._committed, []
+        batch = await self._publish(batch)
         over = [settled for settled in batch if settled.complete and not settled.flight.over]
         # Records may join until the end; those that join after this line are judged anew, by the mark.
         covered = [tuple(settled.flight.records) for settled in over]
@@ -149,25 +152,36 @@ class Settlement:
         for settled, records in zip(over, covered, strict=True):
             self._acknowledge(settled.flight, records)
 
-    async def _publish(self, batch: list[Settled]) -> None:
-        records: dict[int, list[Outgoing]] = defaultdict(list)
-        for flight, row, _ in batch:
-            if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
-                records[flight.partition].append(Outgoing(str(row.order_id).encode(), encode_status(row)))
-        await self._write(self._routes.order_status, self._statuses, records)
+    async def _publish(self, batch: list[Settled]) -> list[Settled]:
+        """Publish what is still ours, and return it. Fenced: look again, when it is known what is."""
+        while True:
+            await self._owning.wait()
+            batch = [settled for settled in batch if not settled.flight.over]
+            records: dict[int, list[Outgoing]] = defaultdict(list)
+            for flight, row, _ in batch:
+                if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
+                    records[flight.partition].append(Outgoing(str(row.order_id).encode(), encode_status(row)))
+            try:
+                await self._write(self._status_publisher, self._routes.order_status, self._statuses, records)
+            except Fenced as error:
+                log.warning("not published, waiting for the group's word on what is ours: %s", error)
+                await asyncio.sleep(_FENCED_WAIT)
+            else:
+                return batch
 
     async def _mark(self, over: list[Settled]) -> None:
+        """Only what was published above: a conflict met a row whose own status may still have to be published."""
         records: dict[int, list[Outgoing]] = defaultdict(list)
         for flight, row, _ in over:
-            if isinstance(row, Row):
+            if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
                 records[flight.partition].append(Outgoing(row.order_id.bytes, row.fingerprint))
-        await self._write(self._routes.seen_changelog, self._seen, records)
+        await self._write(self._publisher, self._routes.seen_changelog, self._seen, records)
 
-    async def _write(self, topic: str, table: Table, records: dict[int, list[Outgoing]]) -> None:
+    async def _write(self, publisher: Publishes, topic: str, table: Table, records: dict[int, list[Outgoing]]) -> None:
         """The topic is the table's changelog: delivered first, then written here."""
         if not records:
             return
-        last = await until_published(self._publisher, topic, records)
+        last = await until_published(publisher, topic, records)
         for partition, outgoing in records.items():
             items = {key: value for key, value, _ in outgoing if key is not None and value is not None}
             table.put(partition, items, last[partition])

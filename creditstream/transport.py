@@ -6,18 +6,22 @@ replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of wh
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.lease import Lease
 from creditstream.offsets import Admission, Progress
+from creditstream.watchdog import Standing
 
 #: Records delivered between two chances for the rest of the event loop.
 _YIELD_EVERY = 100
@@ -27,6 +31,15 @@ _FETCH_WAIT = 1.0
 _SEEK_RETRY = 1.0
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
 _COMMIT_TIMEOUT = 5.0
+
+
+_SIGNS_OF_LIFE = (HeartbeatRequest, SyncGroupRequest)
+_STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
+
+
+def _clock() -> float:
+    """Seconds; goes on while the process is stopped and while the machine sleeps, unlike time.monotonic."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Untracked(set[Any]):
@@ -39,6 +52,23 @@ class _Untracked(set[Any]):
 
 class InOrderThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread: failed commits are news, not a crash."""
+
+    consumer: "InOrderConsumer"
+
+    async def on_start(self) -> None:
+        """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""
+        await super().on_start()
+        coordinator, lease = self._ensure_consumer()._coordinator, self.consumer.lease
+        send = coordinator._send_req
+
+        async def watched(request: Any) -> Any:
+            sent_at = _clock()
+            response = await send(request)
+            if isinstance(request, _SIGNS_OF_LIFE) and response.error_code in _STILL_A_MEMBER:
+                lease.renew(sent_at)
+            return response
+
+        coordinator._send_req = watched
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         owned = self.assignment()
@@ -86,6 +116,7 @@ class InOrderConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unacked_messages = _Untracked()
+        self.lease = Lease(self.app.conf.broker_session_timeout)
         self.progress: dict[TP, Progress] = {}
         self._backlog: dict[TP, deque[Any]] = {}
         self._epoch = 0
@@ -96,6 +127,19 @@ class InOrderConsumer(driver.Consumer):
 
     def _is_source(self, tp: TP) -> bool:
         return self.app.topics.acks_enabled_for(tp.topic)
+
+    def lease_holds(self) -> bool:
+        """Whether no other worker can own this one's partitions yet."""
+        return self.lease.holds(_clock())
+
+    def standings(self) -> dict[TP, Standing]:
+        """Where each source partition stands; none while a rebalance is on."""
+        if self.app.rebalancing:
+            return {}
+        return {
+            tp: Standing(progress.position, self.highwater(tp) or progress.expected)
+            for tp, progress in self.progress.items()
+        }
 
     # -- where each partition stands
 

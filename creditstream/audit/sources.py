@@ -70,6 +70,10 @@ class Topics:
         """An upper bound on how many records will be read."""
         return sum(end - self._starts[where] for where, end in self._ends.items() if where.topic == name)
 
+    def partitions(self, name: str) -> int:
+        """How many the topic has."""
+        return sum(where.topic == name for where in self._ends)
+
     async def read(self, name: str) -> AsyncIterator[Records]:
         """All records of the topic, by the batch, in order within each partition. Raises BrokerUnavailable."""
         open_ends = {where: end for where, end in self._ends.items() if where.topic == name}

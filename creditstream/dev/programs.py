@@ -119,9 +119,11 @@ class Program:
 class Worker(Program):
     """`faust -A creditstream worker`."""
 
-    def __init__(self, environ: Mapping[str, str], folder: Path, name: str) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], folder: Path, name: str, *, command: list[str] | None = None
+    ) -> None:
         self.url = f"http://127.0.0.1:{environ['CREDITSTREAM_WEB_PORT']}"
-        super().__init__(faust_command("worker"), clean_environ(environ), folder, name)
+        super().__init__(command or faust_command("worker"), clean_environ(environ), folder, name)
 
     def wait_until_ready(self, deadline: float = _READY_WITHIN) -> None:
         self.wait_until_answers(f"{self.url}/health/ready", deadline)

@@ -18,7 +18,8 @@ The simulated risk API. An order can choose its outcome by its customer_id:
   down-…     is answered 503, always
   slow-…     is answered after {SLOW:g} s
 POST /control changes latency_ms, error_rate, mode ({{}}), next (the next answers), orders (an order id's next
-answers), model_version; {{"reset": true}} puts everything back. GET /journal counts the calls; GET /health is 200."""
+answers), model_version, rescore (a key's next score is another one); {{"reset": true}} puts everything back.
+GET /journal counts the calls, GET /journal?full=1 lists each key's (when, status, score); GET /health is 200."""
 
 
 @asynccontextmanager

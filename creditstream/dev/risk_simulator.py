@@ -2,7 +2,9 @@
 
 import hashlib
 import random
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -14,6 +16,10 @@ from creditstream.dev.risk_http import Answer
 
 MODEL_VERSION = "simulated-1"
 _SCORES = 1001
+#: Calls of one key that the full journal holds, the first ones: what comes after is counted only.
+_CALLS_KEPT = 50
+#: Between the scores of one key's calls, with `rescore`; prime, so that they come round after all other scores.
+_RESCORE_STEP = 337
 #: Longer than the second after which an order shows as under review, shorter than an attempt's time-out.
 SLOW = 2.0
 
@@ -58,14 +64,19 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     next: tuple[Script, ...] = ()
     orders: dict[UUID, tuple[Script, ...]] = {}
     model_version: Text | None = None
+    #: A bureau that does not keep its word: each further score of a key is another one.
+    rescore: bool | None = None
 
 
 class _Known(msgspec.Struct, gc=False):
-    """What is remembered of one Idempotency-Key."""
+    """What is remembered of one Idempotency-Key. `score`: of the last call; `kept`: when calls came, status, score."""
 
     body: int
     calls: int = 0
+    scored: int = 0
+    score: int | None = None
     model_version: str = ""
+    kept: list[tuple[float, int, int | None]] = []
 
 
 _request = msgspec.json.Decoder(Request).decode
@@ -81,8 +92,16 @@ def score_for(order_id: UUID) -> int:
 class Simulator:
     """The API's state and answers. `keep`: how many calls `received` holds, newest last."""
 
-    def __init__(self, *, latency_ms: float = 0.0, error_rate: float = 0.0, seed: int = 7, keep: int = 0) -> None:
-        self._start = latency_ms, error_rate, seed
+    def __init__(
+        self,
+        *,
+        latency_ms: float = 0.0,
+        error_rate: float = 0.0,
+        seed: int = 7,
+        keep: int = 0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._start, self._now = (latency_ms, error_rate, seed), now
         self.received: deque[tuple[str, bytes]] = deque(maxlen=keep)
         self._reset()
 
@@ -90,6 +109,7 @@ class Simulator:
         latency_ms, self._error_rate, seed = self._start
         self._latency, self._random = latency_ms / 1000, random.Random(seed)
         self._mode: Mode = "ok"
+        self._rescore = False
         self._model_version = MODEL_VERSION
         self._next: deque[Script] = deque()
         self._scripts: dict[UUID, deque[Script]] = {}
@@ -102,13 +122,13 @@ class Simulator:
         """The answer to any request."""
         match method, path:
             case "POST", "/v1/assessments":
-                answer = self._assess(key, body)
-                self._statuses[answer.status if answer.wait is not None and not answer.drop else 0] += 1
-                return answer
+                return self._assess(key, body)
             case "POST", "/control":
                 return self._take_control(body)
             case "GET", "/journal":
                 return Answer(200, _encode(self.journal()))
+            case "GET", "/journal?full=1":
+                return Answer(200, _encode(self.calls()))
             case "GET", "/health":
                 return Answer(200, b'{"status":"ok"}')
         return _error(404, "no such resource")
@@ -124,6 +144,10 @@ class Simulator:
             "statuses": dict(sorted(self._statuses.items())),
         }
 
+    def calls(self) -> dict[str, list[tuple[float, int, int | None]]]:
+        """By key, its first calls: seconds since 1970, status, the score that was given (None: none was)."""
+        return {key: known.kept for key, known in self._known.items()}
+
     def control(self, control: Control) -> None:
         """Change what is given."""
         if control.reset:
@@ -134,6 +158,7 @@ class Simulator:
             self._error_rate = control.error_rate
         self._mode = control.mode or self._mode
         self._model_version = control.model_version or self._model_version
+        self._rescore = self._rescore if control.rescore is None else control.rescore
         self._next.extend(control.next)
         for order_id, scripts in control.orders.items():
             self._scripts.setdefault(order_id, deque()).extend(scripts)
@@ -149,6 +174,15 @@ class Simulator:
         if self.received.maxlen:
             self.received.append((key, body))
         known = self._remember(key, body)
+        known.score = None
+        answer = self._judge(key, body, known)
+        status = answer.status if answer.wait is not None and not answer.drop else 0
+        self._statuses[status] += 1
+        if len(known.kept) < _CALLS_KEPT:
+            known.kept.append((self._now(), status, known.score))
+        return answer
+
+    def _judge(self, key: str, body: bytes, known: _Known) -> Answer:
         try:
             request = _request(body)
         except msgspec.ValidationError as error:
@@ -187,7 +221,9 @@ class Simulator:
 
     def _score(self, request: Request, known: _Known) -> Answer:
         known.model_version = known.model_version or self._model_version
-        score = score_for(request.order_id)
+        score = (score_for(request.order_id) + (_RESCORE_STEP * known.scored if self._rescore else 0)) % _SCORES
+        known.score = score
+        known.scored += 1
         reasons = ["payment_history"] if score >= 500 else ["payment_history", "debt_to_income"]
         body = _encode({"score": score, "reasons": reasons, "model_version": known.model_version})
         slow = request.customer_id.startswith("slow-")

@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import aiohttp
 import stamina
@@ -31,6 +31,30 @@ _HEADERS = {
 OnCall = Callable[[str, float], None]
 
 
+class Guard(Protocol):
+    """Says when a call may start, and hears how it ended (`creditstream.risk.guarded.Gate`)."""
+
+    async def enter(self, *, again: bool = False) -> int:
+        """Waits as long as it takes; the ticket is for `leave`."""
+        ...
+
+    def leave(self, ticket: int, outcome: str, seconds: float, retry_after: float = 0.0) -> None: ...
+
+    def may_repeat(self, ticket: int) -> bool: ...
+
+
+class Unguarded(Guard):
+    """Every call at once."""
+
+    async def enter(self, *, again: bool = False) -> int:
+        return 0
+
+    def leave(self, ticket: int, outcome: str, seconds: float, retry_after: float = 0.0) -> None: ...
+
+    def may_repeat(self, ticket: int) -> bool:
+        return True
+
+
 class Backoff(NamedTuple):
     """Seconds between attempts: `initial` doubled each time, plus up to `jitter`, at most `maximum`."""
 
@@ -40,10 +64,20 @@ class Backoff(NamedTuple):
     maximum: float = 3.0
 
 
+class _Course:
+    """Where one order stands: when its time is up, its last ticket, and how many calls were made."""
+
+    __slots__ = ("deadline", "made", "ticket")
+
+    def __init__(self, deadline: float, ticket: int) -> None:
+        self.deadline, self.ticket, self.made = deadline, ticket, 1
+
+
 class RiskClient:
     """`creditstream.ports.Risk` over aiohttp. `on_call(outcome, seconds)` is called after every attempt.
 
-    Outcomes: scored, refused, unavailable (a status), bad_answer, timeout, broken (connection), cancelled.
+    Outcomes: scored, refused, throttled (429), unavailable (another status), bad_answer, timeout, broken (connection),
+    cancelled. The deadline counts calls and the waits between them, not what the guard makes a call wait.
     """
 
     def __init__(
@@ -53,6 +87,7 @@ class RiskClient:
         *,
         deadline: float,
         attempt_timeout: float,
+        guard: Guard | None = None,
         on_call: OnCall | None = None,
         backoff: Backoff | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -60,11 +95,19 @@ class RiskClient:
         self._session, self._url, self._now = session, url, now
         self._deadline, self._attempt_timeout = deadline, attempt_timeout
         self._first_timeout = self._timeout(deadline)
+        self._guard = guard or Unguarded()
         self._backoff = backoff or Backoff()
         self.on_call: OnCall = on_call or (lambda outcome, seconds: None)
 
     @classmethod
-    async def open(cls, settings: Settings, *, on_call: OnCall | None = None, backoff: Backoff | None = None) -> Self:
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
+        backoff: Backoff | None = None,
+    ) -> Self:
         """Must run in the event loop that will use the client. Connects at the first call."""
         session = aiohttp.ClientSession(
             # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
@@ -79,6 +122,7 @@ class RiskClient:
             URL(settings.risk_url.rstrip("/") + "/v1/assessments"),
             deadline=settings.risk_deadline,
             attempt_timeout=settings.risk_attempt_timeout,
+            guard=guard,
             on_call=on_call,
             backoff=backoff,
         )
@@ -88,37 +132,48 @@ class RiskClient:
 
     async def assess(self, order: Order) -> Assessment:
         """One assessment, within the deadline. Raises RiskRefused, or RiskUnavailable with the number of attempts."""
-        deadline = asyncio.get_running_loop().time() + self._deadline
         body, key = encode_request(order), {"Idempotency-Key": str(order.order_id)}
+        ticket = await self._guard.enter()
+        deadline = asyncio.get_running_loop().time() + self._deadline
         try:
-            return await self._call(body, key, self._first_timeout)
+            return await self._call(body, key, self._first_timeout, ticket)
         except MayPass as failure:
-            return await self._call_again(body, key, deadline, failure)
+            return await self._call_again(body, key, _Course(deadline, ticket), failure)
 
-    async def _call_again(self, body: bytes, key: dict[str, str], deadline: float, failure: MayPass) -> Assessment:
+    async def _call_again(self, body: bytes, key: dict[str, str], course: _Course, failure: MayPass) -> Assessment:
         """All attempts after the first, which paid nothing for this machinery."""
-        made, attempts, clock = 1, self._attempts(deadline), asyncio.get_running_loop().time
+        attempts, clock = self._attempts(course), asyncio.get_running_loop().time
         try:
             while True:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(course.deadline):
                     attempt = await anext(attempts)
                 with attempt:
                     if attempt.num == 1:
                         raise failure
-                    made += 1
+                    await self._enter_again(course)
                     try:
-                        return await self._call(body, key, self._timeout(deadline - clock()))
+                        return await self._call(body, key, self._timeout(course.deadline - clock()), course.ticket)
                     except MayPass as error:
                         failure = error
                         raise
         except (MayPass, TimeoutError):
-            raise RiskUnavailable(f"{failure} (attempts: {made})", made) from failure
+            message = f"{failure} (attempts: {course.made})"
+            raise RiskUnavailable(message, course.made, failure.retry_after) from failure
 
-    def _attempts(self, deadline: float) -> AsyncIterator[stamina.Attempt]:
+    async def _enter_again(self, course: _Course) -> None:
+        clock = asyncio.get_running_loop().time
+        came = clock()
+        course.ticket = await self._guard.enter(again=True)
+        course.deadline += clock() - came
+        course.made += 1
+
+    def _attempts(self, course: _Course) -> AsyncIterator[stamina.Attempt]:
         clock = asyncio.get_running_loop().time
 
         def again(error: Exception) -> bool | float:
-            if not isinstance(error, MayPass) or clock() + error.retry_after >= deadline:
+            if not isinstance(error, MayPass) or clock() + error.retry_after >= course.deadline:
+                return False
+            if not self._guard.may_repeat(course.ticket):
                 return False
             if not error.retry_after:
                 return True
@@ -140,26 +195,32 @@ class RiskClient:
         """Of one attempt. aiohttp's own costs half of what asyncio.timeout does; zero would mean none."""
         return aiohttp.ClientTimeout(total=max(0.001, min(self._attempt_timeout, left)), ceil_threshold=math.inf)
 
-    async def _call(self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout) -> Assessment:
-        started, outcome = asyncio.get_running_loop().time(), "cancelled"
+    async def _call(self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout, ticket: int) -> Assessment:
+        clock = asyncio.get_running_loop().time
+        started, outcome, retry_after = clock(), "cancelled", 0.0
         try:
-            assessment = read_answer(*await self._post(body, key, limit), self._now())
+            assessment = await self._asked(body, key, limit)
             outcome = "scored"
         except RiskRefused:
             outcome = "refused"
             raise
         except MayPass as error:
-            outcome = error.outcome
+            outcome, retry_after = error.outcome, error.retry_after
             raise
-        except TimeoutError:
-            outcome = "timeout"
-            raise MayPass(outcome, "the risk API did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
-            outcome = "broken"
-            raise MayPass(outcome, f"the connection to the risk API broke: {type(error).__name__}") from error
         finally:
-            self.on_call(outcome, asyncio.get_running_loop().time() - started)
+            seconds = clock() - started
+            self._guard.leave(ticket, outcome, seconds, retry_after)
+            self.on_call(outcome, seconds)
         return assessment
+
+    async def _asked(self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout) -> Assessment:
+        """Whatever can go wrong between us and the API is MayPass."""
+        try:
+            return read_answer(*await self._post(body, key, limit), self._now())
+        except TimeoutError:
+            raise MayPass("timeout", "the risk API did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise MayPass("broken", f"the connection to the risk API broke: {type(error).__name__}") from error
 
     async def _post(
         self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout

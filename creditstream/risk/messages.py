@@ -60,7 +60,8 @@ def read_answer(status: int, body: bytes, retry_after: str | None, now: datetime
             raise MayPass("bad_answer", "200 with a body that is not an assessment") from None
     if status in _REFUSED:
         raise RiskRefused(f"the risk API answered {status}")
-    raise MayPass("unavailable", f"the risk API answered {status}", parse_retry_after(retry_after, now))
+    outcome = "throttled" if status == 429 else "unavailable"
+    raise MayPass(outcome, f"the risk API answered {status}", parse_retry_after(retry_after, now))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float:

@@ -19,7 +19,7 @@ async def readiness(app: Any) -> list[str]:
     probes = {"PostgreSQL": app.runtime.store.ping(), "Kafka": app.runtime.publisher.ping()}
     answers = await asyncio.gather(*(_answers(probe) for probe in probes.values()))
     problems += [f"{name} does not answer" for name, answer in zip(probes, answers, strict=True) if not answer]
-    return problems
+    return [*problems, *app.pipeline.problems()]
 
 
 async def _answers(probe: Awaitable[None]) -> bool:

@@ -42,8 +42,10 @@ async def order(self: Any, _request: Any, order_id: str) -> Any:
 
 @app.page("/health/live")
 async def live(self: Any, _request: Any) -> Any:
-    """The event loop answers."""
-    return self.json({"status": "live"}, headers=_SECURE)
+    """The event loop answers, and no partition is stuck: otherwise a supervisor should restart this worker."""
+    stuck = app.runtime.stuck
+    body = {"status": "stuck", "partitions": stuck} if stuck else {"status": "live"}
+    return self.json(body, status=503 if stuck else 200, headers=_SECURE)
 
 
 @app.page("/health/ready")

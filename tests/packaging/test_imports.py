@@ -12,7 +12,7 @@ OURS = ("creditstream", "agents", "tables", "schemas")
 MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 #: Decisions as values: they know the schemas, each other, and the words of flight.
-PURE = {"creditstream.policy", "creditstream.offsets", "creditstream.retry", "creditstream.partitions"}
+PURE = {f"creditstream.{name}" for name in ("lease", "offsets", "partitions", "policy", "retry", "watchdog")}
 PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
 COMMON = {

@@ -76,6 +76,7 @@ class Rig:
             routes=ROUTES,
             store=self.store,
             publisher=self.publisher,
+            status_publisher=self.publisher,
             seen=self.seen,
             statuses=self.statuses,
             now=lambda: self.now,
@@ -99,6 +100,8 @@ class Rig:
             monotonic=lambda: self.time,
             now=lambda: self.now,
         )
+
+        self.pipeline.own(frozenset(range(ROUTES.partitions)))
 
     async def run(self, steps: int = 4) -> None:
         """Let everything that waits take its next steps."""

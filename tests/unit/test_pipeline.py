@@ -355,3 +355,18 @@ def test_an_order_that_another_worker_decided_ends_without_waiting_for_the_risk_
     assert rig.risk.calls == []
     assert rig.publisher.values("order-status") == other.publisher.values("order-status")
     assert len(rig.acknowledged) == 1
+
+
+def test_a_conflict_does_not_mark_the_order_whose_status_may_not_be_published_yet() -> None:
+    """Found by freezing a worker between commit and publish: the conflict came back first, the order was skipped."""
+    committed, order_id = Rig(), uuid4()
+    value = order_json(order_id)
+    committed.pipeline.accept(committed.record(value))
+    run(committed.run())
+    rig = Rig(store=committed.store)
+    rig.pipeline.accept(rig.record(order_json(order_id, amount=1), offset=0, replayed=True))
+    run(rig.run())
+    assert rig.publisher.reasons() == ["conflict"]
+    rig.pipeline.accept(rig.record(value, offset=1, replayed=True))
+    run(rig.run())
+    assert rig.publisher.values("order-status") == committed.publisher.values("order-status")

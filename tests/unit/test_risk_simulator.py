@@ -120,3 +120,26 @@ def test_scripts_of_an_order_are_for_that_order_only() -> None:
     control(simulator, orders={str(one.order_id): [{"status": 503}, {"status": 429}]})
     assert ask(simulator, two).status == 200
     assert [ask(simulator, one).status for _ in range(3)] == [503, 429, 200]
+
+
+def test_the_full_journal_lists_each_keys_calls_and_is_bounded() -> None:
+    simulator, order = Simulator(now=lambda: 5.0), an_order()
+    control(simulator, next=[{"status": 503}, {"mode": "garbage"}, {"mode": "hang"}])
+    for _ in range(60):
+        ask(simulator, order)
+    journal = simulator.handle("GET", "/journal?full=1", "", b"")
+    calls = json.loads(journal.body)[str(order.order_id)]
+    score = score_for(order.order_id)
+    assert calls[:4] == [[5.0, 503, None], [5.0, 200, None], [5.0, 0, None], [5.0, 200, score]]
+    assert len(calls) == 50
+    assert simulator.journal()["max_calls_per_key"] == 60
+
+
+def test_with_rescore_a_second_score_is_another_one() -> None:
+    simulator, order = Simulator(), an_order()
+    control(simulator, rescore=True)
+    scores = [json.loads(ask(simulator, order).body)["score"] for _ in range(3)]
+    assert scores[0] == score_for(order.order_id)
+    assert len(set(scores)) == 3
+    control(simulator, rescore=False)
+    assert json.loads(ask(simulator, order).body)["score"] == scores[0]

@@ -1,4 +1,4 @@
-"""Apache Kafka: one process that is broker and controller (KRaft)."""
+"""Apache Kafka: one process that is broker and controller (KRaft), or several that make a cluster."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import socket
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
@@ -19,18 +20,36 @@ _MAX_MESSAGE = 6 * 1024 * 1024
 _HEAP = "512m"
 
 
+class Cluster(NamedTuple):
+    """A cluster by its name for itself and its nodes' controller ports, in the order of their numbers from 1."""
+
+    id: str
+    controllers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, *controllers: int) -> "Cluster":
+        """With a new name: a type-4 UUID in Kafka's own spelling."""
+        return cls(urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), controllers)
+
+
 class Kafka(Service):
-    """A single node: everything that is replicated elsewhere has one copy here."""
+    """One node. Alone, everything that is replicated elsewhere has one copy; in a cluster, one on each node."""
 
     name = "kafka"
     title = "Kafka"
     port_field = "kafka"
     ready_within = 60.0
 
-    def __init__(self, home: Path, port: int, controller_port: int, cache: Path) -> None:
+    def __init__(
+        self, home: Path, port: int, controller_port: int, cache: Path, cluster: Cluster | None = None
+    ) -> None:
         super().__init__(home, port)
         self.controller_port = controller_port
         self.cache = cache
+        self.cluster = cluster or Cluster.of(controller_port)
+        self.node = self.cluster.controllers.index(controller_port) + 1
+        if self.node > 1:
+            self.name, self.title = f"kafka-{self.node}", f"Kafka node {self.node}"
 
     @property
     def config(self) -> Path:
@@ -43,9 +62,7 @@ class Kafka(Service):
         jars = ensure_jars(self.cache, report)
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         if not (self.home / "data" / "meta.properties").exists():
-            # A type-4 UUID in Kafka's own spelling.
-            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            storage = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.config)]
+            storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster.id, "-c", str(self.config)]
             run(self.title, [*_jvm(jars, "256m"), "-XX:TieredStopAtLevel=1", *storage, "--ignore-formatted"])
 
     def command(self) -> list[str]:
@@ -59,10 +76,12 @@ class Kafka(Service):
             return False
 
     def _properties(self) -> dict[str, object]:
+        voters = enumerate(self.cluster.controllers, start=1)
+        copies = len(self.cluster.controllers)
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "node.id": self.node,
+            "controller.quorum.voters": ",".join(f"{node}@{HOST}:{port}" for node, port in voters),
             "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
             "controller.listener.names": "CONTROLLER",
@@ -71,13 +90,14 @@ class Kafka(Service):
             "auto.create.topics.enable": "false",
             "message.max.bytes": _MAX_MESSAGE,
             "replica.fetch.max.bytes": _MAX_MESSAGE,
-            "offsets.topic.replication.factor": 1,
+            "min.insync.replicas": max(1, copies - 1),
+            "offsets.topic.replication.factor": copies,
             # 50 partitions by default: with one broker they only make the first start slower.
             "offsets.topic.num.partitions": 5,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": max(1, copies - 1),
             "transaction.state.log.num.partitions": 5,
-            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.replication.factor": copies,
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
         }

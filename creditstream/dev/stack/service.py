@@ -106,11 +106,11 @@ class Service(ABC):
                 raise StackError(self._failure())
         self.finish()
 
-    def stop(self) -> None:
-        """Stop it if it runs. Raises StackError if a process is left."""
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Stop it if it runs, by `how` instead of its usual signal. Raises StackError if a process is left."""
         servers = processes.roots(self.processes())
         children = processes.below(servers)
-        processes.end(servers, self.stop_signal, self.stop_within)
+        processes.end(servers, how or self.stop_signal, self.stop_within)
         processes.end([*children, *self.processes()], signal.SIGKILL, patience=_KILL_WAIT)
         left = [process for process in [*children, *self.processes()] if processes.lives(process)]
         if left:

@@ -3,7 +3,7 @@
 import fcntl
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 from creditstream.dev.stack.environment import environment, write_environment
 from creditstream.dev.stack.errors import StackError
 from creditstream.dev.stack.jars import ensure_jars
-from creditstream.dev.stack.kafka import Kafka
+from creditstream.dev.stack.kafka import Cluster, Kafka
 from creditstream.dev.stack.ports import HOST, Ports, taken, variable
 from creditstream.dev.stack.postgres import Postgres, Replica
 from creditstream.dev.stack.redis import Redis
@@ -29,11 +29,23 @@ def show_nothing(_name: str, _text: str, _last: bool) -> None:
 
 
 class Stack:
-    """The services under `root`/stack, with `root`/env and `root`/bin written for their users."""
+    """The services under `root`/stack, with `root`/env and `root`/bin written for their users.
 
-    def __init__(self, root: Path, ports: Ports, *, cache: Path | None = None, only: set[str] | None = None) -> None:
+    `more_kafka`: the port and the controller's port of each further Kafka node.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        ports: Ports,
+        *,
+        cache: Path | None = None,
+        only: set[str] | None = None,
+        more_kafka: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self.root = root.absolute()
         self.ports = ports
+        self._kafka_ports = [(ports.kafka, ports.kafka_controller), *more_kafka]
         self.cache = (cache or root / "cache").absolute()
         self._folder = self.root / "stack"
         services = self._all_services()
@@ -41,8 +53,12 @@ class Stack:
 
     def _all_services(self) -> list[Service]:
         folder, ports = self._folder, self.ports
+        cluster = Cluster.of(*(controller for _, controller in self._kafka_ports))
         return [
-            Kafka(folder / "kafka", ports.kafka, ports.kafka_controller, self.cache),
+            *(
+                Kafka(folder / ("kafka" if node == 1 else f"kafka-{node}"), port, controller, self.cache, cluster)
+                for node, (port, controller) in enumerate(self._kafka_ports, start=1)
+            ),
             Postgres(folder / "postgres", ports.postgres),
             Redis(folder / "redis", ports.redis),
             RiskApi(folder / "risk", ports.risk),
@@ -55,7 +71,10 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """CREDITSTREAM_… settings that lead to this stack."""
-        return environment(self.ports, self.root / "worker")
+        values = environment(self.ports, self.root / "worker")
+        values["CREDITSTREAM_KAFKA_BROKERS"] = ",".join(f"{HOST}:{port}" for port, _ in self._kafka_ports)
+        values["CREDITSTREAM_KAFKA_REPLICATION_FACTOR"] = str(len(self._kafka_ports))
+        return values
 
     def up(self, show: Show = show_nothing) -> None:
         """Start what does not run and answer; what does is left alone. Raises StackError."""

@@ -1,0 +1,90 @@
+"""What `faust -A creditstream dlq` does: list, show, replay."""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from creditstream.audit.sources import Topics
+from creditstream.dlq.books import Books, progress_bars
+from creditstream.dlq.letters import Filter, Letter
+from creditstream.dlq.replay import Destinations, Sending, send_again
+from creditstream.kafka import Publisher
+from creditstream.ports import Outgoing, Publishes
+from creditstream.settings import Settings
+from creditstream.topics import ORDERS, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
+
+
+class Listing(NamedTuple):
+    """The letters that are meant: how many of each reason, and the last ones."""
+
+    reasons: Counter[str]
+    letters: list[Letter]
+
+
+class Replayed(NamedTuple):
+    """How many letters were, or would be, sent to each topic, and their reasons."""
+
+    topics: Counter[str]
+    reasons: Counter[str]
+
+
+async def list_letters(settings: Settings, wanted: Filter, *, limit: int) -> Listing:
+    """Raises StartError or BrokerUnavailable, as all here."""
+    reasons: Counter[str] = Counter()
+    newest: deque[Letter] = deque(maxlen=limit)
+    async with _opened(settings) as (_, batches):
+        async for batch in batches(wanted, "listing"):
+            reasons.update(letter.reason for letter in batch)
+            newest.extend(batch)
+    return Listing(reasons, list(newest))
+
+
+async def replay_letters(
+    settings: Settings,
+    wanted: Filter,
+    *,
+    by: str,
+    dry_run: bool,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Replayed:
+    """Send again, each batch's delivery awaited; what was interrupted may be run again."""
+    done = Replayed(Counter(), Counter())
+    async with _opened(settings) as (to, batches):
+        publisher = None if dry_run else await Publisher.open(settings)
+        try:
+            async for batch in batches(wanted, "would send" if dry_run else "sending"):
+                sendings = [send_again(letter, to, by, now()) for letter in batch]
+                if publisher:
+                    await _deliver(publisher, sendings)
+                done.topics.update(sending.topic for sending in sendings)
+                done.reasons.update(letter.reason for letter in batch)
+        finally:
+            if publisher:
+                await publisher.close()
+    return done
+
+
+async def _deliver(publisher: Publishes, sendings: list[Sending]) -> None:
+    """One batch a topic and partition; BrokerUnavailable ends the command, which can be repeated."""
+    records: dict[str, dict[int, list[Outgoing]]] = defaultdict(lambda: defaultdict(list))
+    for sending in sendings:
+        records[sending.topic][sending.partition].append(sending.record)
+    for topic, partitions in records.items():
+        await publisher.publish(topic, partitions)
+
+
+Batches = Callable[[Filter, str], AsyncIterator[list[Letter]]]
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Destinations, Batches]]:
+    letters, orders, retry = (topic_name(settings, name) for name in (ORDERS_DEAD_LETTER, ORDERS, ORDERS_RETRY))
+    topics = await Topics.open(settings, [letters, orders, retry])
+    try:
+        with progress_bars(shown=True) as progress:
+            books = Books(topics, letters, progress)
+            yield Destinations(orders, retry, topics.partitions(orders)), books.letters
+    finally:
+        await topics.close()

@@ -1,0 +1,123 @@
+"""Operators look at dead letters and send them again: real workers, the real command, and the books afterwards."""
+
+import re
+from urllib.error import HTTPError
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from creditstream.dev.programs import RiskApiProcess, http
+from creditstream.dev.wait import wait_for
+from tests.conftest import StartWorker
+from tests.support.database import Database
+from tests.support.kafka import Topics
+from tests.support.product import audited, faust, order_line, settle
+
+_REFUSED = 60
+_STATES = "SELECT status <> 'under_review', version, count(*) FROM orders GROUP BY 1, 2"
+
+
+def dlq(environ: dict[str, str], *arguments: str) -> str:
+    """What the command prints."""
+    done = faust(environ, "dlq", *arguments)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def test_refused_orders_are_listed_shown_and_replayed_and_a_second_replay_changes_nothing(
+    start_worker: StartWorker,
+    topics: Topics,
+    database: Database,
+    risk_api: RiskApiProcess,
+    worker_environ: dict[str, str],
+) -> None:
+    risk_api.control(next=[{"status": 422}] * _REFUSED)
+    start_worker()
+    ids = [str(uuid4()) for _ in range(_REFUSED)]
+    lines = [order_line(order_id, customer_id="c-secret") for order_id in ids]
+    topics.produce("orders", [(b"mine", line.encode()) for line in lines])
+    settle(worker_environ, len(lines))
+
+    listed = msgspec.json.decode(dlq(worker_environ, "list", "--json"))
+    assert (listed["count"], listed["reasons"]) == (_REFUSED, {"risk_refused": _REFUSED})
+    shown = dlq(worker_environ, "show", "--order-id", ids[0])
+    assert ids[0] in shown and "c-secret" not in shown and "1500" not in shown
+    assert "c-secret" in dlq(worker_environ, "show", "--order-id", ids[0], "--unmasked")
+    assert f"{_REFUSED} dead letters would be" in dlq(worker_environ, "replay", "--all", "--dry-run")
+    assert topics.consume_all("orders-retry") == []
+    assert faust(worker_environ, "dlq", "replay").returncode == 2, "all of them only when asked for"
+
+    assert "1 dead letters sent again" in dlq(worker_environ, "replay", "--order-id", ids[0], "--by", "ana")
+    [sent] = topics.consume_all("orders-retry")
+    headers = dict(sent.headers)
+    assert (sent.key, sent.value) == (ids[0].encode(), lines[0].encode())
+    assert (headers["x-original-key"], headers["x-replayed-by"]) == (b"mine", b"ana")
+    assert re.fullmatch(rb".*orders:\d:\d+", headers["x-replay-of"])
+    dlq(worker_environ, "replay", "--reason", "risk_refused")
+    decided = [(True, 2, _REFUSED)]
+    wait_for(lambda: database.fetch(_STATES) == decided, 60, "all are decided, once, in version 2")
+    assert risk_api.journal()["calls"] == 2 * _REFUSED
+    audited(worker_environ)
+
+    published = len(topics.consume_all("order-status"))
+    dlq(worker_environ, "replay", "--all")
+    again = published + _REFUSED
+    wait_for(lambda: len(topics.consume_all("order-status")) >= again, 60, "the second replay went its way")
+    assert database.fetch(_STATES) == decided
+    assert risk_api.journal()["calls"] == 2 * _REFUSED, "a decided order costs no further call"
+    report = audited(worker_environ)
+    assert (report["orders"], report["duplicates"]) == (_REFUSED, 0)
+
+
+def test_a_record_that_a_new_version_understands_becomes_a_row(
+    start_worker: StartWorker, topics: Topics, database: Database, worker_environ: dict[str, str]
+) -> None:
+    old = start_worker(order_max_bytes=1_024)
+    large = order_line(uuid4(), metadata={"note": "x" * 2_000}).encode()
+    topics.produce("orders", [(None, large), (None, b"never an order"), (b"k", None)])
+    settle(worker_environ, 3)
+    assert old.stop() == 0
+    start_worker()
+    dlq(worker_environ, "replay", "--all")
+    settle(worker_environ, 6)
+    assert database.fetch("SELECT count(*) FROM orders WHERE status <> 'under_review'") == [(1,)]
+    dlq(worker_environ, "replay", "--all")
+    settle(worker_environ, 9)
+    listed = msgspec.json.decode(dlq(worker_environ, "list", "--json"))
+    assert listed["reasons"] == {"empty": 1, "not_json": 1, "too_large": 1}, "a letter sent in vain is still one"
+    report = audited(worker_environ)
+    assert report["orders"] == 1
+    assert database.fetch("SELECT count(*) FROM orders") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list", "--since", "yesterday"), "--since yesterday"),
+        (("replay",), "--all"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_line(arguments: tuple[str, ...], said: str) -> None:
+    done = faust({"CREDITSTREAM_KAFKA_BROKERS": "127.0.0.1:1", "CREDITSTREAM_START_TIMEOUT": "0"}, "dlq", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_too_many_letters_stop_the_intake_and_say_so(
+    start_worker: StartWorker, topics: Topics, worker_environ: dict[str, str]
+) -> None:
+    worker = start_worker(dead_letter_limit=20, dead_letter_window=2)
+    topics.produce("orders", [(None, b"a bad deploy")] * 100, partition=0)
+    wait_for(lambda: "became dead letters" in readiness(worker.url), what="readiness fails and says why")
+    assert 20 <= len(topics.consume_all("orders-dead-letter")) < 100
+    settle(worker_environ, 100)  # each window lets twenty more through
+    assert len(topics.consume_all("orders-dead-letter")) == 100
+
+
+def readiness(url: str) -> str:
+    """The problems that the worker tells."""
+    try:
+        return str(http(f"{url}/health/ready"))
+    except HTTPError as error:
+        return error.read().decode()

@@ -1,0 +1,103 @@
+"""What a run leaves behind, and what the verifier says about it: plain data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+#: Each fault kind shows its first examples; the count is of all.
+_EXAMPLES = 20
+
+
+class Sent(NamedTuple):
+    """What a producer of the run sent. `place`: partition and offset, where the producer was told."""
+
+    kind: str
+    value: bytes
+    place: tuple[int, int] | None = None
+
+
+class Logged(NamedTuple):
+    """A record that a topic holds."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, str]
+
+
+class Call(NamedTuple):
+    """One call in the risk API's own journal. `score`: None when none was given."""
+
+    at: float
+    status: int
+    score: int | None
+
+
+@dataclass
+class Books:
+    """Everything that a run left behind. `rows` as PostgreSQL gives them, by column."""
+
+    sent: list[Sent]
+    orders: list[Logged]
+    letters: list[Logged]
+    statuses: list[Logged]
+    keys: list[UUID]
+    rows: list[dict[str, Any]]
+    calls: dict[str, list[Call]]
+
+
+@dataclass
+class Allowed:
+    """What I6 grants: how many orders were in flight at disruptions, and when answers could get lost on their way."""
+
+    calls: int = 0
+    lost_answers: Sequence[tuple[float, float]] = ()
+
+
+@dataclass
+class Verdict:
+    """Counts of what came out, and of what must be 0. `faults`: examples by kind."""
+
+    records: int = 0
+    orders: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    malformed: int = 0
+    lost: int = 0
+    misjudged: int = 0
+    duplicated: int = 0
+    divergent: int = 0
+    version_back: int = 0
+    orphans: int = 0
+    undecided: int = 0
+    extra_calls: int = 0
+    allowed_calls: int = 0
+    excess_calls: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    #: Each is a broken invariant: I1, I1, I2, I2, I4, I4, an order that nobody decided, I6.
+    FAULTS: ClassVar[tuple[str, ...]] = (
+        "lost",
+        "misjudged",
+        "duplicated",
+        "divergent",
+        "version_back",
+        "orphans",
+        "undecided",
+        "excess_calls",
+    )
+
+    @property
+    def clean(self) -> bool:
+        return not any(getattr(self, fault) for fault in self.FAULTS)
+
+    def fault(self, kind: str, example: str) -> None:
+        setattr(self, kind, getattr(self, kind) + 1)
+        shown = self.examples.setdefault(kind, [])
+        if len(shown) < _EXAMPLES:
+            shown.append(example)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "clean": self.clean}

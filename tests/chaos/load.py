@@ -1,0 +1,191 @@
+"""The load of a run: as many kinds of producers as there are in the world, and a journal of what each was told."""
+
+import asyncio
+import random
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from creditstream.dev.mix import Line, make_mix
+from tests.chaos.books import read_topic
+from tests.chaos.evidence import Sent
+
+TOPIC = "orders"
+#: Of 100 orders: so many lines repeat one, contradict one, or are no orders.
+_DUPLICATES, _CONFLICTS, _MALFORMED = 8, 3, 3
+_PER_SECOND = 10
+#: What may wait for Kafka's answer: with the broker away the load stands still instead of filling memory.
+_UNANSWERED = 2_000
+#: Through Kafka's own console producer: enough to have null keys from a real one, as it gives no receipts.
+_BY_CONSOLE = 0.1
+_CONSOLE_ENDS_WITHIN = 90.0
+
+
+def partition_by_crc32(key: bytes, partitions: int) -> int:
+    """librdkafka's default for a record with a key (`consistent_random`)."""
+    return zlib.crc32(key) % partitions
+
+
+def partition_by_murmur2(key: bytes, partitions: int) -> int:
+    """Kafka's own default for a record with a key."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def make_lines(rate: float, seconds: float, seed: int) -> list[Line]:
+    """So many lines that they last for `seconds` at `rate` lines per second."""
+    orders = max(1, int(rate * seconds * 100 / (100 + _DUPLICATES + _CONFLICTS + _MALFORMED)))
+    duplicates, conflicts, malformed = (orders * share // 100 for share in (_DUPLICATES, _CONFLICTS, _MALFORMED))
+    return make_mix(orders, duplicates, conflicts, malformed, seed, now=datetime.now(UTC))
+
+
+def _is_text(value: bytes) -> bool:
+    """The console producer reads text: it would send other bytes in place of those that are none."""
+    return value.decode(errors="replace").encode() == value
+
+
+class Load:
+    """Sends `lines` at `rate` per second. `sent` is the journal; `unsure` counts records that were sent again."""
+
+    def __init__(
+        self, brokers: str, console: Path, lines: Sequence[Line], *, rate: float, partitions: int, seed: int
+    ) -> None:
+        self._brokers, self._console, self._lines = brokers, console, lines
+        self._rate, self._partitions, self._dice = rate, partitions, random.Random(seed)
+        self.sent: list[Sent] = []
+        self.unsure = 0
+        self.producers: Counter[str] = Counter()
+        self._homes: dict[object, int] = {}
+        self._unanswered = asyncio.Semaphore(_UNANSWERED)
+        self._by_console: list[Line] = []
+        self._failed = asyncio.Queue[tuple[Line, int, bytes | None]]()
+
+    @property
+    def total(self) -> int:
+        return len(self._lines)
+
+    async def run(self) -> None:
+        """Ends when Kafka has acknowledged every line."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._brokers, acks="all", linger_ms=5, request_timeout_ms=10_000, retry_backoff_ms=200
+        )
+        console = await self._start_console()
+        await producer.start()
+        try:
+            async with asyncio.TaskGroup() as answers:
+                await self._send_all(producer, console, answers)
+            await self._end_console(console)
+            await self._send_again(producer, [(line, self._anywhere(), None) for line in await self._missing()])
+        finally:
+            await producer.stop()
+            if console.returncode is None:
+                console.kill()
+
+    async def _send_all(
+        self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process, answers: asyncio.TaskGroup
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        step = max(1, int(self._rate / _PER_SECOND))
+        for start in range(0, len(self._lines), step):
+            for line in self._lines[start : start + step]:
+                if self._dice.random() < _BY_CONSOLE and _is_text(line.value):
+                    await self._type(console, line)
+                else:
+                    await self._send(producer, line, answers)
+            # After a pause the load goes on at its rate: what was held back is not sent in one rush.
+            due = max(due + step / self._rate, clock() - 1.0)
+            await asyncio.sleep(max(0.0, due - clock()))
+
+    async def _send(self, producer: AIOKafkaProducer, line: Line, answers: asyncio.TaskGroup) -> None:
+        partition, key = self._place(line)
+        await self._unanswered.acquire()
+        answers.create_task(self._deliver(producer, line, partition, key))
+
+    async def _deliver(self, producer: AIOKafkaProducer, line: Line, partition: int, key: bytes | None) -> None:
+        """Until it is acknowledged: what failed may be there all the same, and is sent again like producers do."""
+        try:
+            while True:
+                try:
+                    done = await producer.send_and_wait(TOPIC, line.value, key=key, partition=partition)
+                except (KafkaError, OSError):
+                    self.unsure += 1
+                    await asyncio.sleep(0.5)
+                else:
+                    self.sent.append(Sent(line.kind, line.value, (done.partition, done.offset)))
+                    return
+        finally:
+            self._unanswered.release()
+
+    def _place(self, line: Line) -> tuple[int, bytes | None]:
+        """By the producer's partitioner; half of all repeats on another partition than their original's."""
+        key = str(line.order_id).encode() if line.order_id else b"spoilt"
+        ways = {
+            "null key": (self._anywhere(), None),
+            "crc32": (partition_by_crc32(key, self._partitions), key),
+            "murmur2": (partition_by_murmur2(key, self._partitions), key),
+        }
+        name = self._dice.choice(sorted(ways))
+        self.producers[name] += 1
+        partition, key_or_none = ways[name]
+        if line.kind == "order":
+            self._homes[line.order_id] = partition
+        elif line.order_id in self._homes and self._dice.random() < 0.5:
+            partition = (self._homes[line.order_id] + 1 + self._dice.randrange(self._partitions - 1)) % self._partitions
+        return partition, key_or_none
+
+    def _anywhere(self) -> int:
+        return self._dice.randrange(self._partitions)
+
+    # -- kafka-console-producer
+
+    async def _start_console(self) -> asyncio.subprocess.Process:
+        # Its own three retries would be used up in half a second of a broker's restart.
+        patience = ["--message-send-max-retries", "100000", "--max-block-ms", "120000"]
+        return await asyncio.create_subprocess_exec(
+            *(str(self._console), "--bootstrap-server", self._brokers, "--topic", TOPIC, "--timeout", "10"),
+            *patience,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+
+    async def _type(self, console: asyncio.subprocess.Process, line: Line) -> None:
+        """No receipt: whether it arrived shows at the end, on the topic."""
+        self.producers["console"] += 1
+        self._by_console.append(line)
+        self.sent.append(Sent(line.kind, line.value))
+        assert console.stdin is not None
+        try:
+            console.stdin.write(line.value + b"\n")
+            await console.stdin.drain()
+        except OSError:
+            self.unsure += 1  # it has given up; the line is sent again at the end
+
+    async def _end_console(self, console: asyncio.subprocess.Process) -> None:
+        assert console.stdin is not None
+        console.stdin.close()
+        try:
+            async with asyncio.timeout(_CONSOLE_ENDS_WITHIN):
+                await console.wait()
+        except TimeoutError:
+            console.kill()
+            await console.wait()
+
+    async def _missing(self) -> list[Line]:
+        """Lines that were typed and are not on the topic."""
+        if not self._by_console:
+            return []
+        there = {record.value for record in await read_topic(self._brokers, TOPIC)}
+        return [line for line in self._by_console if line.value not in there]
+
+    async def _send_again(self, producer: AIOKafkaProducer, records: Iterable[tuple[Line, int, bytes | None]]) -> None:
+        for line, partition, key in records:
+            self.unsure += 1
+            await self._unanswered.acquire()
+            await self._deliver(producer, line, partition, key)

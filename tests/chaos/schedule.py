@@ -1,0 +1,85 @@
+"""PURE: which fault when, from a seed. Two lanes run beside each other: workers, and the servers they depend on."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+Lane = Literal["workers", "servers"]
+#: Seconds between one fault's end and the next one's start in a lane: some meet a pipeline at rest, some a busy one.
+_PAUSES = (2.0, 7.0)
+
+
+class Kind(NamedTuple):
+    """`hold`: seconds that the fault lasts in a short and in a long run; `cost`: what is needed beside, about."""
+
+    name: str
+    lane: Lane
+    hold: tuple[float, float]
+    cost: float
+    #: Risk calls of orders in flight may be made again: of one worker, of all, of nobody.
+    disturbs: Literal["one", "all", "none"] = "none"
+    #: Answers of the risk API may get lost on their way while it lasts.
+    loses_answers: bool = False
+
+
+class Planned(NamedTuple):
+    """`at`: seconds since the load began. `pick`: 0 to 1, chooses the victim among those that are there then."""
+
+    at: float
+    kind: Kind
+    hold: float
+    pick: float
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("kill", "workers", (8, 12), 5, "one"),
+        Kind("freeze", "workers", (12, 30), 2, "one"),
+        Kind("stop", "workers", (3, 8), 8, "all"),
+        Kind("add", "workers", (8, 15), 8, "all"),
+        Kind("kill_all", "workers", (0, 3), 8, "all"),
+        Kind("wipe", "workers", (2, 8), 6, "one"),
+        Kind("broker_restart", "servers", (1, 3), 9, "all"),
+        Kind("broker_kill", "servers", (1, 8), 9, "all"),
+        Kind("postgres_fast", "servers", (1, 5), 3),
+        Kind("postgres_immediate", "servers", (1, 5), 3),
+        Kind("postgres_cut", "servers", (4, 10), 0),
+        Kind("postgres_stall", "servers", (4, 20), 0),
+        Kind("postgres_away", "servers", (8, 60), 0),
+        Kind("redis_kill", "servers", (3, 10), 1),
+        Kind("risk_down", "servers", (5, 20), 0, loses_answers=True),
+        Kind("risk_reset", "servers", (4, 10), 0, loses_answers=True),
+        Kind("risk_hang", "servers", (5, 30), 0, loses_answers=True),
+        Kind("risk_5xx", "servers", (5, 15), 0),
+        Kind("risk_garbage", "servers", (4, 10), 0, loses_answers=True),
+        Kind("risk_rescore", "servers", (4, 10), 0, loses_answers=True),
+    )
+}
+
+
+def make_schedule(seed: int, seconds: float, names: Sequence[str], *, short: bool) -> list[Planned]:
+    """Faults that are over after about `seconds`. The same arguments give the same schedule."""
+    planned = [
+        each
+        for lane in ("workers", "servers")
+        for each in _lane(
+            random.Random(f"{seed} {lane}"), seconds, [KINDS[n] for n in names if KINDS[n].lane == lane], short
+        )
+    ]
+    return sorted(planned, key=lambda each: each.at)
+
+
+def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool) -> list[Planned]:
+    """Every kind comes once before any comes again."""
+    planned: list[Planned] = []
+    at, left = dice.uniform(*_PAUSES), list[Kind]()
+    while kinds:
+        left = left or dice.sample(kinds, len(kinds))
+        kind = left.pop()
+        hold = float(kind.hold[0] if short else kind.hold[1])
+        if at + hold + kind.cost > seconds:
+            return planned
+        planned.append(Planned(round(at, 1), kind, hold, dice.random()))
+        at += hold + kind.cost + dice.uniform(*_PAUSES)
+    return planned

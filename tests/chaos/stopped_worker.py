@@ -1,0 +1,113 @@
+"""A real worker that stops itself, by SIGKILL or SIGSTOP, at a named point of an order's way: at its n-th passing.
+
+`python -m tests.chaos.stopped_worker POINT SIGNAL N worker`: the product knows nothing of it; what is wrapped here are
+its own methods, at the arrows of docs/architecture.md.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import creditstream.outbox
+import creditstream.settlement
+from creditstream.main import app
+from creditstream.pipeline import Pipeline
+from creditstream.risk.client import RiskClient
+from creditstream.settlement import Settlement
+from creditstream.store.orders import PostgresStore
+from creditstream.tablestore import TableStore
+from creditstream.transport import InOrderConsumer, InOrderThread
+
+Reached = Callable[[], None]
+
+
+def stop_at(passing: int, number: signal.Signals) -> Reached:
+    """What to call at the point: ends or freezes this process when it is called for the `passing`-th time."""
+    passed = 0
+
+    def reached() -> None:
+        nonlocal passed
+        passed += 1
+        if passed == passing:
+            print(f"stopping at passing {passed}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), number)
+
+    return reached
+
+
+def wrap_async(owner: Any, name: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    whole = getattr(owner, name)
+
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if before:
+            before()
+        answer = await whole(*args, **kwargs)
+        if after:
+            after()
+        return answer
+
+    setattr(owner, name, wrapped)
+
+
+def wrap(owner: Any, name: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    whole = getattr(owner, name)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if before:
+            before()
+        answer = whole(*args, **kwargs)
+        if after:
+            after()
+        return answer
+
+    setattr(owner, name, wrapped)
+
+
+def publishing(module: Any, topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    """Around the awaited delivery to one topic."""
+    whole = module.until_published
+
+    async def wrapped(publisher: Any, name: str, records: Any) -> Any:
+        if before and name.endswith(topic):
+            before()
+        answer = await whole(publisher, name, records)
+        if after and name.endswith(topic):
+            after()
+        return answer
+
+    module.until_published = wrapped
+
+
+_SETTLEMENT, _OUTBOX = creditstream.settlement, creditstream.outbox
+
+#: Every arrow of an order's way, in order.
+POINTS: dict[str, Callable[[Reached], None]] = {
+    "after_decode": lambda stop: wrap(Pipeline, "_decode", after=stop),
+    "after_forward_delivered": lambda stop: publishing(_OUTBOX, "orders-by-id", after=stop),
+    "after_letter_delivered": lambda stop: publishing(_OUTBOX, "orders-dead-letter", after=stop),
+    "before_risk_call": lambda stop: wrap_async(RiskClient, "assess", before=stop),
+    "after_risk_answer": lambda stop: wrap_async(RiskClient, "assess", after=stop),
+    "before_commit": lambda stop: wrap_async(PostgresStore, "commit", before=stop),
+    "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
+    "before_status": lambda stop: publishing(_SETTLEMENT, "order-status", before=stop),
+    "after_status_delivered": lambda stop: publishing(_SETTLEMENT, "order-status", after=stop),
+    "after_mark_delivered": lambda stop: publishing(_SETTLEMENT, "seen-changelog", after=stop),
+    "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
+    "before_acknowledge": lambda stop: wrap(Settlement, "_acknowledge", before=stop),
+    "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),
+    "before_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", before=stop),
+    "after_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", after=stop),
+}
+
+
+def main() -> None:
+    point, number, passing = sys.argv[1], signal.Signals[sys.argv[2]], int(sys.argv[3])
+    POINTS[point](stop_at(passing, number))
+    sys.argv[1:] = sys.argv[4:]
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

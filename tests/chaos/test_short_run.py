@@ -1,0 +1,37 @@
+"""A seeded run of two minutes: every order decided once whatever is killed, frozen, cut and wiped meanwhile."""
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.chaos.progress import Shown
+from tests.chaos.report import render
+from tests.chaos.runner import chaos
+from tests.chaos.schedule import KINDS
+from tests.support.servers import LOCAL
+
+#: Any seed must be clean; this one's schedule has all kinds but these within the time.
+_SEED = 380
+_LEFT_OUT = {"postgres_away", "postgres_stall", "risk_down", "risk_reset"}
+_MINUTES = 1.75
+_RATE = 100.0
+
+
+def test_every_order_is_decided_once_whatever_happens(tmp_path: Path) -> None:
+    result = asyncio.run(
+        chaos(
+            seed=_SEED,
+            minutes=_MINUTES,
+            names=list(KINDS),
+            rate=_RATE,
+            root=tmp_path / "run",
+            cache=LOCAL / "cache",
+            show=Shown(print),
+        )
+    )
+    render(Console(width=120), result)
+    assert result.failures == []
+    assert result.verdict.clean, result.verdict.examples
+    assert result.verdict.orders > _RATE * _MINUTES * 60 * 0.8
+    assert set(result.faults) == KINDS.keys() - _LEFT_OUT
