@@ -1,6 +1,7 @@
 """What the simulated risk API answers: state and rules, without a network."""
 
 import hashlib
+import heapq
 import random
 import time
 from collections import Counter, deque
@@ -66,6 +67,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     model_version: Text | None = None
     #: A bureau that does not keep its word: each further score of a key is another one.
     rescore: bool | None = None
+    #: Calls that it works on at a time, each for `latency_ms`, while the others queue; 0: all of them.
+    capacity: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None = None
 
 
 class _Known(msgspec.Struct, gc=False):
@@ -110,6 +113,8 @@ class Simulator:
         self._latency, self._random = latency_ms / 1000, random.Random(seed)
         self._mode: Mode = "ok"
         self._rescore = False
+        #: When each of the slots is free, a heap; empty: no queue.
+        self._slots: list[float] = []
         self._model_version = MODEL_VERSION
         self._next: deque[Script] = deque()
         self._scripts: dict[UUID, deque[Script]] = {}
@@ -159,6 +164,10 @@ class Simulator:
         self._mode = control.mode or self._mode
         self._model_version = control.model_version or self._model_version
         self._rescore = self._rescore if control.rescore is None else control.rescore
+        if control.capacity is not None:
+            free = heapq.nlargest(control.capacity, self._slots)
+            self._slots = free + [0.0] * (control.capacity - len(free))
+            heapq.heapify(self._slots)
         self._next.extend(control.next)
         for order_id, scripts in control.orders.items():
             self._scripts.setdefault(order_id, deque()).extend(scripts)
@@ -227,7 +236,16 @@ class Simulator:
         reasons = ["payment_history"] if score >= 500 else ["payment_history", "debt_to_income"]
         body = _encode({"score": score, "reasons": reasons, "model_version": known.model_version})
         slow = request.customer_id.startswith("slow-")
-        return Answer(200, body, wait=max(self._latency, SLOW) if slow else self._latency)
+        return Answer(200, body, wait=max(self._latency, SLOW) if slow else self._in_turn())
+
+    def _in_turn(self) -> float:
+        """Seconds until the answer: the API works on so many calls at a time."""
+        if not self._slots:
+            return self._latency
+        now = self._now()
+        done = max(now, self._slots[0]) + self._latency
+        heapq.heapreplace(self._slots, done)
+        return done - now
 
 
 def _error(status: int, text: str) -> Answer:

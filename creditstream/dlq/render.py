@@ -22,7 +22,7 @@ def render_listing(listing: Listing, *, as_json: bool) -> str:
     for letter in listing.letters:
         facts = _facts(letter)
         cells = ("reason", "failed_at", "origin", "order_id", "attempts")
-        table.add_row(*(escape(str(facts[cell] or "")) for cell in cells))
+        table.add_row(*(escape(_line(facts[cell] or "")) for cell in cells))
     return _printed(table) + "\n" + _counts("by reason", listing.reasons)
 
 

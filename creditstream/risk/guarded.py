@@ -19,7 +19,7 @@ from schemas.order import Order
 log = logging.getLogger(__name__)
 
 #: Calls in flight at first: it grows by half every tenth of a second until the API shows a queue.
-_START = 20
+_START = 64
 #: The API did its part: it answered about the order.
 _ANSWERED = frozenset({"scored", "refused"})
 

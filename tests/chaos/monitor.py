@@ -38,6 +38,7 @@ class Monitor:
     looked: float = 0.0
     stuck: dict[str, int] = field(default_factory=dict)
     _pending: list[Recovery] = field(default_factory=list)
+    _committed: dict[TopicPartition, int] = field(default_factory=dict)
 
     def fault_over(self, kind: str) -> None:
         """From now until each partition of `orders` has moved: that fault's recovery time."""
@@ -73,6 +74,9 @@ class Monitor:
         offsets = await admin.list_consumer_group_offsets(self.group, partitions=places)
         ends = await consumer.end_offsets(places)
         committed = {place: max(0, offsets[place].offset) if place in offsets else 0 for place in places}
+        if any(committed[place] < self._committed.get(place, 0) for place in places):
+            return  # the group's coordinator has just moved or come back and does not know all of them yet
+        self._committed = committed
         lag = dict.fromkeys(_TOPICS, 0)
         for place in places:
             lag[place.topic] += ends[place] - committed[place]

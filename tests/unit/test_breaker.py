@@ -14,6 +14,7 @@ from creditstream.risk.guarded import Gate, GuardedRisk, make_gate
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
 from creditstream.settings import Settings
 from creditstream.testing import ManualClock, an_order
+from tests.unit.pipeline_rig import Rig, order_json, run
 
 RULE = BreakerRule(share=0.5, min_calls=4, window=10.0, pause=2.0)
 
@@ -34,6 +35,11 @@ def opened(now: float = 0.0, retry_after: float = 0.0) -> Breaker:
         breaker.ended(ticket, now, failed=True, retry_after=retry_after)
     assert breaker.state == "open"
     return breaker
+
+
+def state_of(breaker: Breaker) -> State:
+    """For mypy, which takes a state for lasting."""
+    return breaker.state
 
 
 def outcomes(breaker: Breaker, answers: Sequence[bool], now: float = 0.0) -> State:
@@ -67,10 +73,10 @@ def test_open_admits_nobody_then_one_probe_whose_answer_closes() -> None:
     assert breaker.admit(1.9) is None
     assert breaker.probe_in(0.5) == 1.5
     probe = breaker.admit(2.0)
-    assert probe is not None and breaker.state == "half_open"
+    assert probe is not None and state_of(breaker) == "half_open"
     assert breaker.admit(100.0) is None, "one probe, however long it takes"
     breaker.ended(probe, 2.1, failed=False)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
     assert breaker.admit(2.1) is not None
 
 
@@ -284,6 +290,43 @@ def test_an_open_circuit_takes_no_orders_but_the_one_that_finds_out() -> None:
         await risk.close()
 
     asyncio.run(test())
+
+
+class FakeIntake:
+    """Closed, or open for a probe only, as it is told."""
+
+    def __init__(self) -> None:
+        self.closed, self.probe = True, False
+
+    def closed_for(self, idle: bool) -> str:
+        return "closed by the test" if self.closed and not (idle and self.probe) else ""
+
+
+def test_while_intake_is_closed_no_order_is_taken_and_no_retry_is_started() -> None:
+    rig, intake = Rig(), FakeIntake()
+    rig.pipeline._intake = intake
+    rig.pipeline.accept_retry(rig.record(order_json(), topic="orders-retry"))
+    rig.advance(1)
+    assert not rig.pipeline.flights, "it waits on"
+    assert rig.pipeline.notes() == ["closed by the test"]
+    assert rig.pipeline.problems() == [], "nothing is wrong with this worker"
+
+    async def test() -> None:
+        room = asyncio.ensure_future(rig.pipeline.room())
+        await turns()
+        assert not room.done()
+        intake.probe = True
+        await room
+        rig.pipeline.accept(rig.record(order_json()))
+        second = asyncio.ensure_future(rig.pipeline.room())
+        await turns()
+        assert not second.done(), "one is enough to find out"
+        intake.closed = False
+        await second
+
+    run(test())
+    rig.advance(1)
+    assert len(rig.pipeline.flights) == 2
 
 
 def test_waiting_at_the_gate_does_not_use_up_the_deadline() -> None:

@@ -70,7 +70,7 @@ class SlottedApi:
 
 
 def a_limiter() -> Limiter:
-    return Limiter(floor=4, ceiling=1_000, start=20)
+    return Limiter(floor=4, ceiling=1_000, start=64)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
@@ -114,7 +114,7 @@ def test_it_does_not_grow_when_nobody_needs_it() -> None:
     for number in range(1_000):
         limiter.start()
         limiter.ended(number * 0.05, 0.05)
-    assert limiter.limit == 20
+    assert limiter.limit == 64
 
 
 def test_dropped_calls_halve_it_and_chance_ones_do_not() -> None:
@@ -129,7 +129,7 @@ def test_dropped_calls_halve_it_and_chance_ones_do_not() -> None:
 
     calls(2)
     calls(2)
-    assert limiter.limit == 20
+    assert limiter.limit == 64
     calls(40)
     calls(40)
     assert limiter.limit <= 10

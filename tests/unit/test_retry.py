@@ -2,8 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditstream.delays import Delays
 from creditstream.flight import Turn
 from creditstream.retry import RetryRule
+from tests.unit.pipeline_rig import Rig, order_json
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RULE = RetryRule(delay=30, max_turns=3, max_age=100)
@@ -24,3 +29,37 @@ def test_after_the_last_turn_it_is_given_up() -> None:
 def test_a_turn_that_would_come_after_the_largest_age_is_given_up() -> None:
     assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=70)).due is not None
     assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=71)).due is None
+
+
+def test_the_delay_doubles_up_to_the_longest_plus_up_to_half() -> None:
+    rule = RetryRule(30, 20, 1e6, 200, dice=lambda: 0.0)
+    waits = [rule._wait(turn, 0.0) for turn in range(5)]
+    assert waits == [30, 60, 120, 200, 200]
+    assert [rule._replace(dice=lambda: 1.0)._wait(turn, 0.0) for turn in range(5)] == [1.5 * wait for wait in waits]
+    assert RULE._wait(19, 0.0) == 30, "without a longest it stays as it is"
+
+
+def test_what_the_api_asks_for_is_waited_for_within_reason() -> None:
+    rule = RetryRule(30, 20, 1e6, 3_600)
+    assert rule.next_turn(Turn(), NOW, retry_after=600).due == NOW + timedelta(seconds=600)
+    assert rule.next_turn(Turn(), NOW, retry_after=5).due == NOW + timedelta(seconds=30)
+    assert rule.next_turn(Turn(), NOW, retry_after=1e300).due == NOW + timedelta(seconds=3_600)
+
+
+@given(st.integers(0, 10_000), st.floats(0, allow_infinity=False), st.floats(0, 1))
+def test_no_wait_is_shorter_than_the_delay_or_endless(turns: int, retry_after: float, dice: float) -> None:
+    rule = RetryRule(30, 10**6, 1e9, 3_600, dice=lambda: dice)
+    assert 30 <= rule._wait(turns, retry_after) <= 1.5 * 3_600
+
+
+def test_waiting_records_come_by_their_time_and_are_bounded_in_number_and_bytes() -> None:
+    rig, delays = Rig(), Delays()
+    for seconds in (30, 10, 20):
+        delays.add(NOW + timedelta(seconds=seconds), rig.record(order_json(), offset=seconds))
+    assert delays.has_room(4) and not delays.has_room(3)
+    due = [delays.pop_due(NOW + timedelta(seconds=60)) for _ in range(3)]
+    assert [record and record.offset for record in due] == [10, 20, 30]
+    delays.add(NOW, rig.record(b"x" * 64 * 1024 * 1024))
+    assert not delays.has_room(100)
+    delays.pop_due(NOW)
+    assert delays.has_room(100)

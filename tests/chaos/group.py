@@ -1,0 +1,81 @@
+"""One group of workers with topics, a database and a risk API of its own, for scenarios that run side by side."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from creditstream.dev.programs import Program, RiskApiProcess, Worker, free_port
+from creditstream.dev.settled import wait_until_settled
+from creditstream.settings import load_settings
+from tests.support.database import Database, cloned
+from tests.support.kafka import Topics
+from tests.support.product import faust
+from tests.support.servers import Servers
+
+
+class Group:
+    """Opened by `opened`; its programs end with it."""
+
+    def __init__(self, servers: Servers, database: Database, folder: Path) -> None:
+        self.folder, self.database = folder, database
+        self.topics = Topics(servers)
+        self.risk = RiskApiProcess(free_port(), folder)
+        self._programs: list[Program] = [self.risk]
+        self.environ = {
+            "CREDITSTREAM_KAFKA_BROKERS": servers.brokers,
+            "CREDITSTREAM_KAFKA_REPLICATION_FACTOR": str(servers.replication_factor),
+            "CREDITSTREAM_TOPIC_PREFIX": self.topics.prefix,
+            "CREDITSTREAM_GROUP": f"{self.topics.prefix}workers",
+            "CREDITSTREAM_POSTGRES_DSN": database.dsn,
+            "CREDITSTREAM_REDIS_URL": servers.redis_url,
+            "CREDITSTREAM_RISK_URL": self.risk.url,
+            "CREDITSTREAM_SESSION_TIMEOUT": "6",
+            "CREDITSTREAM_RETRY_DELAY": "1",
+        }
+
+    @classmethod
+    @contextmanager
+    def opened(cls, servers: Servers, template: str, folder: Path) -> Iterator["Group"]:
+        with cloned(servers.postgres_dsn, servers.replica_dsn, template) as database:
+            group = cls(servers, database, folder)
+            try:
+                group.topics.create()
+                group.risk.wait_until_ready()
+                yield group
+            finally:
+                for program in group._programs:
+                    program.discard()
+                group.topics.delete()
+
+    def worker(self, name: str, *launcher: str, **settings: object) -> Worker:
+        """A worker, started; `launcher`: a module of tests/chaos and its arguments, to start it in place of faust."""
+        own = {"CREDITSTREAM_DATA_DIR": str(self.folder / name), "CREDITSTREAM_WEB_PORT": str(free_port())}
+        given = {f"CREDITSTREAM_{key.upper()}": str(value) for key, value in settings.items()}
+        command = [sys.executable, "-m", f"tests.chaos.{launcher[0]}", *launcher[1:], "worker"] if launcher else None
+        worker = Worker({**self.environ, **own, **given}, self.folder, name, command=command)
+        self._programs.append(worker)
+        return worker
+
+    def settle(self, records: int) -> None:
+        asyncio.run(wait_until_settled(load_settings(self.environ), records))
+
+    def audit(self) -> str:
+        """Empty when the books are clean, else what the audit says."""
+        done = faust(self.environ, "audit", "--json")
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def is_stopped(worker: Worker, number: signal.Signals) -> bool:
+    """Whether it has ended by SIGKILL, or is frozen by SIGSTOP."""
+    if number is signal.SIGKILL:
+        return worker.exit_code is not None
+    state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "T"
+
+
+def is_back(worker: Worker) -> Callable[[], bool]:
+    """In the group again: it says so after the rebalance that its waking caused."""
+    return lambda: "at work on partitions" in worker.log().rpartition("rebalancing")[2]

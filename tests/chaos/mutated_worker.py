@@ -1,0 +1,139 @@
+"""A worker with one known fault put in: the suite is worth something only if it goes red (docs/reliability.md).
+
+`python -m tests.chaos.mutated_worker FAULT [POINT SIGNAL N] worker`: with a point, it also stops itself there.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from faust.transport.drivers.aiokafka import Transport
+
+import creditstream.intake
+import creditstream.pipeline
+import creditstream.settlement
+from creditstream.app import CreditApp
+from creditstream.flight import Flight, Record
+from creditstream.main import app
+from creditstream.offsets import Progress
+from creditstream.pipeline import Pipeline
+from creditstream.settlement import Settlement
+from schemas.status import Row, encode_status
+from tests.chaos.stopped_worker import POINTS, stop_at
+
+
+def put_in(owner: Any, name: str, fault: Any) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: the fault would change nothing"
+    setattr(owner, name, fault)
+
+
+def ack_out_of_order() -> None:
+    """Faust's issue 606: what is committed follows the newest finished record."""
+
+    def finish(self: Progress, offset: int) -> None:
+        self.position = max(self.position, offset + 1)
+
+    put_in(Progress, "finish", finish)
+
+
+def mark_before_the_effects() -> None:
+    """`seen` is written before the status is published."""
+    publish = Settlement._publish
+
+    async def mark_first(self: Settlement, batch: list[Any]) -> list[Any]:
+        await self._mark([settled for settled in batch if settled.complete])
+        return await publish(self, batch)
+
+    put_in(Settlement, "_publish", mark_first)
+
+
+def status_from_memory() -> None:
+    """What is published is what this worker decided, at its own time, not the row that PostgreSQL committed."""
+
+    def from_memory(row: Row) -> bytes:
+        return encode_status(msgspec.structs.replace(row, version=1, updated_at=datetime.now(UTC)))
+
+    put_in(creditstream.settlement, "encode_status", from_memory)
+
+
+def no_home_partition() -> None:
+    """Every order stays on the partition on which it arrived."""
+    accept = Pipeline.accept
+
+    def at_home(self: Pipeline, record: Record) -> None:
+        put_in(creditstream.pipeline, "home_partition", lambda order_id, partitions: record.partition)
+        accept(self, record)
+
+    put_in(Pipeline, "accept", at_home)
+
+
+def redelivery_is_a_duplicate() -> None:
+    """A record of an order in flight is done at once instead of joining it."""
+
+    def done(self: Pipeline, flight: Flight, record: Record, fingerprint: bytes) -> None:
+        record.acknowledge()
+
+    put_in(Pipeline, "_join", done)
+
+
+def fausts_own_consumer() -> None:
+    """Faust's consumer class in place of ours; the rest as it is."""
+    put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
+
+    async def on_start(self: CreditApp) -> None:
+        await super(CreditApp, self).on_start()
+        self.runtime.lease_holds = lambda: True
+        await self.add_runtime_dependency(self.runtime)
+
+    put_in(CreditApp, "on_start", on_start)
+
+    def taken(_app: Any, event: Any) -> Record:
+        message = event.message
+        return Record(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=int(message.timestamp * 1000),
+            key=message.key,
+            value=message.value,
+            headers=tuple(message.headers or ()),
+            internal=not message.topic.endswith("orders"),
+            replayed=True,
+            acknowledge=event.ack,
+        )
+
+    put_in(creditstream.intake, "_record", taken)
+
+    async def all_are_ours(*_: Any, **__: Any) -> None:
+        app.runtime.own(frozenset(range(app.settings.partitions)))
+        print("at work on partitions of Faust's own consumer", file=sys.stderr, flush=True)
+
+    app.on_rebalance_complete.connect(all_are_ours)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "ack_out_of_order": ack_out_of_order,
+    "mark_before_the_effects": mark_before_the_effects,
+    "status_from_memory": status_from_memory,
+    "no_home_partition": no_home_partition,
+    "fausts_own_consumer": fausts_own_consumer,
+    "redelivery_is_a_duplicate": redelivery_is_a_duplicate,
+}
+
+
+def main() -> None:
+    FAULTS[sys.argv[1]]()
+    rest = sys.argv[2:]
+    if len(rest) > 1:
+        point, number, passing, *rest = rest
+        POINTS[point](stop_at(int(passing), signal.Signals[number]))
+    sys.argv[1:] = rest
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Calibration: with a known fault put in, each scenario must find the books not clean; without it, clean."""
+
+import signal
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from creditstream.dev.mix import make_mix
+from creditstream.dev.programs import Worker
+from creditstream.dev.wait import wait_for
+from creditstream.partitions import home_partition
+from tests.chaos.group import Group, is_stopped
+from tests.chaos.mutated_worker import FAULTS
+from tests.support.product import order_line
+from tests.support.servers import Servers
+
+_AT_ONCE = 4
+_WITHIN = 60.0
+_NEVER = 1_000
+
+
+def at_home(customer: str, partition: int) -> tuple[bytes, bytes]:
+    """Key and value of an order whose home is this partition."""
+    while home_partition(order_id := uuid4(), 4) != partition:
+        pass
+    return str(order_id).encode(), order_line(order_id, customer_id=customer).encode()
+
+
+def one_order_held_back(group: Group, fault: str) -> int:
+    """One order waits for the risk API while those behind it are done; the worker is killed; another goes on."""
+    worker = group.worker("first", "mutated_worker", fault, risk_deadline=300, under_review_after=_NEVER)
+    _at_work(worker)
+    held = at_home("down-1", 0)
+    group.topics.produce("orders", [held, *(at_home("c-1", 0) for _ in range(40))], partition=0)
+    wait_for(lambda: group.database.fetch("SELECT count(*) FROM orders") == [(40,)], _WITHIN, "the others are done")
+    _let_offsets_be_committed(group)
+    worker.kill()
+    group.worker("second", risk_deadline=1, risk_attempt_timeout=0.5)
+    return 41 + 8
+
+
+def killed_before_the_status(group: Group, fault: str) -> int:
+    """The worker is killed between the commit and the status."""
+    worker = group.worker("first", "mutated_worker", fault, "before_status", "SIGKILL", "1")
+    _at_work(worker)
+    group.topics.produce("orders", [at_home("c-1", partition) for partition in range(4) for _ in range(10)])
+    wait_for(lambda: is_stopped(worker, signal.SIGKILL), _WITHIN, "the worker stops")
+    group.worker("second")
+    return 40
+
+
+def a_plain_mix(group: Group, fault: str) -> int:
+    """Nothing is killed: orders, and repeats of them on other partitions."""
+    _at_work(group.worker("first", "mutated_worker", fault))
+    lines = make_mix(100, 60, 0, 0, seed=4)
+    for partition in range(4):
+        group.topics.produce("orders", [(None, line.value) for line in lines[partition::4]], partition=partition)
+    return len(lines)
+
+
+def redelivered_while_in_flight(group: Group, fault: str) -> int:
+    """Orders are in flight, a second worker joins, what stays with the first comes again; then both are killed."""
+    group.risk.control(mode="hang")
+    patient = {"risk_deadline": 300, "risk_attempt_timeout": 300, "under_review_after": _NEVER, "drain_timeout": 0.5}
+    first = group.worker("first", "mutated_worker", fault, **patient)
+    _at_work(first)
+    group.topics.produce("orders", [at_home("c-1", partition) for partition in range(4) for _ in range(2)])
+    wait_for(lambda: group.risk.journal()["calls"] >= 8, _WITHIN, "all are in flight")
+    second = group.worker("second", "mutated_worker", fault, **patient)
+    _at_work(second)
+    wait_for(lambda: first.log().count("at work on partitions") > 1, _WITHIN, "the first goes on with its share")
+    _let_offsets_be_committed(group)
+    first.kill()
+    second.kill()
+    group.risk.control(mode="ok")
+    group.worker("third")
+    return 8 + 8
+
+
+def _at_work(worker: Worker) -> None:
+    wait_for(lambda: "at work on partitions" in worker.log(), _WITHIN, "the worker is at work")
+
+
+def _let_offsets_be_committed(group: Group) -> None:
+    """Markers behind what was sent: each is done within a turn of the worker's commit timer, then comes the next."""
+    for partition in range(4):
+        group.topics.produce("orders", [(None, b"no order")], partition=partition)
+    wait_for(lambda: len(group.topics.consume_all("orders-dead-letter")) >= 4, _WITHIN, "markers are done")
+    for partition in range(4):
+        group.topics.produce("orders", [(None, b"no order")], partition=partition)
+    wait_for(lambda: len(group.topics.consume_all("orders-dead-letter")) >= 8, _WITHIN, "the second markers too")
+
+
+SCENARIOS: dict[str, Callable[[Group, str], int]] = {
+    "ack_out_of_order": one_order_held_back,
+    "mark_before_the_effects": killed_before_the_status,
+    "status_from_memory": a_plain_mix,
+    "no_home_partition": a_plain_mix,
+    "fausts_own_consumer": one_order_held_back,
+    "redelivery_is_a_duplicate": redelivered_while_in_flight,
+}
+
+
+def play(servers: Servers, template: str, folder: Path, fault: str, put_in: str) -> str:
+    """What the audit says after the fault's scenario, with `put_in` in place."""
+    try:
+        with Group.opened(servers, template, folder) as group:
+            group.settle(SCENARIOS[fault](group, put_in))
+            return group.audit()
+    except Exception:  # noqa: BLE001 - a scenario that cannot be played is its own failure
+        return f"NOT PLAYED: {traceback.format_exc(limit=-3)}"
+
+
+@pytest.mark.parametrize("is_in", [True, False], ids=["red_with_the_fault", "green_without"])
+def test_each_known_fault_is_found_and_its_absence_is_not(
+    stack: Servers, template: str, tmp_path: Path, is_in: bool
+) -> None:
+    assert set(SCENARIOS) == set(FAULTS) - {"none"}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        said = dict(
+            zip(
+                SCENARIOS,
+                pool.map(
+                    lambda fault: play(stack, template, tmp_path / fault, fault, fault if is_in else "none"), SCENARIOS
+                ),
+                strict=True,
+            )
+        )
+    for fault, words in said.items():
+        print(f"{fault}: {words[:300] or 'clean'}")
+    assert not [words for words in said.values() if words.startswith("NOT PLAYED")], said
+    wrong = {fault: words for fault, words in said.items() if bool(words) != is_in}
+    assert not wrong, wrong

@@ -1,0 +1,306 @@
+"""Dead letters as values: read, filtered, masked, sent again; and the limit on them."""
+
+import asyncio
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditstream.dlq.command import make_filter
+from creditstream.dlq.letters import Filter, Letter, masked, read_letter
+from creditstream.dlq.limit import DeadLetterLimit
+from creditstream.dlq.render import render_letter, render_listing
+from creditstream.dlq.replay import Destinations, send_again
+from creditstream.dlq.work import Listing
+from creditstream.errors import RiskRefused, StartError
+from creditstream.flight import Record
+from tests.unit.pipeline_rig import NOW, Rig, home_of, id_of, order_json, run, scored
+
+TO = Destinations("orders", "orders-retry", 4)
+
+
+def record_of(
+    value: bytes | None, headers: Any, *, partition: int = 0, offset: int = 0, key: bytes | None = None
+) -> Any:
+    """As a consumer gives it."""
+    return SimpleNamespace(
+        topic="orders-dead-letter",
+        partition=partition,
+        offset=offset,
+        timestamp=int(NOW.timestamp() * 1000),
+        key=key,
+        value=value,
+        headers=tuple(headers),
+    )
+
+
+def letter_of(rig: Rig, number: int = -1) -> Letter:
+    partition, outgoing = rig.publisher.topics["orders-dead-letter"][number]
+    offset = len(rig.publisher.topics["orders-dead-letter"]) - 1
+    return read_letter(
+        record_of(outgoing.value, outgoing.headers, partition=partition, offset=offset, key=outgoing.key)
+    )
+
+
+def a_letter(value: bytes | None = b"no order", reason: str = "not_json", **changes: str) -> Letter:
+    headers = {
+        "x-original-topic": "orders",
+        "x-original-partition": "1",
+        "x-original-offset": "5",
+        "x-original-timestamp": "1700000000000",
+        "x-error-class": reason,
+        "x-last-failed-at": NOW.isoformat(),
+        **changes,
+    }
+    return read_letter(record_of(value, [(name, text.encode()) for name, text in headers.items()]))
+
+
+def redelivered(rig: Rig, sending: Any, offset: int = 0) -> Record:
+    """What was sent again, as a worker gets it."""
+    return rig.record(
+        sending.record.value,
+        topic=sending.topic,
+        partition=sending.partition,
+        headers=sending.record.headers,
+        key=sending.record.key,
+        offset=offset,
+    )
+
+
+def test_a_letter_is_read_as_it_was_written_with_the_producers_own_headers_apart() -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(b"no order", offset=3, key=b"k", headers=[("trace", b"\x00\xff")]))
+    run(rig.run())
+    letter = letter_of(rig)
+    assert (letter.topic, letter.original_partition, letter.original_offset) == ("orders", 0, 3)
+    assert (letter.reason, letter.key, letter.value) == ("not_json", b"k", b"no order")
+    assert letter.headers == (("trace", b"\x00\xff"),)
+    assert letter.failed_at == NOW
+
+
+@pytest.mark.parametrize(
+    "damage", [{"x-original-offset": "x"}, {"x-last-failed-at": "never"}, {"x-error-class": "\x00"}]
+)
+def test_damaged_headers_do_not_stop_the_reading(damage: dict[str, Any]) -> None:
+    letter = a_letter(**damage)
+    assert letter.value == b"no order"
+    if "x-original-offset" in damage:
+        assert (letter.topic, letter.original_offset) == ("orders-dead-letter", 0)
+
+
+def test_a_refused_order_is_scored_again_although_seen_knows_it_and_once_only() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, RiskRefused("422"))
+    rig.pipeline.accept(rig.record(value, offset=2, key=b"mine"))
+    run(rig.run())
+    sending = send_again(letter_of(rig), TO, "ana", NOW)
+    assert (sending.topic, sending.partition) == ("orders-retry", home_of(value))
+    rig.answer(value, scored(800))
+    for offset in range(3):
+        rig.pipeline.accept_retry(redelivered(rig, sending, offset))
+        rig.advance(1)
+        run(rig.run())
+    assert [status["version"] for status in rig.publisher.values("order-status")] == [1, 2, 2, 2]
+    assert rig.store.rows[id_of(value)].score == 800
+    assert len(rig.risk.calls) == 2, "refused, scored, and then PostgreSQL knows"
+    assert len(rig.acknowledged) == 4
+
+
+def test_an_order_that_is_refused_again_has_a_letter_of_the_same_origin_with_the_trace() -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, RiskRefused("422"), RiskRefused("422"))
+    rig.pipeline.accept(rig.record(value, offset=2, key=b"mine"))
+    run(rig.run())
+    first = letter_of(rig)
+    rig.pipeline.accept_retry(redelivered(rig, send_again(first, TO, "ana", NOW)))
+    rig.advance(1)
+    run(rig.run())
+    again = letter_of(rig)
+    assert again.identity == first.identity
+    assert (again.key, again.original_offset) == (b"mine", 2)
+    assert dict(again.headers)["x-replayed-by"] == b"ana"
+
+
+def test_an_order_whose_age_was_used_up_has_a_new_one() -> None:
+    rig, value = Rig(), order_json()
+    headers: dict[str, Any] = {"x-attempts": "20", "x-first-failed-at": (NOW - timedelta(days=9)).isoformat()}
+    sending = send_again(a_letter(value, "risk_unavailable", **headers), TO, "ana", NOW)
+    turn = redelivered(rig, sending).turn
+    assert (turn.attempts, turn.first_failed, turn.due) == (1, NOW, NOW)
+
+
+def test_what_never_became_a_row_is_a_new_record_on_orders() -> None:
+    rig = Rig()
+    for reason, value in (
+        ("not_json", b"x"),
+        ("invalid_row", order_json()),
+        ("conflict", order_json()),
+        ("empty", None),
+    ):
+        letter = a_letter(value, reason)
+        sending = send_again(letter, TO, "ana", NOW)
+        assert (sending.topic, sending.partition, sending.record.value) == ("orders", 1, value)
+        record = redelivered(rig, sending, 90)
+        assert record.origin[:3] == ("orders", 1, 90), "headers on orders claim nothing"
+        assert dict(sending.record.headers)["x-replay-of"] == b"orders:1:5"
+
+
+def test_letters_about_what_was_sent_again_are_about_the_same_record() -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(b"no order", offset=3))
+    run(rig.run())
+    first = letter_of(rig)
+    for offset in (90, 91):
+        rig.pipeline.accept(redelivered(rig, send_again(letter_of(rig), TO, "ana", NOW), offset))
+        run(rig.run())
+        assert letter_of(rig).identity == first.identity
+        assert [name for name, _ in letter_of(rig).headers].count("x-replay-of") == 1
+
+
+def test_a_forged_trace_does_not_hide_another_record() -> None:
+    forged: dict[str, Any] = {"x-replay-of": "orders:1:5"}
+    assert a_letter(b"other", **forged).identity != a_letter().identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, True),
+        ({"reasons": frozenset({"not_json", "empty"})}, True),
+        ({"reasons": frozenset({"empty"})}, False),
+        ({"since": NOW}, True),
+        ({"since": NOW + timedelta(seconds=1)}, False),
+        ({"until": NOW}, False),
+        ({"partition": 1, "from_offset": 5, "to_offset": 5}, True),
+        ({"from_offset": 6}, False),
+        ({"to_offset": 4}, False),
+        ({"partition": 0}, False),
+        ({"topic": "orders"}, True),
+        ({"topic": "other"}, False),
+        ({"order_id": uuid4()}, False),
+    ],
+)
+def test_a_filter_takes_what_fulfils_all_of_it(changes: dict[str, Any], taken: bool) -> None:
+    assert Filter(**changes).takes(a_letter()) is taken
+
+
+def test_an_order_is_found_by_its_id_even_in_a_broken_line() -> None:
+    order_id = uuid4()
+    line = order_json(str(order_id).upper())
+    for value in (line, line[:-5]):
+        assert Filter(order_id=order_id).takes(a_letter(value))
+
+
+def test_the_options_make_a_filter() -> None:
+    given: dict[str, Any] = dict.fromkeys(("order_id", "partition", "from_offset", "to_offset", "until"))
+    made = make_filter({**given, "reasons": ("empty",), "topic": "", "since": "2026-11-24T12:00:00"})
+    assert made == Filter(reasons=frozenset({"empty"}), since=datetime(2026, 11, 24, 12, tzinfo=UTC))
+    with pytest.raises(StartError, match="--since"):
+        make_filter({**given, "reasons": (), "topic": "", "since": "soon"})
+
+
+def test_nothing_personal_shows_unless_it_is_asked_for() -> None:
+    value = order_json(customer_id="529.982.247-25", metadata={"name": "Ana"}, amount="1234.56", nickname="Aninha")
+    letter = a_letter(value, "risk_refused", trace="Ana")
+    shown = render_letter(letter, unmasked=False)
+    for secret in ("529", "Ana", "1234", "Aninha"):
+        assert secret not in shown
+    assert str(id_of(value)) in shown and "personal_loan" in shown and "trace" in shown
+    assert "529.982.247-25" in render_letter(letter, unmasked=True)
+    assert "CPF" not in render_letter(a_letter(b"CPF 529.982.247-25"), unmasked=False)
+    assert "529" not in masked(json.dumps({"product": {"customer": "529"}, "order_id": "x" * 50 + "529"}).encode())
+
+
+def test_a_terminal_gets_no_control_characters() -> None:
+    headers: dict[str, Any] = {"x-error-message": "\x1b]0;x\x07", "\x1bname": "\x1b"}
+    letter = a_letter(b"\x1b[2J", "\x1b[31m", **headers)
+    text = render_letter(letter, unmasked=True) + render_letter(letter, unmasked=False)
+    text += render_listing(Listing(Counter([letter.reason]), [letter]), as_json=False)
+    assert "\x1b" not in text and "\x07" not in text
+
+
+@given(st.binary() | st.none(), st.lists(st.tuples(st.text(), st.binary())))
+def test_whatever_stands_on_the_topic_can_be_read_shown_and_sent(value: bytes | None, headers: Any) -> None:
+    letter = read_letter(record_of(value, headers))
+    render_letter(letter, unmasked=True)
+    masked(value)
+    sending = send_again(letter, TO, "ana", NOW)
+    assert sending.record.value == value
+    assert 0 <= sending.partition < TO.partitions
+    assert isinstance(letter.order_id, UUID | None)
+
+
+# -- the limit
+
+
+def test_letters_in_a_row_stop_the_intake_for_a_window() -> None:
+    limit = DeadLetterLimit(3, 1.0, 100.0)
+    for letter in (True, True, False, True, True):
+        limit.count(letter, 0.0)
+    assert not limit.problem(0.0)
+    limit.count(True, 0.0)
+    assert "3 records in a row" in limit.problem(99.0)
+    assert not limit.problem(100.0)
+    limit.count(True, 100.0)
+    assert not limit.problem(100.0), "it begins anew"
+
+
+def test_a_share_of_letters_stops_the_intake_when_they_are_many() -> None:
+    limit = DeadLetterLimit(3, 0.5, 100.0)
+    for letter in (True, False, True, False, False, True):
+        limit.count(letter, 0.0)
+    assert not limit.problem(0.0), "half is not above half"
+    limit.count(True, 0.0)
+    assert "4 of the last 7" in limit.problem(0.0)
+
+
+def test_letters_of_long_ago_do_not_count_for_the_share() -> None:
+    limit = DeadLetterLimit(3, 0.5, 100.0)
+    for now in (0.0, 200.0):
+        for letter in (True, False, True):
+            limit.count(letter, now)
+    assert not limit.problem(200.0)
+
+
+def test_no_limit() -> None:
+    limit = DeadLetterLimit(0, 0.5, 100.0)
+    for _ in range(1_000):
+        limit.count(True, 0.0)
+    assert not limit.problem(0.0)
+
+
+def test_the_pipeline_counts_each_outcome_and_stops() -> None:
+    rig, refused, row = Rig(), order_json(), order_json()
+    counted: list[bool] = []
+
+    class Counting(DeadLetterLimit):
+        def count(self, letter: bool, now: float) -> None:
+            counted.append(letter)
+            super().count(letter, now)
+
+    rig.pipeline._letters = Counting(4, 1.0, 100.0)
+    rig.answer(refused, RiskRefused("422"))
+    rig.store.refuse([id_of(row)])
+    for offset, value in enumerate((order_json(), refused, row)):
+        rig.pipeline.accept(rig.record(value, offset=offset))
+    run(rig.run())
+    rig.pipeline.accept(rig.record(b"none", offset=4))
+    assert counted == [False, True, True, True]
+    assert rig.pipeline.problems() == []
+    rig.pipeline.accept(rig.record(b"none", offset=5))
+    assert "4 records in a row" in rig.pipeline.problems()[0]
+
+    async def wait_for_room() -> None:
+        room = asyncio.ensure_future(rig.pipeline.room())
+        await asyncio.sleep(0)
+        assert not room.done()
+        rig.time += 100.0
+        await room
+
+    run(wait_for_room())
