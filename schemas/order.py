@@ -1,7 +1,9 @@
 """A credit order: strict decoding of whatever bytes arrive, one canonical form, one content fingerprint."""
 
+import contextlib
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -48,8 +50,22 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return hashlib.blake2b(_encode(fields), digest_size=16).digest()
 
 
+class _Wire(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An order as it is written: the amount's own characters, since Decimal also takes underscores and other digits."""
+
+    order_id: UUID
+    customer_id: Text
+    amount: msgspec.Raw
+    term_months: Annotated[int, msgspec.Meta(ge=1, le=600)]
+    product: Text
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    metadata: dict[str, Any] = {}
+
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Order).decode
+_decode = msgspec.json.Decoder(_Wire).decode
+#: A number as JSON writes it, in quotes or not.
+_AMOUNT = re.compile(r'(?P<quote>"?)(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)(?P=quote)')
 
 
 def decode_order(raw: bytes | None, *, latest: datetime, max_bytes: int) -> Order:
@@ -66,11 +82,24 @@ def decode_order(raw: bytes | None, *, latest: datetime, max_bytes: int) -> Orde
 
 def _parse(raw: bytes) -> Order:
     if _is_plain(raw):
-        try:
-            return _decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            wire = _decode(raw)
+            amount = _AMOUNT.fullmatch(bytes(wire.amount).decode())
+            if amount:
+                return _order(wire, Decimal(amount["number"]))
     return _parse_carefully(raw)
+
+
+def _order(wire: _Wire, amount: Decimal) -> Order:
+    return Order(
+        order_id=wire.order_id,
+        customer_id=wire.customer_id,
+        amount=amount,
+        term_months=wire.term_months,
+        product=wire.product,
+        created_at=wire.created_at,
+        metadata=wire.metadata,
+    )
 
 
 def _is_plain(raw: bytes) -> bool:
@@ -107,6 +136,9 @@ def _parse_carefully(raw: bytes) -> Order:
             known["metadata"] = fields | metadata
     if isinstance(known.get("order_id"), str):
         known["order_id"] = _uuid(known["order_id"])
+    amount = known.get("amount")
+    if isinstance(amount, str) and not _AMOUNT.fullmatch(amount):
+        raise InvalidOrder("invalid_amount", "amount is not written as a plain number")
     known |= {name: _storable(known[name]) for name in ("customer_id", "product") if name in known}
     known["metadata"] = _storable(known.get("metadata", {}))
     try:

@@ -140,9 +140,21 @@ def test_numbers_that_json_does_not_know(text: str) -> None:
     assert reason(raw_with("metadata", '{"n": ' + text + "}")) == "not_json"
 
 
-@pytest.mark.parametrize("text", ['""', '"x"', '"1,5"', '"1e99999999999999999999"', '"R$ 5"', '"0x1"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *['""', '"x"', '"1,5"', '"1e99999999999999999999"', '"R$ 5"', '"0x1"'],
+        # Python's Decimal takes these; another reader of the same order would not.
+        *['"1_500.00"', '" 7 "', '"+5"', '"05"', '".5"', '"5."', '"\u0661\u0662"', '"\\u0661"', '"5\\n"'],
+    ],
+)
 def test_amounts_that_are_no_numbers(text: str) -> None:
-    assert reason(raw_with("amount", text)) == "invalid_field"
+    assert reason(raw_with("amount", text)) == "invalid_amount"
+
+
+@pytest.mark.parametrize("text", ["true", "null", "[]", '{"amount": 5}'])
+def test_amounts_of_another_type(text: str) -> None:
+    assert reason(raw_with("amount", text)) in ("invalid_field", "duplicate_key")
 
 
 @pytest.mark.parametrize(
