@@ -123,10 +123,8 @@ class Pipeline:
 
     def accept(self, record: Record) -> None:
         """Steps 1 to 3: a letter, a forward, a duplicate, a conflict, one more delivery of an order, or a new order."""
-        try:
-            order = self._decode(record)
-        except InvalidOrder as error:
-            self._dead_letter(record, error.reason, str(error))
+        order = self._read(record)
+        if order is None:
             return
         home = home_partition(order.order_id, self._routes.partitions)
         if record.partition != home:
@@ -150,6 +148,14 @@ class Pipeline:
     def accept_retry(self, record: Record) -> None:
         """An order that waited on `orders-retry`: it goes on when its time has come."""
         self._delayed.add(record.turn.due or self._now(), record)
+
+    def _read(self, record: Record) -> Order | None:
+        """None: it is no order, and has its letter."""
+        try:
+            return self._decode(record)
+        except InvalidOrder as error:
+            self._dead_letter(record, error.reason, str(error))
+            return None
 
     def _decode(self, record: Record) -> Order:
         latest = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC) + self._skew
@@ -200,10 +206,8 @@ class Pipeline:
 
     def _resume(self, record: Record) -> None:
         """`seen` holds the order since it was parked, and is not asked; PostgreSQL is."""
-        try:
-            order = self._decode(record)
-        except InvalidOrder as error:
-            self._dead_letter(record, error.reason, str(error))
+        order = self._read(record)
+        if order is None:
             return
         fingerprint = order.fingerprint()
         flight = self.flights.get(order.order_id)
