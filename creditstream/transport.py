@@ -6,21 +6,19 @@ replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of wh
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError
-from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import KafkaError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.lease import Lease
 from creditstream.offsets import Admission, Progress
+from creditstream.transport_thread import InOrderThread, lease_clock
 from creditstream.watchdog import Standing
 
 #: Records delivered between two chances for the rest of the event loop.
@@ -29,17 +27,6 @@ _YIELD_EVERY = 100
 _ROOM_POLL = 0.02
 _FETCH_WAIT = 1.0
 _SEEK_RETRY = 1.0
-#: A commit that the broker does not answer is given up after this long and made again with newer offsets.
-_COMMIT_TIMEOUT = 5.0
-
-
-_SIGNS_OF_LIFE = (HeartbeatRequest, SyncGroupRequest)
-_STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
-
-
-def _clock() -> float:
-    """Seconds; goes on while the process is stopped and while the machine sleeps, unlike time.monotonic."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Untracked(set[Any]):
@@ -48,60 +35,6 @@ class _Untracked(set[Any]):
     def add(self, _message: object) -> None: ...
 
     def discard(self, _message: object) -> None: ...
-
-
-class InOrderThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread: failed commits are news, not a crash."""
-
-    consumer: "InOrderConsumer"
-
-    async def on_start(self) -> None:
-        """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""
-        await super().on_start()
-        coordinator, lease = self._ensure_consumer()._coordinator, self.consumer.lease
-        send = coordinator._send_req
-
-        async def watched(request: Any) -> Any:
-            sent_at = _clock()
-            response = await send(request)
-            if isinstance(request, _SIGNS_OF_LIFE) and response.error_code in _STILL_A_MEMBER:
-                lease.renew(sent_at)
-            return response
-
-        coordinator._send_req = watched
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        owned = self.assignment()
-        wanted = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in owned
-        }
-        if not wanted:
-            return False
-        try:
-            await asyncio.wait_for(self._ensure_consumer().commit(wanted), _COMMIT_TIMEOUT)
-        except (KafkaError, TimeoutError) as error:
-            self.log.warning("offsets not committed, will be with the next ones: %s", type(error).__name__)
-            return False
-        return True
-
-    async def starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
-        """For each partition where to start (the committed offset, or else the beginning) and where its log ends."""
-        return cast(dict[TP, tuple[int, int]], await self.call_thread(self._starting_points, partitions))
-
-    async def _starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
-        consumer = self._ensure_consumer()
-        tps = sorted(partitions)
-        committed = await asyncio.gather(*(consumer.committed(tp) for tp in tps))
-        first, last = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
-        points = {}
-        for tp, offset in zip(tps, committed, strict=True):
-            usable = offset is not None and first[tp] <= offset <= last[tp]
-            if offset is not None and not usable:
-                self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
-            points[tp] = (offset if usable else first[tp], last[tp])
-        return points
 
 
 class InOrderConsumer(driver.Consumer):
@@ -113,24 +46,26 @@ class InOrderConsumer(driver.Consumer):
     #: Set by the app: called with no partitions once a revoke is over, and with the owned ones when all are in place.
     on_ownership: Callable[[frozenset[TP]], None] | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        self.lease = Lease(transport.app.conf.broker_session_timeout)  # before the thread, which renews it
+        super().__init__(transport, *args, **kwargs)
         self._unacked_messages = _Untracked()
-        self.lease = Lease(self.app.conf.broker_session_timeout)
         self.progress: dict[TP, Progress] = {}
         self._backlog: dict[TP, deque[Any]] = {}
         self._epoch = 0
         self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> InOrderThread:
-        return InOrderThread(self, loop=self.loop, beacon=self.beacon)
+        thread = InOrderThread(self, loop=self.loop, beacon=self.beacon)
+        thread.lease = self.lease
+        return thread
 
     def _is_source(self, tp: TP) -> bool:
         return self.app.topics.acks_enabled_for(tp.topic)
 
     def lease_holds(self) -> bool:
         """Whether no other worker can own this one's partitions yet."""
-        return self.lease.holds(_clock())
+        return self.lease.holds(lease_clock())
 
     def standings(self) -> dict[TP, Standing]:
         """Where each source partition stands; none while a rebalance is on."""

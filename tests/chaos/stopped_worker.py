@@ -18,7 +18,8 @@ from creditstream.risk.client import RiskClient
 from creditstream.settlement import Settlement
 from creditstream.store.orders import PostgresStore
 from creditstream.tablestore import TableStore
-from creditstream.transport import InOrderConsumer, InOrderThread
+from creditstream.transport import InOrderConsumer
+from creditstream.transport_thread import InOrderThread
 
 Reached = Callable[[], None]
 
