@@ -56,11 +56,10 @@ class Breaker:
         if failed and self._too_many(now):
             self._open(now, retry_after)
 
-    def cancelled(self, ticket: int, now: float) -> None:
+    def cancelled(self, ticket: int) -> None:
         """The call ended by our own doing and says nothing about the API."""
         if ticket == self.transitions and self.state == "half_open":
-            self._become("open")
-            self._probe_at = now
+            self._become("open")  # its pause is over: the next call may be the probe
 
     def is_probe(self, ticket: int) -> bool:
         """Whether that ticket was the last probe's."""

@@ -60,7 +60,7 @@ class Gate:
         now = self._clock()
         if outcome == "cancelled":
             self.limiter.cancelled()
-            self.breaker.cancelled(ticket, now)
+            self.breaker.cancelled(ticket)
         else:
             failed = outcome not in _ANSWERED
             self.limiter.ended(now, seconds, dropped=failed)
@@ -160,7 +160,8 @@ def make_gate(settings: Settings, clock: Callable[[], float] = time.monotonic) -
         settings.risk_breaker_window,
         settings.risk_breaker_pause,
     )
-    limiter = Limiter(floor=settings.risk_concurrency_floor, ceiling=settings.risk_concurrency, start=_START)
+    floor, ceiling = settings.risk_concurrency_floor, settings.risk_concurrency
+    limiter = Limiter(floor=floor, ceiling=ceiling, start=_START, cpu=time.process_time)
     return Gate(
         breaker=Breaker(rule),
         limiter=limiter,

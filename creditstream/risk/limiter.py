@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 from creditstream.risk.window import Window
 
@@ -10,6 +11,8 @@ _SAMPLE_CALLS = 25
 _SAMPLE_SECONDS = 0.1
 #: Latency above the unloaded one that is no sign of a queue yet: our own event loop and the API's jitter.
 _TOLERANCE = 1.25
+#: Share of a core at which we are the bottleneck: the latency is ours; an API with a queue would leave us idle.
+_BUSY = 0.75
 #: The largest step down, for a sample.
 _SHRINK = 0.5
 #: Share of dropped calls in a sample that is no sign of overload.
@@ -34,7 +37,10 @@ class Limiter:
     """
 
     __slots__ = (
+        "_began",
         "_calls",
+        "_cpu",
+        "_cpu_began",
         "_drops",
         "_ends",
         "_exact",
@@ -52,7 +58,9 @@ class Limiter:
         "limit",
     )
 
-    def __init__(self, *, floor: int, ceiling: int, start: int) -> None:
+    def __init__(self, *, floor: int, ceiling: int, start: int, cpu: Callable[[], float] = lambda: 0.0) -> None:
+        """`cpu`: seconds of processor time that this process has used."""
+        self._cpu = cpu
         self.floor, self.ceiling = min(floor, ceiling), ceiling
         self._exact = float(max(self.floor, min(start, ceiling)))
         self.limit = int(self._exact)
@@ -67,6 +75,7 @@ class Limiter:
     def _begin(self, now: float) -> None:
         # As long as a call takes at least: what a changed limit does shows only in calls that began after it.
         self._ends = now + max(_SAMPLE_SECONDS, self._latency)
+        self._began, self._cpu_began = now, self._cpu()
         self._calls = self._drops = 0
         self._sum = 0.0
         self._saturated = self.in_flight >= self.limit
@@ -114,7 +123,8 @@ class Limiter:
             self._probing, self._probed = _PROBE_SAMPLES, self.unloaded
             self.limit = max(self.floor, int(self._exact * _PROBE))
         elif self._saturated:
-            gradient = min(1.0, _TOLERANCE * self.unloaded / latency) if latency else 1.0
+            busy = self._cpu() - self._cpu_began >= _BUSY * (now - self._began)
+            gradient = 1.0 if busy or not latency else min(1.0, _TOLERANCE * self.unloaded / latency)
             self._fresh = self._fresh and gradient == 1.0
             room = self._exact / 2 if self._fresh else math.sqrt(self._exact)
             self._set(self._exact * max(_SHRINK, gradient) + room)

@@ -33,7 +33,7 @@ def test_refused_orders_are_listed_shown_and_replayed_and_a_second_replay_change
     worker_environ: dict[str, str],
 ) -> None:
     risk_api.control(next=[{"status": 422}] * _REFUSED)
-    start_worker()
+    start_worker(under_review_after=300)  # an order that waited would have one version more
     ids = [str(uuid4()) for _ in range(_REFUSED)]
     lines = [order_line(order_id, customer_id="c-secret") for order_id in ids]
     topics.produce("orders", [(b"mine", line.encode()) for line in lines])

@@ -36,8 +36,8 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind("kill", "workers", (8, 12), 5, "one"),
         Kind("freeze", "workers", (12, 30), 2, "one"),
-        Kind("stop", "workers", (3, 8), 8, "all"),
-        Kind("add", "workers", (8, 15), 8, "all"),
+        Kind("stop", "workers", (3, 8), 8, "one"),
+        Kind("add", "workers", (8, 15), 8, "one"),
         Kind("kill_all", "workers", (0, 3), 8, "all"),
         Kind("wipe", "workers", (2, 8), 6, "one"),
         Kind("broker_restart", "servers", (1, 3), 9, "all"),

@@ -94,7 +94,7 @@ def test_a_probe_that_we_gave_up_says_nothing_and_the_next_may_go_at_once() -> N
     breaker = opened()
     probe = breaker.admit(2.0)
     assert probe is not None
-    breaker.cancelled(probe, 2.5)
+    breaker.cancelled(probe)
     assert breaker.state == "open"
     assert breaker.admit(2.5) is not None
 
@@ -145,7 +145,7 @@ def test_whatever_happens_there_is_one_probe_and_a_way_back(steps: list[tuple[fl
         elif out:
             ticket = out.pop(0)
             if what == "cancelled":
-                breaker.cancelled(ticket, now)
+                breaker.cancelled(ticket)
             else:
                 breaker.ended(ticket, now, failed=what == "failed")
         assert sum(breaker.state == "half_open" and ticket == breaker.transitions for ticket in out) == (
@@ -199,6 +199,25 @@ def test_at_the_limit_calls_wait_in_their_order() -> None:
             await turns()
         assert (done, gate.limiter.in_flight) == ([0, 1, 2, 3, 4], 0)
         await asyncio.gather(*tasks)
+
+    asyncio.run(test())
+
+
+def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
+    async def test() -> None:
+        clock = ManualClock()
+        gate = a_gate(clock, rate=1.0)
+        await gate.enter()
+        first = asyncio.create_task(gate.enter())
+        await turns()
+        clock.advance(1.1)  # there is room again, and the timer has not fired yet
+        second = asyncio.create_task(gate.enter())
+        await turns()
+        assert not second.done()
+        gate._on_timer()
+        await turns()
+        assert (first.done(), second.done()) == (True, False)
+        second.cancel()
 
     asyncio.run(test())
 

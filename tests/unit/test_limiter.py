@@ -98,6 +98,12 @@ def test_a_brown_out_is_survived_and_recovered_from_within_ten_seconds() -> None
     assert api.throughput(60, 75) >= 0.9 * 200 / _SERVICE
 
 
+def test_an_api_that_is_slow_for_good_gets_all_it_can_take() -> None:
+    api = SlottedApi(a_limiter(), [Phase(0, 50), Phase(20, 50, 4 * _SERVICE)])
+    api.run(60)
+    assert api.throughput(45, 60) >= 0.9 * 50 / (4 * _SERVICE)
+
+
 def test_it_never_leaves_its_bounds_and_keeps_a_fixed_one() -> None:
     api = SlottedApi(Limiter(floor=8, ceiling=50, start=20), [Phase(0, 1_000), Phase(20, 1)])
     api.run(20)
@@ -115,6 +121,21 @@ def test_it_does_not_grow_when_nobody_needs_it() -> None:
         limiter.start()
         limiter.ended(number * 0.05, 0.05)
     assert limiter.limit == 64
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_latency_that_is_our_own_does_not_shrink_it(share: float) -> None:
+    """The same latencies, ten times the first ones; only that we are busy tells that the API is not."""
+    now = 0.0
+    limiter = Limiter(floor=4, ceiling=100, start=100, cpu=lambda: share * now)
+    for seconds in (0.01, *[0.1] * 20):
+        for _ in range(100):
+            while limiter.in_flight < limiter.limit:
+                limiter.start()
+            now += 0.004
+            limiter.ended(now, seconds)
+    assert (limiter.limit == 100) == (share == 0.9)
+    assert share == 0.9 or limiter.limit < 50
 
 
 def test_dropped_calls_halve_it_and_chance_ones_do_not() -> None:
