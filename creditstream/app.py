@@ -66,8 +66,9 @@ class CreditApp(faust.App):
             allow_empty=True,
         )
 
-    def _on_ownership(self, owned: frozenset[TP]) -> None:
-        self.runtime.own(frozenset(tp.partition for tp in owned) if owned else None)
+    def _on_ownership(self, owned: frozenset[TP], interrupted: bool) -> None:
+        partitions = frozenset(tp.partition for tp in owned) if owned else None
+        self.runtime.own(partitions, interrupted=interrupted)
 
 
 def create_app(settings: Settings) -> CreditApp:

@@ -88,7 +88,6 @@ class Publisher(Publishes):
         producer = AIOKafkaProducer(
             **client_options(settings),
             acks="all",
-            enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
@@ -146,8 +145,7 @@ class Publisher(Publishes):
 def _guard(producer: AIOKafkaProducer, may_send: Callable[[], bool]) -> None:
     """Between the producer's queue and the socket: the last moment at which a batch can still be held back.
 
-    After one was held back the idempotent producer's numbering has a gap: it is of no more use, and `may_send` must go
-    on saying no.
+    What was held back must stay so: once `may_send` has said no, it goes on saying so.
     """
     sender = producer._sender
     send = sender._send_produce_req

@@ -231,14 +231,14 @@ class Pipeline:
             async with asyncio.timeout(bound):
                 await self._until(lambda: not (self.flights or self._outbox.unsent))
 
-    def own(self, partitions: frozenset[int] | None) -> None:
+    def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
         """The partitions that are this worker's now; None while that is open. The rest of the orders are given up."""
         self._settlement.hold(partitions is None)
         if partitions is None:
             self._delayed.clear()
             return
         for flight in list(self.flights.values()):
-            if flight.partition not in partitions:
+            if interrupted or flight.partition not in partitions:
                 flight.over = True
                 del self.flights[flight.order.order_id]
         self._changed.set()

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
-from creditstream.errors import StartError, StoreUnavailable
+from aiokafka.errors import KafkaError
+
+from creditstream.errors import StartError, Unavailable
 from creditstream.kafka import cluster_id
 from creditstream.policy import load_policy
 from creditstream.settings import Settings
@@ -19,6 +21,8 @@ from creditstream.topics import create_topics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+POSTGRESQL = "PostgreSQL (CREDITSTREAM_POSTGRES_DSN)"
+KAFKA = "Kafka (CREDITSTREAM_KAFKA_BROKERS)"
 
 
 def check_machine(settings: Settings) -> IO[str]:
@@ -50,8 +54,11 @@ def _lock(directory: Path) -> IO[str]:
 async def check_services(settings: Settings) -> int:
     """Wait for Kafka and PostgreSQL, within `start_timeout`. Returns the partition count. Raises StartError."""
     with _one_line_only():
-        partitions, missing = await asyncio.gather(create_topics(settings), _pending_migrations(settings))
-        cluster = await cluster_id(settings)
+        partitions, missing = await asyncio.gather(
+            patiently(settings, lambda: create_topics(settings), KAFKA),
+            patiently(settings, lambda: pending(settings.postgres_dsn.reveal())),
+        )
+        cluster = await patiently(settings, lambda: cluster_id(settings), KAFKA)
     if missing:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
     forget_other_cluster(Path(settings.data_dir), f"{cluster} {settings.topic_prefix} {settings.group}")
@@ -71,22 +78,18 @@ def forget_other_cluster(directory: Path, identity: str) -> None:
         stamp.write_text(identity)
 
 
-async def _pending_migrations(settings: Settings) -> list[str]:
-    return await patiently(settings, lambda: pending(settings.postgres_dsn.reveal()))
-
-
-async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]]) -> T:
-    """PostgreSQL's answer; it gets `start_timeout` to be there. Raises StartError."""
+async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]], who: str = POSTGRESQL) -> T:
+    """The answer of a service that may still be starting, or restarting; it gets `start_timeout`. Raises StartError."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.start_timeout
     while True:
         try:
             return await ask()
-        except StoreUnavailable as error:
+        except (Unavailable, KafkaError, OSError) as error:
+            words = str(error) if isinstance(error, Unavailable) else type(error).__name__
             if loop.time() >= deadline:
-                waited = f"for {settings.start_timeout:.0f} s (CREDITSTREAM_POSTGRES_DSN)"
-                raise StartError(f"PostgreSQL does not answer {waited}: {error}") from None
-            log.info("waiting for PostgreSQL: %s", error)
+                raise StartError(f"{who} does not answer for {settings.start_timeout:.0f} s: {words}") from None
+            log.info("waiting for %s: %s", who, words)
             await asyncio.sleep(min(1.0, settings.start_timeout))
 
 

@@ -1,10 +1,12 @@
 """What a worker holds open while it runs: PostgreSQL, the risk API, the producer, and the pipeline over them."""
 
+import asyncio
 import gc
 import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import stamina.instrumentation
@@ -17,7 +19,7 @@ from creditstream.kafka import Publisher
 from creditstream.outbox import Outbox
 from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
-from creditstream.preflight import check_services
+from creditstream.preflight import KAFKA, check_services, patiently
 from creditstream.retry import RetryRule
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.scoring import Scoring
@@ -41,6 +43,7 @@ from creditstream.web.dashboard import Dashboard
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
 _WATCH_EVERY = 5.0
+_CANCEL_AGAIN = 1.0
 
 
 class Runtime(Service):
@@ -55,6 +58,8 @@ class Runtime(Service):
         self.app = app
         self.settings = settings
         self.partitions: int | None = None
+        self._opened = AsyncExitStack()
+        self._loops: set[asyncio.Future[None]] = set()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
         #: Partitions that have work and do not get on with it.
         self.stuck: list[str] = []
@@ -70,14 +75,18 @@ class Runtime(Service):
 
         settings = self.settings
         partitions = self.partitions or await check_services(settings)
-        self.store = await PostgresStore.open(settings)
-        self.publisher = await Publisher.open(settings)
+        self.store = await patiently(settings, lambda: PostgresStore.open(settings))
+        self._opened.push_async_callback(self.store.close)
+        self.publisher = await patiently(settings, lambda: Publisher.open(settings), KAFKA)
+        self._opened.push_async_callback(self.publisher.close)
         # Its own WARNING for every repeat of a call: with an API that fails, thousands of lines a minute.
         stamina.instrumentation.set_on_retry_hooks([])
         self.risk = await GuardedRisk.open(settings)
+        self._opened.push_async_callback(self.risk.close)
         routes = _routes(settings, partitions)
         self.statuses = StatusPublisher(lambda may_send: Publisher.open(settings, may_send=may_send))
         self.statuses.lease_holds = self.lease_holds
+        self._opened.push_async_callback(self.statuses.close)
         settlement = Settlement(
             routes=routes,
             store=self.store,
@@ -107,9 +116,26 @@ class Runtime(Service):
             ),
         )
         self.dashboard = Dashboard(Cache.open(settings), lambda: Reads.open(settings))
+        self._opened.push_async_callback(self.dashboard.close)
         _spare_the_collector()
-        for task in (*self.pipeline.tasks(), self._make_partitions(), self._watch()):
-            self.add_future(task)
+        loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch())
+        self._loops = {asyncio.ensure_future(loop) for loop in loops}
+        self.add_future(self._notice_failure())
+
+    async def _notice_failure(self) -> None:
+        """The loops never end by themselves: one that does ends the worker with its error."""
+        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not task.cancelled():
+                task.result()
+
+    async def on_stop(self) -> None:
+        """End the loops. One cancellation may not be enough: asyncio.wait_for, and aiopg with it, can lose one."""
+        pending = set(self._loops)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
     async def _watch(self) -> None:
         """A partition with work that does not get on: said in the log, and liveness fails, so that it is restarted."""
@@ -134,20 +160,19 @@ class Runtime(Service):
             await self.sleep(_PARTITIONS_EVERY)
 
     async def on_shutdown(self) -> None:
-        await self.risk.close()
-        await self.statuses.close()
-        await self.publisher.close()
-        await self.store.close()
-        await self.dashboard.close()
+        """Close what was opened, also when the start did not get far."""
+        await self._opened.aclose()
 
     async def drain(self) -> None:
-        await self.pipeline.drain(self.settings.drain_timeout)
+        if self._loops:
+            await self.pipeline.drain(self.settings.drain_timeout)
 
-    def own(self, partitions: frozenset[int] | None) -> None:
+    def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
+        """`interrupted`: others may have had these partitions since; what is held of them is given up as well."""
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         if partitions is None:
             self.statuses.end_ownership()
-        self.pipeline.own(partitions)
+        self.pipeline.own(partitions, interrupted=interrupted)
 
     def summary(self) -> str:
         """One line about this worker for the page."""

@@ -43,8 +43,9 @@ class InOrderConsumer(driver.Consumer):
     _thread: InOrderThread
     #: Set by the app: lets orders in flight finish, within a bound, before partitions are given up.
     drain: Callable[[], Awaitable[None]] | None = None
-    #: Set by the app: called with no partitions once a revoke is over, and with the owned ones when all are in place.
-    on_ownership: Callable[[frozenset[TP]], None] | None = None
+    #: Set by the app: called with no partitions once a revoke is over, and with the owned ones when all are in place;
+    #: and whether a generation was missed, in which others may have had the same partitions.
+    on_ownership: Callable[[frozenset[TP], bool], None] | None = None
 
     def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
         self.lease = Lease(transport.app.conf.broker_session_timeout)  # before the thread, which renews it
@@ -53,6 +54,7 @@ class InOrderConsumer(driver.Consumer):
         self.progress: dict[TP, Progress] = {}
         self._backlog: dict[TP, deque[Any]] = {}
         self._epoch = 0
+        self._last_generation = 0
         self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> InOrderThread:
@@ -101,8 +103,10 @@ class InOrderConsumer(driver.Consumer):
         self.progress = {
             tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
         }
+        interrupted = generation != self._last_generation + 1
+        self._last_generation = generation
         if self.on_ownership:
-            self.on_ownership(frozenset(self.progress))
+            self.on_ownership(frozenset(self.progress), interrupted)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Drain and commit while acks still count (Faust forgets them first), then forget all positions."""
@@ -111,7 +115,7 @@ class InOrderConsumer(driver.Consumer):
         self.progress = {}
         self._backlog.clear()
         if self.on_ownership:
-            self.on_ownership(frozenset())
+            self.on_ownership(frozenset(), False)
 
     # -- done
 

@@ -15,6 +15,7 @@ from creditstream.lease import Lease
 
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
 _COMMIT_TIMEOUT = 5.0
+_STOP_TIMEOUT = 8.0
 _SIGNS_OF_LIFE = (HeartbeatRequest, SyncGroupRequest)
 _STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
 #: Goes on while the process is stopped and, where there is such a clock, while the machine sleeps.
@@ -46,6 +47,16 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             return response
 
         coordinator._send_req = watched
+
+    async def on_thread_stop(self) -> None:
+        """Bounded, and over when it is over: with the broker away aiokafka's own stop may wait, or be cancelled."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is None:
+            return
+        try:
+            await asyncio.wait_for(self._consumer.stop(), _STOP_TIMEOUT)
+        except (asyncio.CancelledError, KafkaError, TimeoutError) as error:
+            self.log.warning("the consumer did not leave its group in order: %s", type(error).__name__)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         owned = self.assignment()

@@ -370,3 +370,25 @@ def test_a_conflict_does_not_mark_the_order_whose_status_may_not_be_published_ye
     rig.pipeline.accept(rig.record(value, offset=1, replayed=True))
     run(rig.run())
     assert rig.publisher.values("order-status") == committed.publisher.values("order-status")
+
+
+def test_what_was_held_while_others_may_have_had_the_partition_is_given_up_unpublished() -> None:
+    """A zombie that gets its partition back must not publish the version that it committed before it froze."""
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    rig.advance(1.5)
+    run(rig.settlement.commit_once())
+    rig.pipeline.own(None)
+    rig.pipeline.own(frozenset(range(4)), interrupted=True)
+    run(rig.run())
+    assert not rig.publisher.topics
+    assert rig.acknowledged == ACKNOWLEDGED_NOTHING
+
+
+def test_what_is_held_through_a_rebalance_without_interruption_goes_on() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    rig.pipeline.own(None)
+    rig.pipeline.own(frozenset(range(4)))
+    run(rig.run())
+    assert len(rig.publisher.topics["order-status"]) == 1
