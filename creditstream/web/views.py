@@ -52,5 +52,6 @@ async def live(self: Any, _request: Any) -> Any:
 async def ready(self: Any, _request: Any) -> Any:
     """Partitions assigned, tables recovered, Kafka and PostgreSQL answering."""
     problems = await readiness(app)
-    body = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
+    state: dict[str, Any] = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
+    body = {**state, "notes": app.pipeline.notes()}
     return self.json(body, status=503 if problems else 200, headers=_SECURE)
