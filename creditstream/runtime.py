@@ -141,9 +141,10 @@ class Runtime(Service):
         """A partition with work that does not get on: said in the log, and liveness fails, so that it is restarted."""
         while not self.should_stop:
             await self.sleep(_WATCH_EVERY)
-            stuck = sorted(
-                f"{tp.topic}[{tp.partition}]" for tp in self.watchdog.look(self.standings(), time.monotonic())
-            )
+            # While intake is paused on purpose, a restart would mend nothing.
+            paused = self.pipeline.notes() or self.pipeline.problems()
+            found = self.watchdog.look({} if paused else self.standings(), time.monotonic())
+            stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
             if stuck and stuck != self.stuck:
                 log.error(
                     "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
