@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 from creditstream.dev.stack.ports import HOST
 
@@ -20,6 +21,7 @@ class Proxy:
         self.port = 0
         #: Seconds before each chunk is passed on, each way.
         self.delay = 0.0
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         #: A connection is reset once the server has sent so many bytes over it.
         self.reset_after: int | None = None
         self._flowing = asyncio.Event()
@@ -93,7 +95,7 @@ class Proxy:
             while data := await source.read(_CHUNK):
                 await self._flowing.wait()
                 if self.delay:
-                    await asyncio.sleep(self.delay)
+                    await self.sleep(self.delay)
                 passed += len(data) * counted
                 limit = self.reset_after
                 if limit is not None and passed > limit:
