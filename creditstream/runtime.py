@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
 _WATCH_EVERY = 5.0
 _CANCEL_AGAIN = 1.0
+_CANCEL_TIMES = 10
 
 
 class Runtime(Service):
@@ -132,10 +133,13 @@ class Runtime(Service):
     async def on_stop(self) -> None:
         """End the loops. One cancellation may not be enough: asyncio.wait_for, and aiopg with it, can lose one."""
         pending = set(self._loops)
-        while pending:
+        for _ in range(_CANCEL_TIMES):
             for task in pending:
                 task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
+            if pending:
+                _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
+        if pending:
+            log.error("%d loops do not end, left behind: %s", len(pending), pending)
 
     async def _watch(self) -> None:
         """A partition with work that does not get on: said in the log, and liveness fails, so that it is restarted."""
