@@ -320,8 +320,9 @@ def test_nobody_listens() -> None:
     async def test() -> None:
         async with serve(Simulator()) as url:
             pass
-        settings = Settings(risk_url=url, risk_deadline=0.2, risk_attempt_timeout=0.2)
-        client = await RiskClient.open(settings, backoff=Backoff(0.001, 0.0, 0.001))
+        # One attempt and no other before the deadline: a last one that the deadline cut short would say so instead.
+        settings = Settings(risk_url=url, risk_deadline=1.0, risk_attempt_timeout=1.0)
+        client = await RiskClient.open(settings, backoff=Backoff(60.0, 0.0, 60.0))
         with pytest.raises(RiskUnavailable, match="connection"):
             await client.assess(an_order())
         await client.close()
