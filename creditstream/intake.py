@@ -25,11 +25,16 @@ async def feed(
 
 def _record(app: "CreditApp", event: Any) -> Record | None:
     """None if the record's generation is over: it comes again, to whoever owns the partition now."""
-    consumer = cast(InOrderConsumer, app.consumer)
     message = event.message
-    progress = consumer.progress.get(message.tp)
+    progress = cast(InOrderConsumer, app.consumer).progress.get(message.tp)
     if progress is None or progress.generation != message.generation_id:
         return None
+    return record_of(app, event, replayed=message.offset < progress.replay_until)
+
+
+def record_of(app: "CreditApp", event: Any, *, replayed: bool) -> Record:
+    """The pipeline's record of a Faust event."""
+    message = event.message
     return Record(
         topic=message.topic,
         partition=message.partition,
@@ -39,6 +44,6 @@ def _record(app: "CreditApp", event: Any) -> Record | None:
         value=message.value,
         headers=tuple(message.headers or ()),
         internal=message.topic != topic_name(app.settings, ORDERS),
-        replayed=message.offset < progress.replay_until,
+        replayed=replayed,
         acknowledge=event.ack,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -82,7 +82,6 @@ class Pipeline:
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
         self._delayed = Delays()
-        self.counts: Counter[str] = Counter()
         settlement.on_over = self._forget
         settlement.accept_again = self.accept
 
@@ -139,7 +138,6 @@ class Pipeline:
         if known is None:
             self._take_off(record, order, fingerprint, home)
         elif known == fingerprint:
-            self.counts["duplicate"] += 1
             self._ended(letter=False)
             record.acknowledge()
         else:
@@ -162,13 +160,11 @@ class Pipeline:
         return decode_order(record.value, latest=latest, max_bytes=self._limits.order_max_bytes)
 
     def _dead_letter(self, record: Record, reason: str, message: str) -> None:
-        self.counts[f"dead_letter:{reason}"] += 1
         self._ended(letter=True)
         letter = record.letter(reason, message, self._now())
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
 
     def _forward(self, record: Record, order: Order, home: int) -> None:
-        self.counts["forwarded"] += 1
         outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
         self._outbox.add(Parcel(self._routes.orders_by_id, home, outgoing, record.acknowledge))
 

@@ -90,20 +90,8 @@ def fausts_own_consumer() -> None:
 
     put_in(CreditApp, "on_start", on_start)
 
-    def taken(_app: Any, event: Any) -> Record:
-        message = event.message
-        return Record(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            timestamp_ms=int(message.timestamp * 1000),
-            key=message.key,
-            value=message.value,
-            headers=tuple(message.headers or ()),
-            internal=not message.topic.endswith("orders"),
-            replayed=True,
-            acknowledge=event.ack,
-        )
+    def taken(app: CreditApp, event: Any) -> Record:
+        return creditstream.intake.record_of(app, event, replayed=True)
 
     put_in(creditstream.intake, "_record", taken)
 
