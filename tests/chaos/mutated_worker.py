@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport
 
 import creditstream.intake
@@ -113,8 +114,25 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
+#: What the worker says after each turn of the timer that commits offsets.
+COMMIT_TURN = "offsets were committed as far as they may be"
+
+
+def tell_commits() -> None:
+    """Not a fault: a scenario that kills the worker must know that its offsets were committed before."""
+    commit = Consumer.commit
+
+    async def told(self: Consumer, *args: Any, **kwargs: Any) -> bool:
+        done = await commit(self, *args, **kwargs)
+        print(COMMIT_TURN, file=sys.stderr, flush=True)
+        return done
+
+    put_in(Consumer, "commit", told)
+
+
 def main() -> None:
     FAULTS[sys.argv[1]]()
+    tell_commits()
     rest = sys.argv[2:]
     if len(rest) > 1:
         point, number, passing, *rest = rest

@@ -14,7 +14,7 @@ from creditstream.dev.programs import Worker
 from creditstream.dev.wait import wait_for
 from creditstream.partitions import home_partition
 from tests.chaos.group import Group, is_stopped
-from tests.chaos.mutated_worker import FAULTS
+from tests.chaos.mutated_worker import COMMIT_TURN, FAULTS
 from tests.support.product import order_line
 from tests.support.servers import Servers
 
@@ -37,10 +37,10 @@ def one_order_held_back(group: Group, fault: str) -> int:
     held = at_home("down-1", 0)
     group.topics.produce("orders", [held, *(at_home("c-1", 0) for _ in range(40))], partition=0)
     wait_for(lambda: group.database.fetch("SELECT count(*) FROM orders") == [(40,)], _WITHIN, "the others are done")
-    _let_offsets_be_committed(group)
+    _let_offsets_be_committed(worker)
     worker.kill()
     group.worker("second", risk_deadline=1, risk_attempt_timeout=0.5)
-    return 41 + 8
+    return 41
 
 
 def killed_before_the_status(group: Group, fault: str) -> int:
@@ -74,26 +74,28 @@ def redelivered_while_in_flight(group: Group, fault: str) -> int:
     second = group.worker("second", "mutated_worker", fault, **patient)
     _at_work(second)
     wait_for(lambda: first.log().count("at work on partitions") > 1, _WITHIN, "the first goes on with its share")
-    _let_offsets_be_committed(group)
+    _let_offsets_be_committed(first, second)
     first.kill()
     second.kill()
     group.risk.control(mode="ok")
     group.worker("third")
-    return 8 + 8
+    return 8
 
 
 def _at_work(worker: Worker) -> None:
     wait_for(lambda: "at work on partitions" in worker.log(), _WITHIN, "the worker is at work")
 
 
-def _let_offsets_be_committed(group: Group) -> None:
-    """Markers behind what was sent: each is done within a turn of the worker's commit timer, then comes the next."""
-    for partition in range(4):
-        group.topics.produce("orders", [(None, b"no order")], partition=partition)
-    wait_for(lambda: len(group.topics.consume_all("orders-dead-letter")) >= 4, _WITHIN, "markers are done")
-    for partition in range(4):
-        group.topics.produce("orders", [(None, b"no order")], partition=partition)
-    wait_for(lambda: len(group.topics.consume_all("orders-dead-letter")) >= 8, _WITHIN, "the second markers too")
+def _let_offsets_be_committed(*workers: Worker) -> None:
+    """Three turns of each worker's commit timer from now: the last one began after all that was done by then."""
+    before = [worker.log().count(COMMIT_TURN) for worker in workers]
+    wait_for(
+        lambda: all(
+            worker.log().count(COMMIT_TURN) >= turns + 3 for worker, turns in zip(workers, before, strict=True)
+        ),
+        _WITHIN,
+        "offsets are committed",
+    )
 
 
 SCENARIOS: dict[str, Callable[[Group, str], int]] = {
