@@ -86,6 +86,7 @@ def create_app(settings: Settings) -> CreditApp:
         broker_max_poll_records=1_000,
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=30_000,  # what is out of date about topics is so for this long, not for 5 minutes
         store="rocksdb://",
         datadir=Path(settings.data_dir),
         stream_buffer_maxsize=1_000,

@@ -25,7 +25,8 @@ from creditstream.watchdog import Standing
 _YIELD_EVERY = 100
 #: Longest wait for room in a full stream queue before looking again; the queue itself wakes us sooner.
 _ROOM_POLL = 0.02
-_FETCH_WAIT = 1.0
+#: Longest wait for records; a seek waits for it.
+_FETCH_WAIT = 0.25
 _SEEK_RETRY = 1.0
 
 
@@ -56,6 +57,7 @@ class InOrderConsumer(driver.Consumer):
         self._epoch = 0
         self._last_generation = 0
         self._room = asyncio.Event()
+        self._fetching = asyncio.Lock()
 
     def _new_consumer_thread(self) -> InOrderThread:
         thread = InOrderThread(self, loop=self.loop, beacon=self.beacon)
@@ -70,7 +72,11 @@ class InOrderConsumer(driver.Consumer):
         return self.lease.holds(lease_clock())
 
     def standings(self) -> dict[TP, Standing]:
-        """Where each source partition stands; none while a rebalance is on."""
+        """Where each source partition stands; while tables recover, each changelog; none while a rebalance is on."""
+        recovery = cast(Any, self.app.tables).recovery
+        if recovery.in_recovery:
+            ends = recovery.active_highwaters
+            return {tp: Standing(offset, ends[tp]) for tp, offset in recovery.active_offsets.items() if tp in ends}
         if self.app.rebalancing:
             return {}
         return {
@@ -91,6 +97,13 @@ class InOrderConsumer(driver.Consumer):
                 await self.sleep(_SEEK_RETRY)
             else:
                 return
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Never while a fetch is on its way: it may return records from behind the seek, and if a rebalance has come in
+        between they are dropped. A table that recovers would wait for them for ever.
+        """
+        async with self._fetching:
+            await super().seek_wait(partitions)
 
     async def _position(self, epoch: int) -> None:
         generation = self.app.consumer_generation_id
@@ -194,7 +207,8 @@ class InOrderConsumer(driver.Consumer):
         self._room.clear()
         if wanted:
             wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
-            return await self._getmany(active_partitions=wanted, timeout=wait)
+            async with self._fetching:
+                return await self._getmany(active_partitions=wanted, timeout=wait)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), _ROOM_POLL if self._backlog else _FETCH_WAIT)
         return {}

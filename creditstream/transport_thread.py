@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
@@ -16,6 +17,7 @@ from creditstream.lease import Lease
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
 _COMMIT_TIMEOUT = 5.0
 _STOP_TIMEOUT = 8.0
+_METADATA_RETRY = 0.3
 _SIGNS_OF_LIFE = (HeartbeatRequest, SyncGroupRequest)
 _STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
 #: Goes on while the process is stopped and, where there is such a clock, while the machine sleeps.
@@ -34,10 +36,14 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
     lease: Lease
 
     async def on_start(self) -> None:
-        """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""
         await super().on_start()
-        coordinator, lease = self._ensure_consumer()._coordinator, self.lease
-        send = coordinator._send_req
+        coordinator = self._ensure_consumer()._coordinator
+        self._renew_lease(coordinator)
+        self._assign_known_topics_only(coordinator)
+
+    def _renew_lease(self, coordinator: Any) -> None:
+        """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""
+        send, lease = coordinator._send_req, self.lease
 
         async def watched(request: Any) -> Any:
             sent_at = lease_clock()
@@ -47,6 +53,26 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             return response
 
         coordinator._send_req = watched
+
+    def _assign_known_topics_only(self, coordinator: Any) -> None:
+        """The group's leader gives out no partitions before it knows all topics.
+
+        A broker that has just come back may not know them yet. Faust's assignor then "ignores" them: nobody owns
+        anything, and the group is content with that until metadata are refreshed, five minutes later.
+        """
+        assign, client = coordinator._perform_assignment, self._ensure_consumer()._client
+
+        async def assign_all(response: Any) -> Any:
+            members = [ConsumerProtocol.METADATA.decode(member[-1]) for member in response.members]
+            topics = {topic for member in members for topic in member.subscription}
+            client.set_topics(topics)
+            while missing := [topic for topic in topics if not client.cluster.partitions_for_topic(topic)]:
+                self.log.warning("Kafka does not know %s yet: partitions are assigned when it does", ", ".join(missing))
+                await asyncio.sleep(_METADATA_RETRY)
+                await client.force_metadata_update()
+            return await assign(response)
+
+        coordinator._perform_assignment = assign_all
 
     async def on_thread_stop(self) -> None:
         """Bounded, and over when it is over: with the broker away aiokafka's own stop may wait, or be cancelled."""

@@ -209,9 +209,10 @@ def test_nothing_personal_shows_unless_it_is_asked_for() -> None:
     value = order_json(customer_id="529.982.247-25", metadata={"name": "Ana"}, amount="1234.56", nickname="Aninha")
     letter = a_letter(value, "risk_refused", trace="Ana")
     shown = render_letter(letter, unmasked=False)
+    order_id = str(id_of(value))
     for secret in ("529", "Ana", "1234", "Aninha"):
-        assert secret not in shown
-    assert str(id_of(value)) in shown and "personal_loan" in shown and "trace" in shown
+        assert secret not in shown.replace(order_id, "")  # an id may have any digits
+    assert order_id in shown and "personal_loan" in shown and "trace" in shown
     assert "529.982.247-25" in render_letter(letter, unmasked=True)
     assert "CPF" not in render_letter(a_letter(b"CPF 529.982.247-25"), unmasked=False)
     assert "529" not in masked(json.dumps({"product": {"customer": "529"}, "order_id": "x" * 50 + "529"}).encode())

@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 
@@ -35,6 +36,11 @@ def test_faust_is_the_version_that_was_read() -> None:
 @pytest.mark.parametrize(("replaced", "known"), _REPLACED, ids=lambda value: getattr(value, "__qualname__", ""))
 def test_replaced_method_is_the_one_that_was_read(replaced: Any, known: str) -> None:
     assert _hash(replaced) == known, f"{replaced.__qualname__} changed: read it again before trusting transport.py"
+
+
+def test_the_coordinator_still_has_what_the_thread_wraps() -> None:
+    assert inspect.iscoroutinefunction(GroupCoordinator._send_req)
+    assert inspect.iscoroutinefunction(GroupCoordinator._perform_assignment)
 
 
 def test_the_transport_still_takes_its_consumer_from_the_class() -> None:

@@ -1,0 +1,77 @@
+"""The two moments of a rebalance in which Faust lets a partition stand still: both were seen in a run of make chaos."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from creditstream import transport_thread
+from creditstream.transport import InOrderConsumer
+from creditstream.transport_thread import InOrderThread
+
+
+def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_thread, "_METADATA_RETRY", 0.0)
+    known: dict[str, set[int]] = {"orders": {0, 1}}
+    events: list[str] = []
+
+    async def force_metadata_update() -> None:
+        events.append("metadata")
+        if events.count("metadata") == 2:
+            known["order-status"] = {0, 1}
+
+    async def assign(_response: object) -> dict[str, bytes]:
+        events.append("assigned")
+        return {"member": b"its share"}
+
+    client = SimpleNamespace(
+        set_topics=lambda topics: events.append(f"asked for {len(topics)}"),
+        cluster=SimpleNamespace(partitions_for_topic=known.get),
+        force_metadata_update=force_metadata_update,
+    )
+    thread = InOrderThread.__new__(InOrderThread)
+    monkeypatch.setattr(InOrderThread, "log", SimpleNamespace(warning=lambda *_: None), raising=False)
+    thread._consumer = cast(Any, SimpleNamespace(_client=client))
+    coordinator = SimpleNamespace(_perform_assignment=assign)
+    thread._assign_known_topics_only(coordinator)
+    metadata = ConsumerProtocolMemberMetadata(0, ["orders", "order-status"], b"").encode()
+    answer = asyncio.run(coordinator._perform_assignment(SimpleNamespace(members=[("member", None, metadata)])))
+    assert events == ["asked for 2", "metadata", "metadata", "assigned"]
+    assert answer == {"member": b"its share"}
+
+
+def test_a_seek_waits_for_the_fetch_that_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that fetch could return records from behind the seek, which are dropped after a rebalance."""
+    events: list[str] = []
+
+    async def play() -> None:
+        answer = asyncio.Event()
+
+        async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
+            events.append("asked")
+            await answer.wait()
+            events.append("answered")
+            return {}
+
+        async def seek_wait(self: object, partitions: dict[TP, int]) -> None:
+            events.append("sought")
+
+        monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
+        monkeypatch.setattr(InOrderConsumer, "_get_active_partitions", lambda self: {TP("order-status", 7)})
+        monkeypatch.setattr(driver.Consumer, "seek_wait", seek_wait)
+        consumer = InOrderConsumer.__new__(InOrderConsumer)
+        consumer._backlog, consumer._room, consumer._fetching = {}, asyncio.Event(), asyncio.Lock()
+        fetch = asyncio.create_task(consumer._fetch())
+        await asyncio.sleep(0)
+        seek = asyncio.create_task(consumer.seek_wait({TP("order-status", 7): 3}))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        answer.set()
+        await asyncio.gather(fetch, seek)
+
+    asyncio.run(play())
+    assert events == ["asked", "answered", "sought"]
