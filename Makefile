@@ -29,8 +29,8 @@ lint:  ## ruff and mypy --strict
 bench:  ## the same job against Faust's own guide, interleaved, medians (BENCH='--rounds 5')
 	$(INSTALL) PYTHONPATH=. $(PY) bench/run.py $(BENCH)
 
-chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3)
-	$(INSTALL) $(PY) -m tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(RATE),--rate $(RATE))
+chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3)
+	$(INSTALL) $(PY) -m tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(RATE),--rate $(RATE)) $(if $(WORKERS),--workers $(WORKERS))
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py

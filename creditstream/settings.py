@@ -62,9 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     partitions: Annotated[
         int, _about("partitions", "of topics that the program creates; Faust's tables need equal counts", ge=1, le=1000)
     ] = 4
-    session_timeout: Annotated[float, _about("s", "a dead worker's partitions move after this long", ge=6, le=60)] = (
-        10.0
-    )
+    session_timeout: Annotated[
+        float, _about("s", "a dead worker's partitions move after this long (ADR 0012)", ge=6, le=60)
+    ] = 6.0
     drain_timeout: Annotated[
         float, _about("s", "orders in flight get this long to finish on a rebalance or a stop", ge=0, le=25)
     ] = 5.0

@@ -70,8 +70,6 @@ def worker_environ(
         "CREDITSTREAM_REDIS_URL": stack.redis_url,
         "CREDITSTREAM_RISK_URL": risk_api.url,
         "CREDITSTREAM_DATA_DIR": str(tmp_path / "data"),
-        # The shortest: a killed worker's partitions move after this long.
-        "CREDITSTREAM_SESSION_TIMEOUT": "6",
     }
 
 

@@ -32,7 +32,6 @@ class Group:
             "CREDITSTREAM_POSTGRES_DSN": database.dsn,
             "CREDITSTREAM_REDIS_URL": servers.redis_url,
             "CREDITSTREAM_RISK_URL": self.risk.url,
-            "CREDITSTREAM_SESSION_TIMEOUT": "6",
             "CREDITSTREAM_RETRY_DELAY": "1",
         }
 

@@ -1,5 +1,6 @@
 """The schedule is the seed's: the same again, every kind before any comes twice, one server fault at a time."""
 
+from creditstream.settings import Settings
 from tests.chaos.faults import FAULTS
 from tests.chaos.schedule import KINDS, Planned, make_schedule
 
@@ -38,6 +39,5 @@ def test_only_the_chosen_kinds_and_each_is_known_to_the_runner() -> None:
 
 
 def test_a_freeze_outlasts_the_session() -> None:
-    from tests.chaos.rig import _SETTINGS
 
-    assert min(KINDS["freeze"].hold) >= 2 * float(_SETTINGS["SESSION_TIMEOUT"])
+    assert min(KINDS["freeze"].hold) >= 2 * Settings().session_timeout
