@@ -200,6 +200,8 @@ class InOrderConsumer(driver.Consumer):
         for tp, batch in records.items():
             self._backlog[ensure_TP(tp)] = deque(batch)
         for tp in list(self._backlog):
+            if epoch != self._epoch or not self.flow_active:
+                return
             await self._deliver(tp, epoch)
 
     async def _fetch(self) -> Mapping[Any, list[Any]]:

@@ -1,4 +1,4 @@
-"""The two moments of a rebalance in which Faust lets a partition stand still: both were seen in a run of make chaos."""
+"""Moments of a rebalance in which a worker came to a stand or crashed: each was seen in a run of make chaos."""
 
 import asyncio
 from types import SimpleNamespace
@@ -75,3 +75,23 @@ def test_a_seek_waits_for_the_fetch_that_is_on_its_way(monkeypatch: pytest.Monke
 
     asyncio.run(play())
     assert events == ["asked", "answered", "sought"]
+
+
+def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = TP("orders", 0), TP("orders", 1)
+    delivered: list[TP] = []
+
+    async def deliver(self: InOrderConsumer, tp: TP, epoch: int) -> None:
+        delivered.append(tp)
+        self._epoch += 1
+        self._backlog.clear()
+
+    async def fetch(self: object) -> dict[TP, list[object]]:
+        return {first: [object()], second: [object()]}
+
+    monkeypatch.setattr(InOrderConsumer, "_deliver", deliver)
+    monkeypatch.setattr(InOrderConsumer, "_fetch", fetch)
+    consumer = InOrderConsumer.__new__(InOrderConsumer)
+    consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
+    asyncio.run(consumer._drain_once())
+    assert delivered == [first]
