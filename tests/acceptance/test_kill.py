@@ -62,6 +62,23 @@ def test_a_worker_that_is_frozen_and_wakes_does_no_harm(
     assert (report["orders"], report["under_review"]) == (_ORDERS, 0)
 
 
+def test_a_planned_stop_costs_no_second_risk_call(
+    start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics, risk_api: RiskApiProcess
+) -> None:
+    risk_api.control(latency_ms=500)
+    lines = make_mix(_ORDERS, 0, 0, 0, seed=7)
+    # On a machine under load a call may take long; it must not be repeated for that.
+    patient = {"drain_timeout": 20, "risk_deadline": 60, "risk_attempt_timeout": 60}
+    workers = [start_worker(**patient), start_worker(**patient)]
+    sending = send_in_background(topics, lines)
+    wait_for(lambda: risk_api.journal()["calls"] > 300, what="orders flow")
+    assert workers[0].stop(deadline=30) == 0
+    sending.join()
+    settle(worker_environ, len(lines))
+    assert audited(worker_environ)["orders"] == _ORDERS
+    assert risk_api.journal()["calls"] == _ORDERS
+
+
 def test_a_stop_is_bounded_whatever_the_risk_api_does(
     start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics, risk_api: RiskApiProcess
 ) -> None:
