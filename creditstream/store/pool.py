@@ -12,6 +12,8 @@ from typing import Any
 import aiopg
 from aiopg.connection import Connection as _Connection
 
+from creditstream.secret import Secret
+
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection or to wait for a free one. A worker that waits longer is better off backing off."""
 _KEEPALIVE: dict[str, Any] = {
@@ -51,11 +53,15 @@ async def connect(dsn: str, start: Callable[[Any], Awaitable[None]] | None = Non
 
 
 class Pool(aiopg.Pool):
-    """Opens connections when they are needed, up to `size`, and never hands out one that it knows to be broken."""
+    """Opens connections when they are needed, up to `size`, and never hands out one that it knows to be broken.
 
-    def __init__(self, dsn: str, size: int, start: Callable[[Any], Awaitable[None]]) -> None:
+    Each is opened with the DSN as it is then: after a rotation of the password the old ones live on, new ones get in.
+    """
+
+    def __init__(self, dsn: Secret, size: int, start: Callable[[Any], Awaitable[None]]) -> None:
+        self._secret = dsn
         super().__init__(
-            dsn,
+            "",
             0,
             size,
             CONNECT_TIMEOUT,
@@ -73,7 +79,7 @@ class Pool(aiopg.Pool):
             return
         self._acquiring += 1
         try:
-            self._free.append(await connect(self._dsn, self._on_connect))
+            self._free.append(await connect(self._secret.reveal(), self._on_connect))
             self._cond.notify()
         finally:
             self._acquiring -= 1
