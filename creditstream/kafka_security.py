@@ -166,6 +166,8 @@ def _words(settings: Settings, error: BaseException) -> str | None:
     if isinstance(error, AuthenticationFailedError):
         return str(error)
     reason = refusal(error)
+    if reason and "alert" in reason:  # which the other side sends
+        return f"it wants another client certificate, or one at all: {reason} (CREDITSTREAM_KAFKA_SSL_CERTFILE)"
     if reason:
         return f"{reason} (CREDITSTREAM_KAFKA_SSL_CAFILE, CREDITSTREAM_KAFKA_BROKERS)"
     if isinstance(error, KafkaConnectionError):

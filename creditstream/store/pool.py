@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiopg
+import psycopg2
 from aiopg.connection import Connection as _Connection
 
 from creditstream.secret import Secret
+from creditstream.store.certificate import why_refused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection or to wait for a free one. A worker that waits longer is better off backing off."""
@@ -42,7 +44,12 @@ async def connect(dsn: str, start: Callable[[Any], Awaitable[None]] | None = Non
     connection: Any = Connection(
         dsn, CONNECT_TIMEOUT, False, enable_hstore=False, enable_json=False, enable_uuid=False, **_KEEPALIVE
     )
-    await connection
+    try:
+        await connection
+    except psycopg2.OperationalError as error:
+        if "certificate verify failed" in str(error):
+            raise psycopg2.OperationalError(await why_refused(dsn)) from None
+        raise
     try:
         if start:
             await start(connection)
