@@ -11,7 +11,6 @@ from aiokafka.client import collect_hosts
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
-    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -168,8 +167,4 @@ def _words(settings: Settings, error: BaseException) -> str | None:
     reason = refusal(error)
     if reason and "alert" in reason:  # which the other side sends
         return f"it wants another client certificate, or one at all: {reason} (CREDITSTREAM_KAFKA_SSL_CERTFILE)"
-    if reason:
-        return f"{reason} (CREDITSTREAM_KAFKA_SSL_CAFILE, CREDITSTREAM_KAFKA_BROKERS)"
-    if isinstance(error, KafkaConnectionError):
-        return "it hangs up after the handshake: does it want a client certificate (CREDITSTREAM_KAFKA_SSL_CERTFILE)?"
-    return None
+    return f"{reason} (CREDITSTREAM_KAFKA_SSL_CAFILE, CREDITSTREAM_KAFKA_BROKERS)" if reason else None

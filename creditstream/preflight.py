@@ -65,14 +65,14 @@ async def check_services(settings: Settings) -> int:
             patiently(settings, lambda: pending(settings.postgres_dsn.reveal())),
         )
         cluster = await patiently(settings, lambda: cluster_id(settings), KAFKA)
-        await _check_risk_certificate(settings)
+        await check_risk_certificate(settings)
     if missing:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
     forget_other_cluster(Path(settings.data_dir), f"{cluster} {settings.topic_prefix} {settings.group}")
     return partitions
 
 
-async def _check_risk_certificate(settings: Settings) -> None:
+async def check_risk_certificate(settings: Settings) -> None:
     """The API may be away, orders wait for it; but a certificate that is refused now will be refused at every call."""
     url = URL(settings.risk_url)
     if url.scheme != "https" or not url.host or not url.port:

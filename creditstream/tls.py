@@ -1,12 +1,16 @@
 """TLS as a client: the context with which certificates are checked, and in plain words why one was refused."""
 
 import asyncio
+import re
 import ssl
 
 from creditstream.errors import StartError
 
 #: For a handshake that only looks: a server that takes longer is another check's affair.
 _PROBE_WITHIN = 5.0
+
+#: OpenSSL's words for what a restart of the other side would not mend: a client certificate, a port without TLS.
+_FOR_GOOD = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)|WRONG_VERSION_NUMBER")
 
 
 def client_context(setting: str, cafile: str, certfile: str = "", keyfile: str = "") -> ssl.SSLContext:
@@ -31,9 +35,10 @@ def client_context(setting: str, cafile: str, certfile: str = "", keyfile: str =
 def refusal(error: BaseException | None) -> str | None:
     """Why TLS failed for good, if that is what stands behind `error`: repeating it would not help."""
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        # aiohttp's own error is one too, by name: the real one stands behind it.
+        if isinstance(error, ssl.SSLCertVerificationError) and hasattr(error, "verify_message"):
             return f"its certificate is refused: {error.verify_message.rstrip('.')}"
-        if isinstance(error, ssl.SSLError) and error.reason:
+        if isinstance(error, ssl.SSLError) and _FOR_GOOD.search(error.reason or ""):
             return f"TLS fails: {error.reason.lower().replace('_', ' ')}"
         error = error.__cause__ or error.__context__
     return None

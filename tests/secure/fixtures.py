@@ -30,19 +30,19 @@ def running(service: Service) -> Iterator[None]:
         service.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def secure_kafka(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     kafka = SecureKafka(tmp_path_factory.mktemp("kafka"), CACHE, certificates)
     with running(kafka):
         yield kafka
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def secure_postgres(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecurePostgres]:
     postgres = SecurePostgres(tmp_path_factory.mktemp("postgres"), free_port(), CACHE, certificates)
     with running(postgres):
@@ -73,7 +73,7 @@ class SecureRedis:
         return f"rediss://{REDIS_USER}:{password}@{HOST}:{port}/0"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def secure_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRedis]:
     service = Redis(tmp_path_factory.mktemp("redis"), free_port())
     with running(service):
@@ -82,7 +82,7 @@ def secure_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRed
         server.admin.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def redis_tls(secure_redis: SecureRedis, certificates: Certificates) -> Iterator[int]:
     """The port where Redis is behind TLS."""
     with in_thread(lambda: tls_before(secure_redis.port, certificates.server)) as port:

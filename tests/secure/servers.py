@@ -59,8 +59,10 @@ async def tls_before(port: int, pair: Pair) -> AsyncIterator[int]:
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for end in (*ways, ahead, writer):
-                    end.cancel() if isinstance(end, asyncio.Future) else end.close()
+                for way in ways:
+                    way.cancel()
+                ahead.close()
+                writer.close()
 
     server = await asyncio.start_server(link, HOST, 0, ssl=server_context(pair))
     try:

@@ -1,20 +1,29 @@
 """Kafka behind SCRAM, client certificates and tokens: a real broker, Faust's consumer and our producers."""
 
 import asyncio
+import functools
+import re
 from pathlib import Path
 
 import pytest
 
+from creditstream.dev.programs import Worker, free_port
+from creditstream.dev.wait import wait_for
 from creditstream.errors import StartError
 from creditstream.kafka import Publisher, open_admin
-from creditstream.settings import Secret, Settings
+from creditstream.ports import Outgoing
+from creditstream.settings import Secret, Settings, load_settings
+from creditstream.store.migrations import migrate
 from tests.secure.certificates import Certificates
+from tests.secure.fixtures import REDIS_USER, SecureRedis
 from tests.secure.kafka import PASSWORD, ROTATING, USER, SecureKafka
 from tests.secure.servers import write
+from tests.secure.ways import ways_in
 from tests.support.kafka import Topics
-from tests.support.product import faust
+from tests.support.product import audited, faust, order_line, settle
 from tests.support.servers import Servers
 
+_ORDERS = 60
 _SCRAM = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_username": USER, "kafka_sasl_password": Secret(PASSWORD)}
 _MTLS = {"kafka_security_protocol": "SSL"}
 
@@ -111,15 +120,60 @@ def test_a_new_password_is_used_by_the_next_connection(
     async def publish() -> None:
         publisher = await Publisher.open(current)
         try:
-            await publisher.publish(topics.name("orders"), {0: [(None, b"before", ())]})
+            await publisher.publish(topics.name("orders"), {0: [Outgoing(None, b"before")]})
             write(file, "long-and-random-4")
             await asyncio.to_thread(secure_kafka.change_password, "long-and-random-4")
             for connection in list(publisher._producer.client._conns.values()):
                 connection.close()
-            await publisher.publish(topics.name("orders"), {0: [(None, b"after", ())]})
+            await publisher.publish(topics.name("orders"), {0: [Outgoing(None, b"after")]})
         finally:
             await publisher.close()
 
     asyncio.run(publish())
     assert [record.value for record in topics.consume_all("orders")] == [b"before", b"after"]
     assert "refuses our name or password" in why(settings(secure_kafka, certificates, "scram", **rotating))
+
+
+def test_orders_are_decided_by_workers_that_use_secure_connections(
+    secure_kafka: SecureKafka,
+    secure_redis: SecureRedis,
+    certificates: Certificates,
+    secure_environ: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    topics = Topics(Servers(secure_kafka.plain, "", "", "", Path()), partitions=6)
+    topics.create()
+    environ = {
+        **secure_environ,
+        "CREDITSTREAM_TOPIC_PREFIX": topics.prefix,
+        "CREDITSTREAM_GROUP": topics.prefix + "workers",
+    }
+    ways = ways_in(secure_kafka, certificates, tmp_path)
+    settings = load_settings({**environ, **ways["scram"]})
+    asyncio.run(migrate(settings.postgres_dsn.reveal()))
+    workers: list[Worker] = []
+    try:
+        for way, values in ways.items():
+            own = {"CREDITSTREAM_DATA_DIR": str(tmp_path / way), "CREDITSTREAM_WEB_PORT": str(free_port())}
+            workers.append(Worker({**environ, **values, **own}, tmp_path, way))
+        for worker in workers:
+            worker.wait_until_ready(180)
+        for worker in workers:
+            wait_for(functools.partial(_partitions, worker), 120.0, "each worker has partitions")
+        topics.produce("orders", [(None, order_line(_order_id(number)).encode()) for number in range(_ORDERS)])
+        settle({**environ, **ways["scram"]}, _ORDERS)
+        assert audited({**environ, **ways["scram"]})["orders"] == _ORDERS
+        wait_for(lambda: workers[0].get("/") and REDIS_USER in secure_redis.users(), 60.0, "the cache is asked")
+    finally:
+        for worker in workers:
+            worker.discard()
+
+
+def _order_id(number: int) -> str:
+    return f"7b0c0a52-6d0e-4a52-9a25-0d6a1d5b{number:04x}"
+
+
+def _partitions(worker: Worker) -> str:
+    """Those that it is at work on, by its own word; empty: none."""
+    said: list[str] = re.findall(r"rebalancing$|at work on partitions \[(.*)\]", worker.log(), re.MULTILINE)
+    return said[-1] if said else ""
