@@ -35,11 +35,12 @@ def client_context(setting: str, cafile: str, certfile: str = "", keyfile: str =
 def refusal(error: BaseException | None) -> str | None:
     """Why TLS failed for good, if that is what stands behind `error`: repeating it would not help."""
     while error is not None:
-        # aiohttp's own error is one too, by name: the real one stands behind it.
-        if isinstance(error, ssl.SSLCertVerificationError) and hasattr(error, "verify_message"):
-            return f"its certificate is refused: {error.verify_message.rstrip('.')}"
-        if isinstance(error, ssl.SSLError) and _FOR_GOOD.search(error.reason or ""):
-            return f"TLS fails: {error.reason.lower().replace('_', ' ')}"
+        # Not by their classes: aiohttp's errors are of these too, without the words; the real ones stand behind them.
+        message, reason = getattr(error, "verify_message", None), getattr(error, "reason", None)
+        if message:
+            return f"its certificate is refused: {message.rstrip('.')}"
+        if isinstance(reason, str) and _FOR_GOOD.search(reason):
+            return f"TLS fails: {reason.lower().replace('_', ' ')}"
         error = error.__cause__ or error.__context__
     return None
 

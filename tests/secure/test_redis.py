@@ -1,4 +1,4 @@
-"""The cache over TLS with a user of its own: a real redis-server, whose wheel has no TLS, behind a TLS end of the tests."""
+"""The cache over TLS with a user of its own: a real redis-server, built without TLS, behind a TLS end of the tests."""
 
 import asyncio
 import logging
