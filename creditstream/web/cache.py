@@ -64,8 +64,18 @@ class Cache:
         return cls(_redis(settings))
 
     async def greet(self) -> None:
-        """Ask once at the start, so that a Redis that is away, or refuses, is in the log from there on."""
-        await self._ask(lambda redis: redis.ping())
+        """At the start: a certificate or a password that is refused is in the log from there on, not at first use.
+
+        A Redis that is only slow, or not there yet, is the first question's affair.
+        """
+        if self._redis is None:
+            return
+        try:
+            async with asyncio.timeout(2 * _TIMEOUT):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            if _refusal(error):
+                self._fail(error)
 
     async def close(self) -> None:
         flights = list(self._flights.values())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,29 +19,35 @@ async def load() -> str:
     return "loaded"
 
 
-def asked(url: Secret, cafile: Path, caplog: pytest.LogCaptureFixture, until: str) -> str:
-    """What is in the log once `until` is, or Redis has answered; a slow machine's time-outs are not the point."""
+def settings(url: Secret, cafile: Path) -> Settings:
+    return Settings(redis_url=url, redis_ssl_cafile=str(cafile))
 
-    async def ask() -> None:
-        cache = Cache.open(Settings(redis_url=url, redis_ssl_cafile=str(cafile)))
-        try:
-            async with asyncio.timeout(60):
-                while until not in caplog.text and not (await cache._ask(lambda redis: redis.ping())):
-                    cache._asleep_until = float("-inf")
-                    await asyncio.sleep(0.05)
-                assert await cache.get_or_load("greeting", 60.0, load) == b'"loaded"', "whatever Redis does"
-        finally:
-            await cache.close()
 
-    asyncio.run(ask())
-    return caplog.text
+async def until(cache: Cache, condition: Callable[[], Awaitable[bool]]) -> None:
+    """Asks again and again: a slow machine's time-outs are not the point."""
+    async with asyncio.timeout(60):
+        while not await condition():
+            cache._asleep_until = float("-inf")
+            await asyncio.sleep(0.05)
+
+
+async def answers(cache: Cache) -> bool:
+    return await cache._ask(lambda redis: redis.ping()) is True
 
 
 def test_a_users_password_over_tls(
     secure_redis: SecureRedis, redis_tls: int, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = Secret(secure_redis.url(redis_tls))
-    assert "refuse" not in asked(url, certificates.ca, caplog, until="refuse")
+    async def ask() -> None:
+        cache = Cache.open(settings(Secret(secure_redis.url(redis_tls)), certificates.ca))
+        try:
+            await cache.greet()
+            await until(cache, lambda: answers(cache))
+        finally:
+            await cache.close()
+
+    asyncio.run(ask())
+    assert "refuse" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,23 @@ def test_a_certificate_that_is_wrong_is_one_warning(
     trusted: str,
     said: str,
 ) -> None:
+    async def greet(url: str) -> None:
+        cache = Cache.open(settings(Secret(url), getattr(certificates, trusted)))
+
+        async def refused() -> bool:
+            await cache.greet()
+            return said in caplog.text
+
+        try:
+            await until(cache, refused)
+            assert not await answers(cache)
+            assert await cache.get_or_load("greeting", 60.0, load) == b'"loaded"', "whatever Redis does"
+        finally:
+            await cache.close()
+
     with in_thread(lambda: tls_before(secure_redis.port, getattr(certificates, shown))) as port:
-        log = asked(Secret(secure_redis.url(port)), getattr(certificates, trusted), caplog, until=said)
+        asyncio.run(greet(secure_redis.url(port)))
+    log = caplog.text
     assert log.count(said) == 1 and REDIS_PASSWORD not in log
     assert "CREDITSTREAM_REDIS_SSL_CAFILE" in log
 
@@ -76,21 +98,19 @@ def test_a_new_password_is_used_by_the_next_connection(
     file = write(tmp_path / "url", secure_redis.url(redis_tls))
 
     async def rotate() -> None:
-        cache = Cache.open(Settings(redis_url=Secret(file=str(file)), redis_ssl_cafile=str(certificates.ca)))
+        cache = Cache.open(settings(Secret(file=str(file)), certificates.ca))
+
+        async def refused() -> bool:
+            return not await answers(cache) and "refuses our user or password" in caplog.text
+
         try:
-            await _until(cache, True)
+            await until(cache, lambda: answers(cache))
             secure_redis.allow("long-and-random-7")
-            await _until(cache, None, "refuses our user or password")
+            await until(cache, refused)
             write(file, secure_redis.url(redis_tls, "long-and-random-7"))
-            await _until(cache, True)
+            await until(cache, lambda: answers(cache))
         finally:
             await cache.close()
-
-    async def _until(cache: Cache, wanted: object, said: str = "") -> None:
-        async with asyncio.timeout(60):
-            while await cache._ask(lambda redis: redis.ping()) is not wanted or said not in caplog.text:
-                cache._asleep_until = float("-inf")
-                await asyncio.sleep(0.05)
 
     try:
         asyncio.run(rotate())
