@@ -21,8 +21,8 @@ def why(dsn: str) -> str:
     """The one line with which a start is refused; at once, not when the start's time is up."""
 
     async def start() -> None:
-        settings = Settings(start_timeout=60.0)
-        await asyncio.wait_for(patiently(settings, lambda: Database.open(Secret(dsn), size=1)), 50)
+        settings = Settings(start_timeout=120.0)
+        await asyncio.wait_for(patiently(settings, lambda: Database.open(Secret(dsn), size=1)), 100)
 
     with pytest.raises(StartError) as error:
         asyncio.run(start())
