@@ -9,7 +9,7 @@ from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
-from creditstream.kafka import ssl_context
+from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
 from creditstream.runtime import Runtime
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> CreditApp:
         origin="creditstream.app",
         autodiscover=lambda: list(_MODULES),
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_brokers.split(",")],
-        broker_credentials=_credentials(settings),
+        broker_credentials=faust_credentials(settings),
         broker_session_timeout=settings.session_timeout,
         broker_heartbeat_interval=settings.session_timeout / 3.5,
         broker_commit_interval=1.0,
@@ -106,20 +106,6 @@ def create_app(settings: Settings) -> CreditApp:
     app.settings = settings
     app.runtime = Runtime(app, settings)
     return app
-
-
-def _credentials(settings: Settings) -> Any:
-    if settings.kafka_security_protocol == "PLAINTEXT":
-        return None
-    context = ssl_context(settings)
-    if settings.kafka_security_protocol == "SSL":
-        return faust.SSLCredentials(context)
-    return faust.SASLCredentials(
-        mechanism=settings.kafka_sasl_mechanism,
-        username=settings.kafka_sasl_username,
-        password=settings.kafka_sasl_password.reveal(),
-        ssl_context=context,
-    )
 
 
 _MODULES = (

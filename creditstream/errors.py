@@ -13,6 +13,10 @@ class StoreUnavailable(Unavailable):
     """PostgreSQL is away, restarting, or cut the connection."""
 
 
+class StoreRefused(StoreUnavailable):
+    """PostgreSQL or we do not trust the other: a certificate, a password. At a start, nothing to wait for."""
+
+
 class BrokerUnavailable(Unavailable):
     """Kafka did not take a record within its time-out."""
 

@@ -1,7 +1,6 @@
 """How this program connects to Kafka, and the one producer through which everything that it publishes goes."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -11,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import BrokerUnavailable, StartError
+from creditstream.kafka_security import security_options, why_refused
 from creditstream.ports import Outgoing, Publishes
 from creditstream.settings import Settings
 
@@ -23,26 +23,7 @@ _REQUEST_TIMEOUT_MS = 10_000
 
 def client_options(settings: Settings) -> dict[str, Any]:
     """Keyword arguments that every aiokafka client of this program takes."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_brokers,
-        "security_protocol": settings.kafka_security_protocol,
-    }
-    if settings.kafka_security_protocol != "PLAINTEXT":
-        options["ssl_context"] = ssl_context(settings)
-    if settings.kafka_security_protocol == "SASL_SSL":
-        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_sasl_username
-        options["sasl_plain_password"] = settings.kafka_sasl_password.reveal()
-    return options
-
-
-def ssl_context(settings: Settings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.kafka_ssl_cafile or None)
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(
-            f"CREDITSTREAM_KAFKA_SSL_CAFILE={settings.kafka_ssl_cafile}: not a readable CA file ({error.strerror})"
-        ) from None
+    return {"bootstrap_servers": settings.kafka_brokers, **security_options(settings)}
 
 
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
@@ -54,6 +35,9 @@ async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
             await admin.start()
         except (KafkaError, OSError) as error:
             await admin.close()
+            refused = await why_refused(settings)
+            if refused:
+                raise StartError(f"Kafka (CREDITSTREAM_KAFKA_BROKERS) at {refused}") from None
             if time.monotonic() >= deadline:
                 raise StartError(
                     f"Kafka does not answer at {settings.kafka_brokers} (CREDITSTREAM_KAFKA_BROKERS): "

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from aiokafka.errors import KafkaError
+from yarl import URL
 
-from creditstream.errors import StartError, Unavailable
+from creditstream.errors import StartError, StoreRefused, Unavailable
 from creditstream.kafka import cluster_id
 from creditstream.policy import load_policy
+from creditstream.risk.client import risk_context
+from creditstream.secure import plaintext
 from creditstream.settings import Settings
 from creditstream.store.migrations import pending
+from creditstream.tls import refused
 from creditstream.topics import create_topics
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ KAFKA = "Kafka (CREDITSTREAM_KAFKA_BROKERS)"
 
 def check_machine(settings: Settings) -> IO[str]:
     """The policy file, the web port and the data directory. Returns the directory's lock, to be kept open."""
+    for line in plaintext(settings):
+        log.warning("allowed by CREDITSTREAM_ALLOW_PLAINTEXT: %s", line)
     load_policy(settings.policy_file or None)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,10 +65,21 @@ async def check_services(settings: Settings) -> int:
             patiently(settings, lambda: pending(settings.postgres_dsn.reveal())),
         )
         cluster = await patiently(settings, lambda: cluster_id(settings), KAFKA)
+        await check_risk_certificate(settings)
     if missing:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
     forget_other_cluster(Path(settings.data_dir), f"{cluster} {settings.topic_prefix} {settings.group}")
     return partitions
+
+
+async def check_risk_certificate(settings: Settings) -> None:
+    """The API may be away, orders wait for it; but a certificate that is refused now will be refused at every call."""
+    url = URL(settings.risk_url)
+    if url.scheme != "https" or not url.host or not url.port:
+        return
+    reason = await refused(url.host, url.port, risk_context(settings))
+    if reason:
+        raise StartError(f"risk API (CREDITSTREAM_RISK_URL, CREDITSTREAM_RISK_SSL_CAFILE) at {url.host}: {reason}")
 
 
 def forget_other_cluster(directory: Path, identity: str) -> None:
@@ -85,6 +102,8 @@ async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]], who: st
     while True:
         try:
             return await ask()
+        except StoreRefused as error:
+            raise StartError(f"{who} and this program do not trust each other: {error}") from None
         except (Unavailable, KafkaError, OSError) as error:
             words = str(error) if isinstance(error, Unavailable) else type(error).__name__
             if loop.time() >= deadline:

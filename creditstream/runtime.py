@@ -116,8 +116,10 @@ class Runtime(Service):
                 settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
             ),
         )
-        self.dashboard = Dashboard(Cache.open(settings), lambda: Reads.open(settings))
+        cache = Cache.open(settings)
+        self.dashboard = Dashboard(cache, lambda: Reads.open(settings))
         self._opened.push_async_callback(self.dashboard.close)
+        await cache.greet()
         _spare_the_collector()
         loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch())
         self._loops = {asyncio.ensure_future(loop) for loop in loops}

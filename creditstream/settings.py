@@ -2,37 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
+from creditstream import secure
 from creditstream.errors import StartError
+from creditstream.secret import Secret
 
-PREFIX = "CREDITSTREAM_"
+__all__ = ["PREFIX", "Secret", "Settings", "load_settings"]
 
-
-class Secret:
-    """A value that never shows: `repr` and `str` are masked, `reveal()` is the one way to it."""
-
-    def __init__(self, value: str = "") -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __repr__(self) -> str:
-        return "Secret('***')" if self._value else "Secret('')"
-
-    __str__ = __repr__
+PREFIX = secure.PREFIX
 
 
 def _about(unit: str, reason: str, **bounds: Any) -> msgspec.Meta:
@@ -46,12 +26,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_SSL"], _about("", "how to talk to Kafka; SASL only inside TLS")
     ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _about("", "with SASL_SSL")] = (
-        "SCRAM-SHA-512"
-    )
-    kafka_sasl_username: Annotated[str, _about("", "with SASL_SSL")] = ""
-    kafka_sasl_password: Annotated[Secret, _about("", "with SASL_SSL")] = Secret()
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"],
+        _about("", "with SASL_SSL; AWS_MSK_IAM needs creditstream[msk]"),
+    ] = "SCRAM-SHA-512"
+    kafka_sasl_username: Annotated[str, _about("", "with SASL_SSL, but for AWS_MSK_IAM")] = ""
+    kafka_sasl_password: Annotated[Secret, _about("", "with SASL_SSL, but for AWS_MSK_IAM")] = Secret()
+    kafka_aws_region: Annotated[str, _about("", "of the MSK cluster, with AWS_MSK_IAM")] = ""
     kafka_ssl_cafile: Annotated[str, _about("path", "own certificate authority; empty: the system's")] = ""
+    kafka_ssl_certfile: Annotated[str, _about("path", "client certificate, PEM, with its chain; empty: none")] = ""
+    kafka_ssl_keyfile: Annotated[str, _about("path", "its key, PEM; empty: in the certificate's file")] = ""
     kafka_replication_factor: Annotated[
         int, _about("copies", "of the topics that the program creates; 3 survives a broker", ge=1, le=32767)
     ] = 3
@@ -83,9 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: Annotated[Secret, _about("url", "cache of the dashboard's queries; empty: no cache")] = Secret(
         "redis://127.0.0.1:6379/0"
     )
+    redis_ssl_cafile: Annotated[str, _about("path", "with rediss://, as kafka_ssl_cafile")] = ""
     risk_url: Annotated[str, _about("url", "base address of the risk API", pattern=r"^https?://")] = (
         "http://127.0.0.1:8090"
     )
+    risk_api_key: Annotated[Secret, _about("", "sent as Authorization: Bearer; empty: not sent")] = Secret()
+    risk_ssl_cafile: Annotated[str, _about("path", "with https://, as kafka_ssl_cafile")] = ""
     risk_deadline: Annotated[
         float, _about("s", "for all attempts of one order; then it waits on orders-retry", gt=0, le=300)
     ] = 10.0
@@ -141,11 +128,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
     web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
     start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
+    allow_plaintext: Annotated[
+        bool, _about("", "what leaves this machine may be without TLS: only in a private network; it is warned about")
+    ] = False
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
 
     def __post_init__(self) -> None:
-        if self.kafka_security_protocol == "SASL_SSL" and not (self.kafka_sasl_username and self.kafka_sasl_password):
-            raise ValueError("kafka_sasl_username and kafka_sasl_password are needed with SASL_SSL")
         if self.risk_attempt_timeout > self.risk_deadline:
             raise ValueError("risk_attempt_timeout is longer than risk_deadline")
 
@@ -153,18 +141,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in `environ` (default: the process's). Raises StartError naming the bad or unknown variable."""
     environ = os.environ if environ is None else environ
-    given = {name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    texts = {name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    given = _with_secrets(texts)
     unknown = sorted(set(given) - set(Settings.__struct_fields__))
     if unknown:
         raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()}: the README's table lists them all")
     try:
-        return msgspec.convert(given, Settings, strict=False, dec_hook=_decode_secret)
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=lambda wanted, value: value)
     except msgspec.ValidationError as error:
         raise StartError(_name_variable(str(error))) from None
+    secure.check(settings)
+    return settings
 
 
-def _decode_secret(wanted: type, value: object) -> object:
-    return Secret(str(value)) if wanted is Secret else value
+def secret_names() -> list[str]:
+    """The settings that may also come from a file, which CREDITSTREAM_…_FILE names."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return [name for name in Settings.__struct_fields__ if get_args(hints[name])[0] is Secret]
+
+
+def _with_secrets(texts: dict[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = dict(texts)
+    for name in secret_names():
+        variable, file = f"{PREFIX}{name.upper()}", given.pop(f"{name}_file", "")
+        if file and given.get(name):
+            raise StartError(f"{variable} and {variable}_FILE are both set: leave one out")
+        try:
+            if file:
+                given[name] = Secret(file=file)
+            elif name in given:
+                given[name] = Secret(given[name])
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is empty, or no text"
+            raise StartError(f"{variable}_FILE={file}: cannot be read: {reason}") from None
+    return given
 
 
 def _name_variable(message: str) -> str:

@@ -39,12 +39,13 @@ def _kind(kind: object) -> str:
     options = get_args(kind)
     if options:
         return " / ".join(map(str, options))
-    words: dict[object, str] = {Secret: "secret text", int: "whole number", float: "number"}
+    words: dict[object, str] = {Secret: "secret text", int: "whole number", float: "number", bool: "true / false"}
     return words.get(kind, "text")
 
 
 def _default(value: object) -> str:
     text = value.reveal() if isinstance(value, Secret) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
     return f"`{text}`" if text else "empty"
 
 

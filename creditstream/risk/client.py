@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, Self
@@ -13,7 +14,8 @@ from yarl import URL
 
 from creditstream.errors import RiskRefused, RiskUnavailable
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
-from creditstream.settings import Settings
+from creditstream.settings import Secret, Settings
+from creditstream.tls import client_context, refusal
 from creditstream.version import VERSION
 from schemas.assessment import Assessment
 from schemas.order import Order
@@ -27,6 +29,12 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": f"creditstream/{VERSION}",
 }
+
+
+def risk_context(settings: Settings) -> ssl.SSLContext:
+    """Raises StartError."""
+    return client_context("CREDITSTREAM_RISK_SSL", settings.risk_ssl_cafile)
+
 
 OnCall = Callable[[str, float], None]
 
@@ -87,6 +95,7 @@ class RiskClient:
         *,
         deadline: float,
         attempt_timeout: float,
+        key: Secret | None = None,
         guard: Guard | None = None,
         on_call: OnCall | None = None,
         backoff: Backoff | None = None,
@@ -95,6 +104,7 @@ class RiskClient:
         self._session, self._url, self._now = session, url, now
         self._deadline, self._attempt_timeout = deadline, attempt_timeout
         self._first_timeout = self._timeout(deadline)
+        self._key = key or Secret()
         self._guard = guard or Unguarded()
         self._backoff = backoff or Backoff()
         self.on_call: OnCall = on_call or (lambda outcome, seconds: None)
@@ -111,7 +121,7 @@ class RiskClient:
         """Must run in the event loop that will use the client. Connects at the first call."""
         session = aiohttp.ClientSession(
             # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=risk_context(settings)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             auto_decompress=False,
@@ -122,6 +132,7 @@ class RiskClient:
             URL(settings.risk_url.rstrip("/") + "/v1/assessments"),
             deadline=settings.risk_deadline,
             attempt_timeout=settings.risk_attempt_timeout,
+            key=settings.risk_api_key,
             guard=guard,
             on_call=on_call,
             backoff=backoff,
@@ -133,6 +144,8 @@ class RiskClient:
     async def assess(self, order: Order) -> Assessment:
         """One assessment, within the deadline. Raises RiskRefused, or RiskUnavailable with the number of attempts."""
         body, key = encode_request(order), {"Idempotency-Key": str(order.order_id)}
+        if secret := self._key.reveal():
+            key["Authorization"] = f"Bearer {secret}"
         ticket = await self._guard.enter()
         deadline = asyncio.get_running_loop().time() + self._deadline
         try:
@@ -220,7 +233,8 @@ class RiskClient:
         except TimeoutError:
             raise MayPass("timeout", "the risk API did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise MayPass("broken", f"the connection to the risk API broke: {type(error).__name__}") from error
+            why = refusal(error) or type(error).__name__
+            raise MayPass("broken", f"the connection to the risk API broke: {why}") from error
 
     async def _post(
         self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout

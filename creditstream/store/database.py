@@ -26,7 +26,7 @@ class Database:
     async def open(cls, dsn: Secret, *, size: int, setting: str = "CREDITSTREAM_POSTGRES_DSN") -> Self:
         """Connect once, to know now. Raises StartError (the DSN is none) or StoreUnavailable."""
         check_dsn(dsn, setting)
-        database = cls(Pool(dsn.reveal(), size, _start_session))
+        database = cls(Pool(dsn, size, _start_session))
         await database.value("check")
         return database
 

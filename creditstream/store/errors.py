@@ -1,16 +1,24 @@
 """The one place that turns what psycopg2, aiopg and asyncio raise into what this program does about it."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
 from psycopg2 import errors as driver
 
-from creditstream.errors import StoreUnavailable
+from creditstream.errors import StoreRefused, StoreUnavailable
 
 _ROW_ERRORS = {"22": "invalid_data", "23": "constraint_violation", "54": "limit_exceeded"}
 """SQLSTATE classes that are the row's own fault: the same row would fail for ever."""
+
+
+#: What libpq and the server say, which for a connection that failed is all there is: no SQLSTATE.
+_REFUSALS = re.compile(
+    r"certificate|SSL error|does not support SSL|password authentication failed|no password supplied"
+    r"|no pg_hba\.conf entry|role .* does not exist|is not permitted to log in"
+)
 
 
 class BadRow(Exception):
@@ -52,7 +60,9 @@ def _named(error: psycopg2.Error) -> Exception:
     if state[:2] in _ROW_ERRORS:
         where = error.diag.constraint_name or error.diag.column_name
         return BadRow(_ROW_ERRORS[state[:2]], f"{kind} on {where}" if where else kind)
-    return StoreUnavailable(f"PostgreSQL: {kind}: {error.diag.message_primary or _first_line(error)}")
+    text = error.diag.message_primary or _first_line(error)
+    unavailable = StoreRefused if not state and _REFUSALS.search(text) else StoreUnavailable
+    return unavailable(f"PostgreSQL: {kind}: {text}")
 
 
 def _first_line(error: psycopg2.Error) -> str:

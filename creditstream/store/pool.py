@@ -10,7 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiopg
+import psycopg2
 from aiopg.connection import Connection as _Connection
+
+from creditstream.secret import Secret
+from creditstream.store.certificate import why_refused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection or to wait for a free one. A worker that waits longer is better off backing off."""
@@ -40,7 +44,12 @@ async def connect(dsn: str, start: Callable[[Any], Awaitable[None]] | None = Non
     connection: Any = Connection(
         dsn, CONNECT_TIMEOUT, False, enable_hstore=False, enable_json=False, enable_uuid=False, **_KEEPALIVE
     )
-    await connection
+    try:
+        await connection
+    except psycopg2.OperationalError as error:
+        if "certificate verify failed" in str(error):
+            raise psycopg2.OperationalError(await why_refused(dsn)) from None
+        raise
     try:
         if start:
             await start(connection)
@@ -51,11 +60,15 @@ async def connect(dsn: str, start: Callable[[Any], Awaitable[None]] | None = Non
 
 
 class Pool(aiopg.Pool):
-    """Opens connections when they are needed, up to `size`, and never hands out one that it knows to be broken."""
+    """Opens connections when they are needed, up to `size`, and never hands out one that it knows to be broken.
 
-    def __init__(self, dsn: str, size: int, start: Callable[[Any], Awaitable[None]]) -> None:
+    Each is opened with the DSN as it is then: after a rotation of the password the old ones live on, new ones get in.
+    """
+
+    def __init__(self, dsn: Secret, size: int, start: Callable[[Any], Awaitable[None]]) -> None:
+        self._secret = dsn
         super().__init__(
-            dsn,
+            "",
             0,
             size,
             CONNECT_TIMEOUT,
@@ -73,7 +86,7 @@ class Pool(aiopg.Pool):
             return
         self._acquiring += 1
         try:
-            self._free.append(await connect(self._dsn, self._on_connect))
+            self._free.append(await connect(self._secret.reveal(), self._on_connect))
             self._cond.notify()
         finally:
             self._acquiring -= 1

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from creditstream.errors import StartError
-from creditstream.settings import Settings
+from creditstream.settings import Secret, Settings
+from creditstream.tls import client_context, refusal
 
 _TIMEOUT = 0.1
 """Seconds for one step (connect, or an answer). A cache that is slower than the query is none."""
@@ -27,6 +30,21 @@ _encode = msgspec.json.Encoder().encode
 Load = Callable[[], Awaitable[Any]]
 
 
+class _CurrentLogin(CredentialProvider):
+    """The URL's user and password as they are when a connection opens: a rotation is seen by the next one."""
+
+    def __init__(self, url: Secret) -> None:
+        self._url = url
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        current = parse_url(self._url.reveal())
+        user, password = current.get("username"), str(current.get("password", ""))
+        return (str(user), password) if user else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
+
 class Cache:
     """Answers are JSON bytes. Redis away costs at most 2 x 0.1 s once in 5 s, and one warning until it is back."""
 
@@ -36,22 +54,28 @@ class Cache:
         self._flights: dict[str, asyncio.Task[bytes]] = {}
         self._asleep_until = float("-inf")
         self._is_away = False
+        self._refusal: str | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Connects at the first question. No URL: no cache. Raises StartError when the URL is none."""
         if not settings.redis_url:
             return cls(None)
+        return cls(_redis(settings))
+
+    async def greet(self) -> None:
+        """At the start: a certificate or a password that is refused is in the log from there on, not at first use.
+
+        A Redis that is only slow, or not there yet, is the first question's affair.
+        """
+        if self._redis is None:
+            return
         try:
-            redis = Redis.from_url(
-                settings.redis_url.reveal(),
-                socket_timeout=_TIMEOUT,
-                socket_connect_timeout=_TIMEOUT,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            raise StartError("bad setting CREDITSTREAM_REDIS_URL: not a Redis address") from None
-        return cls(redis)
+            async with asyncio.timeout(2 * _TIMEOUT):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            if _refusal(error):
+                self._fail(error)
 
     async def close(self) -> None:
         flights = list(self._flights.values())
@@ -97,12 +121,36 @@ class Cache:
             self._fail(error)
             return None
         if self._is_away:
-            self._is_away = False
+            self._is_away, self._refusal = False, None
             _log.info("Redis is back")
         return answer
 
     def _fail(self, error: Exception) -> None:
+        """One warning while it is away; one more when it turns out that it, or we, are refused: that stays so."""
         self._asleep_until = self._clock() + _PAUSE
-        if not self._is_away:
-            self._is_away = True
-            _log.warning("Redis is away (%s): PostgreSQL answers the dashboard meanwhile", type(error).__name__)
+        refused = _refusal(error)
+        if not self._is_away or refused not in (None, self._refusal):
+            self._is_away, self._refusal = True, refused
+            why = refused or type(error).__name__
+            _log.warning("Redis is away (%s): PostgreSQL answers the dashboard meanwhile", why)
+
+
+def _refusal(error: Exception) -> str | None:
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        return "it refuses our user or password: look at CREDITSTREAM_REDIS_URL"
+    reason = refusal(error)
+    return f"{reason}: look at CREDITSTREAM_REDIS_URL and CREDITSTREAM_REDIS_SSL_CAFILE" if reason else None
+
+
+def _redis(settings: Settings) -> Redis:
+    try:
+        options: dict[str, Any] = {**parse_url(settings.redis_url.reveal())}
+    except ValueError:
+        raise StartError("bad setting CREDITSTREAM_REDIS_URL: not a Redis address") from None
+    if any([options.pop("username", ""), options.pop("password", "")]):
+        options["credential_provider"] = _CurrentLogin(settings.redis_url)
+    if settings.redis_ssl_cafile:
+        client_context("CREDITSTREAM_REDIS_SSL", settings.redis_ssl_cafile)  # now, and in words
+        options["ssl_ca_certs"] = settings.redis_ssl_cafile
+    options |= {"socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT, "retry": Retry(NoBackoff(), 0)}
+    return Redis.from_pool(ConnectionPool(**options))

@@ -19,7 +19,9 @@ COMMON = {
     "creditstream.errors",
     "creditstream.metrics",
     "creditstream.ports",
+    "creditstream.secret",
     "creditstream.settings",
+    "creditstream.tls",
     "creditstream.version",
 }
 PARTS = ("creditstream.risk", "creditstream.store", "creditstream.statuses", "creditstream.web")

@@ -36,8 +36,8 @@ def test_values_come_from_the_environment_and_nothing_else() -> None:
 
 
 def test_secrets_do_not_show() -> None:
-    settings = load_settings({"CREDITSTREAM_POSTGRES_DSN": "postgresql://u:hunter2@h/d"})
-    assert settings.postgres_dsn.reveal() == "postgresql://u:hunter2@h/d"
+    settings = load_settings({"CREDITSTREAM_POSTGRES_DSN": "postgresql://u:hunter2@127.0.0.1/d"})
+    assert settings.postgres_dsn.reveal() == "postgresql://u:hunter2@127.0.0.1/d"
     assert "hunter2" not in f"{settings!r} {settings.postgres_dsn} {settings.postgres_dsn!r}"
     assert not Secret()
 

@@ -63,7 +63,10 @@ class Kafka(Service):
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         if not (self.home / "data" / "meta.properties").exists():
             storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster.id, "-c", str(self.config)]
-            run(self.title, [*_jvm(jars, "256m"), "-XX:TieredStopAtLevel=1", *storage, "--ignore-formatted"])
+            run(self.title, [*_jvm(jars, "256m"), "-XX:TieredStopAtLevel=1", *storage, *self.format_options()])
+
+    def format_options(self) -> list[str]:
+        return ["--ignore-formatted"]
 
     def command(self) -> list[str]:
         return [*_jvm(jars_folder(self.cache), _HEAP), "kafka.Kafka", str(self.config)]
