@@ -1,5 +1,6 @@
 """What is on its way: the records that were delivered, and the orders in flight that they belong to."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from schemas.order import Order
 from schemas.status import Row
 
 _ORIGIN = ("x-original-topic", "x-original-partition", "x-original-offset", "x-original-timestamp")
+_TRACE = "traceparent"
+_TRACE_FORM = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ORIGINAL_KEY = "x-original-key"
 _ATTEMPTS = "x-attempts"
 _FIRST_FAILED = "x-first-failed-at"
@@ -51,6 +54,17 @@ class Record:
         if topic is None or not all(number is not None and number.isdecimal() for number in numbers):
             return here
         return Origin(topic, *(int(number) for number in numbers if number))
+
+    @property
+    def first_ms(self) -> int:
+        """When the record was first written; `origin`, for less."""
+        first = self._text(_ORIGIN[3]) if self.internal else None
+        return int(first) if first and first.isdecimal() else self.timestamp_ms
+
+    @property
+    def traceparent(self) -> tuple[tuple[str, bytes], ...]:
+        """The W3C trace context that the producer gave, as a header to hand on; empty if there is none."""
+        return tuple(header for header in self.headers if header[0] == _TRACE and _TRACE_FORM.fullmatch(header[1]))[:1]
 
     @property
     def turn(self) -> "Turn":

@@ -140,8 +140,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
     web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
+    dogstatsd_address: Annotated[
+        str, _about("host:port", "of a Datadog agent, for metrics; empty: none are sent", pattern=r"^$|^.+:\d{1,5}$")
+    ] = ""
     start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
+    log_format: Annotated[Literal["text", "json"], _about("", "json: one object a line, with fields")] = "text"
 
     def __post_init__(self) -> None:
         if self.kafka_security_protocol == "SASL_SSL" and not (self.kafka_sasl_username and self.kafka_sasl_password):
