@@ -56,6 +56,11 @@ class Record:
         return Origin(topic, *(int(number) for number in numbers if number))
 
     @property
+    def place(self) -> dict[str, object]:
+        """Where it stands, as fields of a log line."""
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+
+    @property
     def first_ms(self) -> int:
         """When the record was first written; `origin`, for less."""
         first = self._text(_ORIGIN[3]) if self.internal else None
@@ -155,3 +160,8 @@ class Flight:
     row: Row | None = None
     over: bool = False
     """Done, or given up because its partition went to another worker."""
+
+    @property
+    def place(self) -> dict[str, object]:
+        """The order and its first record, as fields of a log line."""
+        return {"order_id": str(self.order.order_id), **self.records[0].place}

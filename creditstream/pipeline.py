@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,6 +20,8 @@ from creditstream.scoring import Scoring
 from creditstream.settlement import Routes, Settlement, letter_parcel
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
+
+log = logging.getLogger(__name__)
 
 _TICK = 0.1
 #: Orders that wait for their turn, as a multiple of `max_in_flight`: one that waits long must not keep out, at the
@@ -182,6 +185,7 @@ class Pipeline:
 
     def _dead_letter(self, record: Record, reason: str, message: str) -> None:
         self._metrics.letters.add(reason)
+        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
         self._ended(letter=True)
         letter = record.letter(reason, message, self._now())
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))

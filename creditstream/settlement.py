@@ -221,14 +221,19 @@ class Settlement:
             outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
             return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
         message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
-        self._metrics.letters.add(answer.reason)
+        self._note_letter(answer.reason, first)
         letter = first.letter(answer.reason, message, self._now(), flight.turn)
         return [letter_parcel(self._routes, letter, lambda: None)]
 
     def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
-        self._metrics.letters.add(reason, by=len(records))
+        for record in records:
+            self._note_letter(reason, record)
         letters = [record.letter(reason, message, self._now()) for record in records]
         return [letter_parcel(self._routes, letter, lambda: None) for letter in letters]
+
+    def _note_letter(self, reason: str, record: Record) -> None:
+        self._metrics.letters.add(reason)
+        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
