@@ -12,7 +12,8 @@ from schemas.decision import Decision
 from schemas.order import Order
 from schemas.status import Row
 
-_ORIGIN = ("x-original-topic", "x-original-partition", "x-original-offset", "x-original-timestamp")
+_WRITTEN = "x-original-timestamp"
+_ORIGIN = ("x-original-topic", "x-original-partition", "x-original-offset", _WRITTEN)
 _TRACE = "traceparent"
 _TRACE_FORM = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _ORIGINAL_KEY = "x-original-key"
@@ -62,14 +63,20 @@ class Record:
 
     @property
     def first_ms(self) -> int:
-        """When the record was first written; `origin`, for less."""
-        first = self._text(_ORIGIN[3]) if self.internal else None
-        return int(first) if first and first.isdecimal() else self.timestamp_ms
+        """When the record was first written: `origin`, for a tenth of its cost, because every order is asked."""
+        if self.internal:
+            for name, value in self.headers:
+                if name == _WRITTEN:
+                    return int(value) if value.isdigit() else self.timestamp_ms
+        return self.timestamp_ms
 
     @property
     def traceparent(self) -> tuple[tuple[str, bytes], ...]:
         """The W3C trace context that the producer gave, as a header to hand on; empty if there is none."""
-        return tuple(header for header in self.headers if header[0] == _TRACE and _TRACE_FORM.fullmatch(header[1]))[:1]
+        for header in self.headers:
+            if header[0] == _TRACE and _TRACE_FORM.fullmatch(header[1]):
+                return (header,)
+        return ()
 
     @property
     def turn(self) -> "Turn":
@@ -149,6 +156,8 @@ class Flight:
     partition: int
     """Home partition: of the order's status record and its `seen` mark."""
     started: float
+    first_ms: int
+    """When its first record was written."""
     turn: Turn
     records: list[Record] = field(default_factory=list)
     others: list[Record] = field(default_factory=list)

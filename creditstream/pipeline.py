@@ -197,17 +197,16 @@ class Pipeline:
     def _join(self, flight: Flight, record: Record, fingerprint: bytes) -> None:
         """Never "duplicate, done": a redelivery after a rebalance is the only copy whose offset still counts."""
         if fingerprint == flight.fingerprint:
-            self._metrics.duplicates.add()
             flight.records.append(record)
         else:
             flight.others.append(record)
 
     def _take_off(self, record: Record, order: Order, fingerprint: bytes, home: int) -> None:
-        flight = Flight(order, fingerprint, home, self._monotonic(), record.turn, [record])
+        flight = Flight(order, fingerprint, home, self._monotonic(), record.first_ms, record.turn, [record])
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
-            self._metrics.accepted.observe(max(0.0, self._metrics.now() - record.first_ms / 1000))
+            self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
         self._scoring.add(flight, may_be_settled=record.replayed or flight.turn.attempts > 0)
 
     # -- time

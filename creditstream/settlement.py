@@ -237,6 +237,8 @@ class Settlement:
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
+        if flight.row is not None and flight.row.fingerprint == flight.fingerprint:
+            self._metrics.duplicates.add(by=len(covered) - 1)
         self.on_over(flight)
         for record in covered:
             record.acknowledge()
@@ -260,7 +262,7 @@ def _timed(series: Series) -> Iterator[None]:
 def _ages(batch: Sequence[Settled], now: float) -> list[float]:
     """Seconds since the first record of each order that an answer of the risk API decided: each counts once."""
     return [
-        max(0.0, now - settled.flight.records[0].first_ms / 1000)
+        max(0.0, now - settled.flight.first_ms / 1000)
         for settled in batch
         if settled.complete and settled.flight.outcome == "decided"
     ]
