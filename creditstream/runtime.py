@@ -43,7 +43,7 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
-from creditstream.watchdog import Standing, Watchdog
+from creditstream.watchdog import Standing, Watchdog, judged
 from creditstream.web.cache import Cache
 from creditstream.web.dashboard import Dashboard
 
@@ -173,13 +173,18 @@ class Runtime(Service):
             await self.sleep(_WATCH_EVERY)
             # While intake is paused on purpose, a restart would mend nothing.
             paused = self.pipeline.notes() or self.pipeline.problems()
-            found = self.watchdog.look({} if paused else self.standings(), time.monotonic())
+            standings = {} if paused else judged(self.standings(), self._rests)
+            found = self.watchdog.look(standings, time.monotonic())
             stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
             if stuck and stuck != self.stuck:
                 log.error(
                     "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
                 )
             self.stuck = stuck
+
+    def _rests(self, tp: TP) -> bool:
+        """Orders wait on `orders-retry` for up to `retry_max_delay`, which is longer than `stuck_after`."""
+        return self.pipeline.waiting > 0 and tp.topic == topic_name(self.settings, ORDERS_RETRY)
 
     async def _make_partitions(self) -> None:
         """Next month's partition is there before its first order."""

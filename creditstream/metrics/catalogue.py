@@ -164,7 +164,8 @@ BLOCKING = Metric(
     "blocking_offset_age_seconds",
     "gauge",
     "seconds",
-    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s",
+    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s, "
+    "without orders-retry while records wait there for their time",
 )
 STUCK = Metric("stuck_partitions", "gauge", "partitions", "partitions with work and no progress for `stuck_after`")
 OWNED = Metric("owned_partitions", "gauge", "partitions", "partitions of all source topics that are this worker's")

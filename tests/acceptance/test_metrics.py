@@ -4,6 +4,7 @@ seen with its types and units, and nothing else; the numbers are those of the bo
 import json
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -124,8 +125,11 @@ def check_numbers(server: Prometheus, database: Database) -> None:
         "sum(creditstream_cache_lookups_total) > bool 0": 1,
     }
     for expression, value in expected.items():
-        last = f"{expression} is {value}"
-        wait_for(lambda question=expression, value=value: server.value(question) == value, 30, last)
+        wait_for(partial(is_now, server, expression, value), 60, f"{expression} is {value}")
+
+
+def is_now(server: Prometheus, expression: str, value: float) -> bool:
+    return server.value(expression) == value
 
 
 def check_datadog(listener: Listener) -> None:
