@@ -48,6 +48,7 @@ class CreditApp(faust.App):
         consumer = cast(InOrderConsumer, self.consumer)
         consumer.drain = self.runtime.drain
         consumer.on_ownership = self._on_ownership
+        consumer.metrics = self.runtime.metrics
         self.runtime.lease_holds = consumer.lease_holds
         self.runtime.standings = consumer.standings
         await self.add_runtime_dependency(self.runtime)
@@ -115,5 +116,6 @@ _MODULES = (
     "agents.orders_by_id",
     "agents.retries",
     "creditstream.web.views",
+    "creditstream.web.metrics",
     "creditstream.commands",
 )

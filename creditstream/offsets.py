@@ -1,5 +1,6 @@
 """PURE: what one partition's records are allowed to do: be delivered in order, be committed as a contiguous prefix."""
 
+from collections import deque
 from enum import Enum
 
 
@@ -17,7 +18,17 @@ class Progress:
     `position` is the offset to commit: every record before it is done (I3). `expected` is the next to deliver (I8).
     """
 
-    __slots__ = ("_doubted", "_finished", "_holes", "committed", "expected", "generation", "position", "replay_until")
+    __slots__ = (
+        "_doubted",
+        "_finished",
+        "_holes",
+        "_stamps",
+        "committed",
+        "expected",
+        "generation",
+        "position",
+        "replay_until",
+    )
 
     def __init__(self, start: int, *, generation: int = 0, replay_until: int = 0) -> None:
         self.expected = self.position = self.committed = start
@@ -27,6 +38,8 @@ class Progress:
         self._finished: set[int] = set()
         self._holes: dict[int, int] = {}
         self._doubted: int | None = None
+        #: Offsets and times (ms) of a few records: the first of each batch delivered that may not be done.
+        self._stamps: deque[tuple[int, int]] = deque()
 
     def admit(self, offset: int) -> Admission:
         """Judge the next record fetched. SEEK_BACK: the caller seeks to `expected` and reads again.
@@ -55,6 +68,20 @@ class Progress:
     def unfinished(self) -> int:
         """How many delivered records are not yet part of the prefix (holes and finished ones behind a gap count)."""
         return self.expected - self.position
+
+    def stamp(self, offset: int, timestamp_ms: int) -> None:
+        """When the first record of a batch that is delivered now was written."""
+        self._forget_stamps()
+        self._stamps.append((offset, timestamp_ms))
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest delivered record that is not done was written, to the exactness of a batch; None: all are."""
+        self._forget_stamps()
+        return self._stamps[0][1] if self._stamps and self.position < self.expected else None
+
+    def _forget_stamps(self) -> None:
+        while len(self._stamps) > 1 and self._stamps[1][0] <= self.position:
+            self._stamps.popleft()
 
     def _skip_to(self, offset: int) -> None:
         self._holes[self.expected] = offset

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from creditstream.delays import Delays
 from creditstream.flight import Flight, Record
+from creditstream.metrics.instruments import Instruments
 from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
@@ -19,10 +21,14 @@ from creditstream.settlement import Routes, Settlement, letter_parcel
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 
+log = logging.getLogger(__name__)
+
 _TICK = 0.1
 #: Orders that wait for their turn, as a multiple of `max_in_flight`: one that waits long must not keep out, at the
 #: head of its topic, those behind it that are due soon. Delays bounds their bytes too.
 _WAITING_MOST = 10
+#: Outcomes of an order that has a letter.
+_LETTERS = ("unstorable", "conflict", "refused", "exhausted")
 
 
 class Remembers(Protocol):
@@ -70,12 +76,14 @@ class Pipeline:
         outbox: Outbox,
         intake: Intake | None = None,
         letters: Letters | None = None,
+        metrics: Instruments | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits, self._routes, self._seen = limits, routes, seen
         self._scoring, self._settlement, self._outbox = scoring, settlement, outbox
         self._intake, self._letters = intake, letters
+        self._metrics = metrics or Instruments()
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
         self.flights: dict[UUID, Flight] = {}
@@ -110,6 +118,21 @@ class Pipeline:
         note = self._intake.closed_for(False) if self._intake else ""
         return [note] if note else []
 
+    @property
+    def waiting(self) -> int:
+        """Orders of `orders-retry` whose time has not come."""
+        return len(self._delayed)
+
+    @property
+    def unpublished(self) -> int:
+        """Orders that are committed and not yet done."""
+        return self._settlement.unpublished
+
+    @property
+    def unsent(self) -> int:
+        """Forwards and letters that wait for their delivery."""
+        return self._outbox.unsent
+
     def _ended(self, letter: bool) -> None:
         if self._letters:
             self._letters.count(letter, self._monotonic())
@@ -138,6 +161,7 @@ class Pipeline:
         if known is None:
             self._take_off(record, order, fingerprint, home)
         elif known == fingerprint:
+            self._metrics.duplicates.add()
             self._ended(letter=False)
             record.acknowledge()
         else:
@@ -160,6 +184,8 @@ class Pipeline:
         return decode_order(record.value, latest=latest, max_bytes=self._limits.order_max_bytes)
 
     def _dead_letter(self, record: Record, reason: str, message: str) -> None:
+        self._metrics.letters.add(reason)
+        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
         self._ended(letter=True)
         letter = record.letter(reason, message, self._now())
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
@@ -176,10 +202,11 @@ class Pipeline:
             flight.others.append(record)
 
     def _take_off(self, record: Record, order: Order, fingerprint: bytes, home: int) -> None:
-        flight = Flight(order, fingerprint, home, self._monotonic(), record.turn, [record])
+        flight = Flight(order, fingerprint, home, self._monotonic(), record.first_ms, record.turn, [record])
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
+            self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
         self._scoring.add(flight, may_be_settled=record.replayed or flight.turn.attempts > 0)
 
     # -- time
@@ -240,14 +267,18 @@ class Pipeline:
         self._changed.set()
 
     def _forget(self, flight: Flight) -> None:
-        self._ended(_is_letter(flight))
+        outcome = _outcome(flight)
+        self._metrics.finished.add(outcome)
+        self._ended(outcome in _LETTERS)
         self.flights.pop(flight.order.order_id, None)
         self._changed.set()
 
 
-def _is_letter(flight: Flight) -> bool:
-    """Whether the order, which is over, has a letter (`Settlement._follow_ups`)."""
+def _outcome(flight: Flight) -> str:
+    """How the order, which is over, ended (`Settlement._follow_ups`)."""
     row = flight.row
-    if row is None or row.fingerprint != flight.fingerprint:
-        return True
-    return not row.is_final and flight.outcome in ("refused", "exhausted")
+    if row is None:
+        return "unstorable"
+    if row.fingerprint != flight.fingerprint:
+        return "conflict"
+    return row.status if row.is_final else flight.outcome

@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import logging
+import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,6 +17,11 @@ from mode import Service
 from creditstream.dlq.limit import DeadLetterLimit
 from creditstream.errors import StoreUnavailable
 from creditstream.kafka import Publisher
+from creditstream.metrics.dogstatsd import DogStatsD
+from creditstream.metrics.instruments import Instruments
+from creditstream.metrics.probes import Probes
+from creditstream.metrics.prometheus import Exposition
+from creditstream.metrics.readings import Readings
 from creditstream.outbox import Outbox
 from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
@@ -28,6 +34,7 @@ from creditstream.settlement import Routes, Settlement
 from creditstream.statuses import StatusPublisher
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads
+from creditstream.store.replica import Replica
 from creditstream.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
@@ -36,7 +43,7 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
-from creditstream.watchdog import Standing, Watchdog
+from creditstream.watchdog import Standing, Watchdog, judged
 from creditstream.web.cache import Cache
 from creditstream.web.dashboard import Dashboard
 
@@ -59,6 +66,9 @@ class Runtime(Service):
         self.app = app
         self.settings = settings
         self.partitions: int | None = None
+        self.metrics = Instruments()
+        #: What /metrics shows; None while the worker starts.
+        self.exposition: Exposition | None = None
         self._opened = AsyncExitStack()
         self._loops: set[asyncio.Future[None]] = set()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
@@ -82,7 +92,7 @@ class Runtime(Service):
         self._opened.push_async_callback(self.publisher.close)
         # Its own WARNING for every repeat of a call: with an API that fails, thousands of lines a minute.
         stamina.instrumentation.set_on_retry_hooks([])
-        self.risk = await GuardedRisk.open(settings)
+        self.risk = await GuardedRisk.open(settings, on_call=self.metrics.on_call)
         self._opened.push_async_callback(self.risk.close)
         routes = _routes(settings, partitions)
         self.statuses = StatusPublisher(lambda may_send: Publisher.open(settings, may_send=may_send))
@@ -95,6 +105,7 @@ class Runtime(Service):
             status_publisher=self.statuses,
             seen=seen,
             statuses=statuses,
+            metrics=self.metrics,
         )
         scoring = Scoring(
             concurrency=settings.risk_concurrency,
@@ -115,15 +126,29 @@ class Runtime(Service):
             letters=DeadLetterLimit(
                 settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
             ),
+            metrics=self.metrics,
         )
-        cache = Cache.open(settings)
-        self.dashboard = Dashboard(cache, lambda: Reads.open(settings))
+        self.cache = Cache.open(settings)
+        self.dashboard = Dashboard(self.cache, lambda: Reads.open(settings))
         self._opened.push_async_callback(self.dashboard.close)
-        await cache.greet()
+        await self.cache.greet()
         _spare_the_collector()
-        loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch())
+        loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch(), *self._measure())
         self._loops = {asyncio.ensure_future(loop) for loop in loops}
         self.add_future(self._notice_failure())
+
+    def _measure(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """The loops that measure, and what /metrics shows."""
+        settings = self.settings
+        open_replica = (lambda: Replica.open(settings)) if settings.postgres_replica_dsn else None
+        self.probes = Probes(self.store, open_replica)
+        self._opened.push_async_callback(self.probes.close)
+        readings = Readings(self, lambda: self.app.consumer, settings.topic_prefix)
+        self.exposition = Exposition(readings)
+        yield self.probes.run()
+        if settings.dogstatsd_address:
+            tags = (f"group:{settings.group}", f"worker:{platform.node()}:{settings.web_port}")
+            yield DogStatsD(readings, tags).run(settings.dogstatsd_address)
 
     async def _notice_failure(self) -> None:
         """The loops never end by themselves: one that does ends the worker with its error."""
@@ -149,13 +174,18 @@ class Runtime(Service):
             await self.sleep(_WATCH_EVERY)
             # While intake is paused on purpose, a restart would mend nothing.
             paused = self.pipeline.notes() or self.pipeline.problems()
-            found = self.watchdog.look({} if paused else self.standings(), time.monotonic())
+            standings = {} if paused else judged(self.standings(), self._rests)
+            found = self.watchdog.look(standings, time.monotonic())
             stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
             if stuck and stuck != self.stuck:
                 log.error(
                     "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
                 )
             self.stuck = stuck
+
+    def _rests(self, tp: TP) -> bool:
+        """Orders wait on `orders-retry` for up to `retry_max_delay`, which is longer than `stuck_after`."""
+        return self.pipeline.waiting > 0 and tp.topic == topic_name(self.settings, ORDERS_RETRY)
 
     async def _make_partitions(self) -> None:
         """Next month's partition is there before its first order."""

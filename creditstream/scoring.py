@@ -96,13 +96,13 @@ class Scoring:
             assessment = await self._risk.assess(flight.order)
             flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
         except RiskRefused as error:
-            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error)
+            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error, extra=flight.place)
             flight.decision, flight.outcome = unscored("risk_refused"), "refused"
         except RiskUnavailable as error:
-            log.info("order %s could not be scored: %s", flight.order.order_id, error)
+            log.info("order %s could not be scored: %s", flight.order.order_id, error, extra=flight.place)
             self._give_up_for_now(flight, error.retry_after)
         except Exception:
-            log.exception("order %s could not be scored", flight.order.order_id)
+            log.exception("order %s could not be scored", flight.order.order_id, extra=flight.place)
             self._give_up_for_now(flight)
         if not flight.over:
             self._settlement.add(flight)

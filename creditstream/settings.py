@@ -127,11 +127,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
     web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
+    dogstatsd_address: Annotated[
+        str, _about("host:port", "of a Datadog agent, for metrics; empty: none are sent", pattern=r"^$|^.+:\d{1,5}$")
+    ] = ""
     start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
     allow_plaintext: Annotated[
         bool, _about("", "what leaves this machine may be without TLS: only in a private network; it is warned about")
     ] = False
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
+    log_format: Annotated[Literal["text", "json"], _about("", "json: one object a line, with fields")] = "text"
 
     def __post_init__(self) -> None:
         if self.risk_attempt_timeout > self.risk_deadline:

@@ -6,14 +6,17 @@ as soon as its last flush is done (group commit), and not before FLUSH_INTERVAL:
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from creditstream.errors import Fenced, StoreUnavailable
 from creditstream.flight import Flight, Record
+from creditstream.metrics.instruments import Instruments, Series
 from creditstream.outbox import Parcel, deliver, until_published
 from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
 from schemas.dead_letter import DeadLetter
@@ -67,12 +70,16 @@ class Settlement:
         status_publisher: Publishes,
         seen: Table,
         statuses: Table,
+        metrics: Instruments | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._routes, self._store = routes, store
         self._publisher, self._status_publisher = publisher, status_publisher
         self._seen, self._statuses, self._now = seen, statuses, now
+        self._metrics = metrics or Instruments()
         self._proposed: dict[UUID, Flight] = {}
+        #: Orders that are committed and not yet done.
+        self.unpublished = 0
         self._committed: list[Settled] = []
         self._wake_commit, self._wake_finish = asyncio.Event(), asyncio.Event()
         self._owning = asyncio.Event()
@@ -88,6 +95,7 @@ class Settlement:
     def add_committed(self, flight: Flight, row: Row) -> None:
         """The order was found committed before: what follows the commit may not have happened yet."""
         self._committed.append(Settled(flight, row, complete=True))
+        self.unpublished += 1
         self._wake_finish.set()
 
     def hold(self, holding: bool) -> None:
@@ -121,12 +129,16 @@ class Settlement:
         batch = [(flight, _proposal(flight), bool(flight.outcome)) for flight in flights if not flight.over]
         if not batch:
             return
-        answers = await self._commit([proposal for _, proposal, _ in batch])
+        self._metrics.commit_orders.observe(len(batch))
+        with _timed(self._metrics.commit_seconds):
+            answers = await self._commit([proposal for _, proposal, _ in batch])
         for flight, proposal, complete in batch:
             answer = answers[proposal.order.order_id]
             if isinstance(answer, Row):
                 flight.row = answer
             self._committed.append(Settled(flight, answer, complete or _ends(answer, flight)))
+        self.unpublished += len(batch)
+        self._metrics.committed.observe_all(_ages(self._committed[-len(batch) :], self._metrics.now()))
         self._wake_finish.set()
 
     async def _commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
@@ -134,6 +146,7 @@ class Settlement:
             try:
                 return await self._store.commit(proposals)
             except StoreUnavailable as error:
+                self._metrics.store_retries.add()
                 log.warning("PostgreSQL is away, nothing acknowledged, trying again in %.1f s: %s", _BACKOFF, error)
                 await asyncio.sleep(_BACKOFF)
 
@@ -142,15 +155,21 @@ class Settlement:
     async def finish_once(self) -> None:
         """Each step awaited before the next: a crash between two repeats, and never skips, what follows a commit."""
         self._wake_finish.clear()
-        batch, self._committed = self._committed, []
-        batch = await self._publish(batch)
+        taken, self._committed = self._committed, []
+        self._metrics.publish_orders.observe(len(taken))
+        with _timed(self._metrics.publish_seconds):
+            batch = await self._publish(taken)
+        published = self._metrics.now()
         over = [settled for settled in batch if settled.complete and not settled.flight.over]
         # Records may join until the end; those that join after this line are judged anew, by the mark.
         covered = [tuple(settled.flight.records) for settled in over]
         await deliver(self._publisher, [parcel for settled in over for parcel in self._follow_ups(settled)])
-        await self._mark(over)
+        with _timed(self._metrics.mark_seconds):
+            await self._mark(over)
+        self._metrics.published.observe_all(_ages(over, published))
         for settled, records in zip(over, covered, strict=True):
             self._acknowledge(settled.flight, records)
+        self.unpublished -= len(taken)
 
     async def _publish(self, batch: list[Settled]) -> list[Settled]:
         """Publish what is still ours, and return it. Fenced: look again, when it is known what is."""
@@ -160,7 +179,9 @@ class Settlement:
             records: dict[int, list[Outgoing]] = defaultdict(list)
             for flight, row, _ in batch:
                 if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
-                    records[flight.partition].append(Outgoing(str(row.order_id).encode(), encode_status(row)))
+                    records[flight.partition].append(
+                        Outgoing(str(row.order_id).encode(), encode_status(row), flight.records[0].traceparent)
+                    )
             try:
                 await self._write(self._status_publisher, self._routes.order_status, self._statuses, records)
             except Fenced as error:
@@ -200,15 +221,24 @@ class Settlement:
             outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
             return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
         message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
+        self._note_letter(answer.reason, first)
         letter = first.letter(answer.reason, message, self._now(), flight.turn)
         return [letter_parcel(self._routes, letter, lambda: None)]
 
     def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
+        for record in records:
+            self._note_letter(reason, record)
         letters = [record.letter(reason, message, self._now()) for record in records]
         return [letter_parcel(self._routes, letter, lambda: None) for letter in letters]
 
+    def _note_letter(self, reason: str, record: Record) -> None:
+        self._metrics.letters.add(reason)
+        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
+
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
+        if flight.row is not None and flight.row.fingerprint == flight.fingerprint:
+            self._metrics.duplicates.add(by=len(covered) - 1)
         self.on_over(flight)
         for record in covered:
             record.acknowledge()
@@ -220,6 +250,22 @@ def letter_parcel(routes: Routes, letter: DeadLetter, delivered: Callable[[], ob
     """The letter, on the way to the dead-letter topic."""
     outgoing = Outgoing(letter.key, letter.value, tuple(letter.to_headers()))
     return Parcel(routes.orders_dead_letter, letter.partition % routes.partitions, outgoing, delivered)
+
+
+@contextmanager
+def _timed(series: Series) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    series.observe(time.monotonic() - started)
+
+
+def _ages(batch: Sequence[Settled], now: float) -> list[float]:
+    """Seconds since the first record of each order that an answer of the risk API decided: each counts once."""
+    return [
+        max(0.0, now - settled.flight.first_ms / 1000)
+        for settled in batch
+        if settled.complete and settled.flight.outcome == "decided"
+    ]
 
 
 def _proposal(flight: Flight) -> Proposal:

@@ -6,6 +6,7 @@ replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of wh
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -17,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.lease import Lease
+from creditstream.metrics.instruments import Instruments
 from creditstream.offsets import Admission, Progress
 from creditstream.transport_thread import InOrderThread, lease_clock
 from creditstream.watchdog import Standing
@@ -58,6 +60,10 @@ class InOrderConsumer(driver.Consumer):
         self._last_generation = 0
         self._room = asyncio.Event()
         self._fetching = asyncio.Lock()
+        #: Set by the app.
+        self.metrics = Instruments()
+        #: By the monotonic clock: the last commit, and since when partitions are given up (0: they are not).
+        self.committed_at = self._revoked_at = 0.0
 
     def _new_consumer_thread(self) -> InOrderThread:
         thread = InOrderThread(self, loop=self.loop, beacon=self.beacon)
@@ -116,13 +122,23 @@ class InOrderConsumer(driver.Consumer):
         self.progress = {
             tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
         }
+        self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
         if self.on_ownership:
             self.on_ownership(frozenset(self.progress), interrupted)
 
+    def _note_at_work(self) -> None:
+        self.committed_at = time.monotonic()
+        if self._revoked_at:
+            self.metrics.pause_seconds.observe(self.committed_at - self._revoked_at)
+            self._revoked_at = 0.0
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Drain and commit while acks still count (Faust forgets them first), then forget all positions."""
+        if self.progress:
+            self.metrics.rebalances.add()
+            self._revoked_at = time.monotonic()
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
         self.progress = {}
@@ -156,7 +172,9 @@ class InOrderConsumer(driver.Consumer):
         progress = self.progress
         committed = await self._commit(offsets)
         self.app.sensors.on_commit_completed(self, state)
+        self.metrics.commits.add("committed" if committed else "failed")
         if committed:
+            self.committed_at = time.monotonic()
             for tp, offset in offsets.items():
                 progress[tp].committed = offset
             self.app.monitor.on_tp_commit(offsets)
@@ -232,6 +250,8 @@ class InOrderConsumer(driver.Consumer):
                     records.clear()
                     await self._seek_back(tp, cast(Progress, progress), record.offset)
                     break
+                if progress and not delivered:
+                    progress.stamp(record.offset, record.timestamp)
             await self.callback(self._to_message(tp, record))
             delivered += 1
             if delivered % _YIELD_EVERY == 0:

@@ -3,7 +3,7 @@
 "Alive but not progressing" is the fault that operators fear most: nothing has crashed, and the lag grows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 P = TypeVar("P")
@@ -14,6 +14,11 @@ class Standing(NamedTuple):
 
     position: int
     end: int
+
+
+def judged(standings: Mapping[P, Standing], resting: Callable[[P], bool]) -> dict[P, Standing]:
+    """Without the partitions whose records wait on purpose: no progress there is no fault."""
+    return {partition: standing for partition, standing in standings.items() if not resting(partition)}
 
 
 class Watchdog(Generic[P]):

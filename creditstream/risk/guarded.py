@@ -38,6 +38,8 @@ class Gate:
     ) -> None:
         self.breaker, self.limiter, self.pace, self.budget = breaker, limiter, pace, budget
         self._clock = clock
+        #: Calls that repeated a failed one.
+        self.repeats = 0
         self._waiting: deque[asyncio.Future[int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -51,7 +53,9 @@ class Gate:
         ticket = None if self._waiting else self._admit(now)
         if ticket is None:
             ticket = await self._wait(now)
-        if not again:
+        if again:
+            self.repeats += 1
+        else:
             self.budget.first(now)
         return ticket
 

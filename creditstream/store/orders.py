@@ -55,6 +55,14 @@ class PostgresStore:
     async def close(self) -> None:
         await self._database.close()
 
+    async def months_ahead(self) -> int:
+        """Months after this one, without a gap, whose partition is there. Raises StoreUnavailable."""
+        return int(await self._database.value("months_ahead"))
+
+    async def position(self) -> str:
+        """Where the server's log ends now. Raises StoreUnavailable."""
+        return str(await self._database.value("primary_position"))
+
     async def ping(self) -> None:
         """Raises StoreUnavailable when PostgreSQL does not answer."""
         await self._database.value("check")

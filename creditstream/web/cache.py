@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
@@ -55,6 +56,8 @@ class Cache:
         self._asleep_until = float("-inf")
         self._is_away = False
         self._refusal: str | None = None
+        #: Answers by where they came from: hit, miss, or error while Redis is away; for the metrics.
+        self.lookups: Counter[str] = Counter()
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -104,11 +107,16 @@ class Cache:
 
     async def _look_up(self, key: str, ttl: float, load: Load) -> bytes:
         kept = await self._ask(lambda redis: redis.get(_PREFIX + key))
+        self._count(kept)
         if isinstance(kept, bytes):
             return kept
         answer = _encode(await load())
         await self._ask(lambda redis: redis.set(_PREFIX + key, answer, px=max(1, round(ttl * 1000))))
         return answer
+
+    def _count(self, kept: Any) -> None:
+        if self._redis is not None:
+            self.lookups["hit" if isinstance(kept, bytes) else "error" if self._is_away else "miss"] += 1
 
     async def _ask(self, command: Callable[[Any], Awaitable[Any]]) -> Any:
         """Redis's answer, or None while it is away."""

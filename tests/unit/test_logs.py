@@ -1,8 +1,11 @@
-"""A storm of the same line becomes a few; different lines, and our own, all come through."""
+"""A storm of the same line becomes a few that say how many; JSON lines carry the order and its place, nothing else."""
 
 import logging
+import sys
 
-from creditstream.logs import Throttle
+import msgspec
+
+from creditstream.logs import JsonLine, Throttle
 
 
 def record(name: str, message: str) -> logging.LogRecord:
@@ -16,4 +19,36 @@ def test_a_storm_is_throttled_and_starts_anew_after_a_while() -> None:
     assert throttle.filter(record("aiokafka", "something else"))
     assert all(throttle.filter(record("creditstream.x", "ours")) for _ in range(10))
     now = 11.0
-    assert throttle.filter(record("aiokafka", "cannot connect"))
+    later = record("aiokafka", "cannot connect")
+    assert throttle.filter(later)
+    assert later.getMessage() == "cannot connect (997 more like this were left out before)"
+
+
+def test_our_own_lines_have_more_room_and_a_bound() -> None:
+    throttle = Throttle(most=3, ours=50, seconds=10, clock=lambda: 0.0)
+    assert sum(throttle.filter(record("creditstream.scoring", "order %s")) for _ in range(1_000)) == 50
+
+
+def test_a_json_line_has_its_fields_and_no_others() -> None:
+    line = record("creditstream.scoring", 'a "line"\nof two')
+    place = {"order_id": "7b0c", "topic": "orders", "partition": 3, "offset": 41}
+    vars(line).update(place, customer_id="c-102")
+    read = msgspec.json.decode(JsonLine().format(line))
+    assert read.pop("time").endswith("+00:00")
+    assert read == {
+        "level": "ERROR",
+        "logger": "creditstream.scoring",
+        "message": 'a "line"\nof two',
+        **place,
+    }
+
+
+def test_a_json_line_holds_the_traceback() -> None:
+    line = record("creditstream.x", "it broke")
+    try:
+        raise ValueError("of this")
+    except ValueError:
+        line.exc_info = sys.exc_info()
+    text = JsonLine().format(line)
+    assert "\n" not in text
+    assert "ValueError: of this" in msgspec.json.decode(text)["traceback"]

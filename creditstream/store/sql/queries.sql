@@ -106,6 +106,20 @@ FROM generate_series(
     interval '1 month'
 ) AS local, LATERAL (SELECT local AT TIME ZONE 'UTC') AS utc (month);
 
+-- name: months_ahead
+-- Months after this one, without a gap, whose partition is there; counted up to a year.
+SELECT coalesce(min(ahead) - 1, 12)
+FROM generate_series(1, 12) AS ahead
+WHERE to_regclass(
+    'orders_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + ahead * interval '1 month', 'YYYY_MM')
+) IS NULL;
+
+-- name: primary_position
+SELECT pg_current_wal_lsn()::text;
+
+-- name: replica_has
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %(position)s::pg_lsn ELSE true END;
+
 -- name: counts_today
 SELECT coalesce(json_object_agg(status, orders), '{}')::text
 FROM (

@@ -1,0 +1,1 @@
+"""What a worker measures: one catalogue, one set of instruments, two ways out (Prometheus and DogStatsD)."""
