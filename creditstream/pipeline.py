@@ -81,6 +81,7 @@ class Pipeline:
         self.flights: dict[UUID, Flight] = {}
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
+        self._door, self._at_the_door = asyncio.Lock(), 0
         self._delayed = Delays()
         settlement.on_over = self._forget
         settlement.accept_again = self.accept
@@ -88,8 +89,21 @@ class Pipeline:
     # -- intake
 
     async def room(self) -> None:
-        """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed."""
-        await self._until(lambda: self._may_start() and self._outbox.unsent < self._limits.max_in_flight)
+        """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed.
+
+        First come, first served: of two topics with a backlog, one would take every place that becomes free.
+        """
+        if not self._at_the_door and self._has_room():
+            return
+        self._at_the_door += 1
+        try:
+            async with self._door:
+                await self._until(self._has_room)
+        finally:
+            self._at_the_door -= 1
+
+    def _has_room(self) -> bool:
+        return self._may_start() and self._outbox.unsent < self._limits.max_in_flight
 
     async def retry_room(self) -> None:
         """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""
@@ -235,12 +249,13 @@ class Pipeline:
             return
         for flight in list(self.flights.values()):
             if interrupted or flight.partition not in partitions:
-                flight.over = True
+                self._scoring.give_up(flight)
                 del self.flights[flight.order.order_id]
         self._changed.set()
 
     def _forget(self, flight: Flight) -> None:
         self._ended(_is_letter(flight))
+        self._scoring.give_up(flight)
         self.flights.pop(flight.order.order_id, None)
         self._changed.set()
 

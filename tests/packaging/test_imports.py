@@ -30,6 +30,7 @@ PIPELINE = {
     "creditstream.pipeline",
     "creditstream.delays",
     "creditstream.flight",
+    "creditstream.lines",
     "creditstream.outbox",
     "creditstream.scoring",
     "creditstream.settlement",
