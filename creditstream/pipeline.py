@@ -158,8 +158,14 @@ class Pipeline:
             self._dead_letter(record, "conflict", "the order id was seen before with other content")
 
     def accept_retry(self, record: Record) -> None:
-        """An order that waited on `orders-retry`: it goes on when its time has come."""
-        self._delayed.add(record.turn.due or self._now(), record)
+        """An order that waited on `orders-retry`: it goes on when its time has come.
+
+        That time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
+        and it is never longer than the rule allows: a clock that was wrong cannot put an order off for years.
+        """
+        due = record.turn.due
+        wait = (due - self._now()).total_seconds() if due else 0.0
+        self._delayed.add(self._monotonic() + min(wait, self._scoring.longest_wait), record)
 
     def _read(self, record: Record) -> Order | None:
         """None: it is no order, and has its letter."""
@@ -211,7 +217,7 @@ class Pipeline:
             if not flight.outcome and not flight.over and flight.row is None:
                 flight.decision = WAITING
                 self._settlement.add(flight)
-        while self._may_start() and (record := self._delayed.pop_due(self._now())):
+        while self._may_start() and (record := self._delayed.pop_due(self._monotonic())):
             self._resume(record)
 
     def _resume(self, record: Record) -> None:

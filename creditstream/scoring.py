@@ -60,6 +60,11 @@ class Scoring:
         if task:
             task.cancel()
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds between two turns of an order at most."""
+        return self._retry.longest_wait
+
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield self._look_up_loop()
         for _ in range(self._concurrency):

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, Self
@@ -111,7 +112,8 @@ class RiskClient:
         """Must run in the event loop that will use the client. Connects at the first call."""
         session = aiohttp.ClientSession(
             # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            # Certificates and names are checked; an own authority is named by OpenSSL's SSL_CERT_FILE.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=ssl.create_default_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             auto_decompress=False,

@@ -15,6 +15,7 @@ from tests.support.kafka import Topics
 from tests.support.product import audited, faust, order_line, settle
 
 _REFUSED = 60
+_MANY = 10_000
 _STATES = "SELECT status <> 'under_review', version, count(*) FROM orders GROUP BY 1, 2"
 
 
@@ -68,6 +69,31 @@ def test_refused_orders_are_listed_shown_and_replayed_and_a_second_replay_change
     assert risk_api.journal()["calls"] == 2 * _REFUSED, "a decided order costs no further call"
     report = audited(worker_environ)
     assert (report["orders"], report["duplicates"]) == (_REFUSED, 0)
+
+
+def test_ten_thousand_letters_whose_cause_was_repaired_are_all_decided_once(
+    start_worker: StartWorker,
+    topics: Topics,
+    database: Database,
+    risk_api: RiskApiProcess,
+    worker_environ: dict[str, str],
+) -> None:
+    risk_api.control(next=[{"status": 422}] * _MANY)
+    worker_environ |= {"CREDITSTREAM_DEAD_LETTER_LIMIT": "0", "CREDITSTREAM_UNDER_REVIEW_AFTER": "300"}
+    start_worker()
+    topics.produce("orders", [(None, order_line(uuid4()).encode()) for _ in range(_MANY)])
+    settle(worker_environ, _MANY)
+    assert f"{_MANY:,} dead letters sent again" in dlq(worker_environ, "replay", "--reason", "risk_refused")
+    decided = [(True, 2, _MANY)]
+    wait_for(lambda: database.fetch(_STATES) == decided, 120, "all are decided, once, in version 2")
+    wait_for(lambda: topics.written("order-status") == 2 * _MANY, 120, "and published")
+    assert f"{_MANY:,} dead letters sent again" in dlq(worker_environ, "replay", "--all")
+    wait_for(lambda: topics.written("order-status") == 3 * _MANY, 120, "the second replay went its way")
+    assert database.fetch(_STATES) == decided
+    journal = risk_api.journal()
+    assert (journal["calls"], journal["keys"], journal["max_calls_per_key"]) == (2 * _MANY, _MANY, 2)
+    report = audited(worker_environ)
+    assert (report["orders"], report["duplicates"]) == (_MANY, 0)
 
 
 def test_a_record_that_a_new_version_understands_becomes_a_row(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -217,7 +218,7 @@ def test_a_lost_order_and_a_stop_at_once_end_the_loop() -> None:
     run(test())
 
 
-async def _end(loops: list["asyncio.Future[None]"]) -> None:
+async def _end(loops: Sequence["asyncio.Future[None]"]) -> None:
     for loop in loops:
         loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)
