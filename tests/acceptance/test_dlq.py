@@ -1,13 +1,16 @@
 """Operators look at dead letters and send them again: real workers, the real command, and the books afterwards."""
 
+import itertools
+import os
 import re
+import subprocess
 from urllib.error import HTTPError
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, http
+from creditstream.dev.programs import RiskApiProcess, clean_environ, faust_command, http
 from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
@@ -147,3 +150,25 @@ def readiness(url: str) -> str:
         return str(http(f"{url}/health/ready"))
     except HTTPError as error:
         return error.read().decode()
+
+
+def test_the_memory_of_a_listing_does_not_grow_with_the_letters(topics: Topics, worker_environ: dict[str, str]) -> None:
+    few, many = 10_000, 60_000
+    letters = ((None, order_line(uuid4()).encode()) for _ in range(many))
+    topics.produce("orders-dead-letter", itertools.islice(letters, few))
+    small = listed_in(worker_environ, few)
+    topics.produce("orders-dead-letter", letters)
+    # Each letter that were kept would cost more than a kilobyte.
+    assert listed_in(worker_environ, many) - small < 30_000_000
+
+
+def listed_in(environ: dict[str, str], count: int) -> int:
+    """The most bytes of memory that `dlq list` used at a time."""
+    command = faust_command("dlq", "list", "--json", "--limit", "1")
+    with subprocess.Popen(command, env=clean_environ(environ), stdout=subprocess.PIPE) as listing:
+        assert listing.stdout
+        told = msgspec.json.decode(listing.stdout.read())
+        _, status, used = os.wait4(listing.pid, 0)
+        listing.returncode = os.waitstatus_to_exitcode(status)
+    assert (listing.returncode, told["count"], len(told["letters"])) == (0, count, 1)
+    return used.ru_maxrss * 1024
