@@ -27,7 +27,13 @@ from creditstream.settings import load_settings
 _ROOT = Path(".local/outages")
 _LATENCY_MS = 50
 _CALM = 20.0
-_HEAD = ("the risk API", "for", "from its recovery to full speed", "most calls per order in any 10 s after")
+_HEAD = (
+    "the risk API",
+    "for",
+    "from its recovery to full speed",
+    "most calls per order in any 10 s: meanwhile",
+    "afterwards",
+)
 #: Orders that failed wait for their turns, each longer than the last one.
 _DECIDED_WITHIN = 600.0
 
@@ -110,8 +116,8 @@ def rows(journal: Journal, spans: list[Span], rate: float) -> Iterator[tuple[str
     for span in spans:
         recovery = journal.recovery(span.well, rate)
         took = "not within 120 s" if recovery is None else f"{recovery:.1f} s"
-        storm = journal.most_calls_per_order(span.well, span.over)
-        yield span.name, f"{span.well - span.began:.0f} s", took, f"{storm:.2f}"
+        storms = [journal.most_calls_per_order(*each) for each in ((span.began, span.well), (span.well, span.over))]
+        yield span.name, f"{span.well - span.began:.0f} s", took, *(f"{storm:.2f}" for storm in storms)
 
 
 class Memory(threading.Thread):
