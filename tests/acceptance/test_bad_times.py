@@ -19,7 +19,7 @@ _FLAPS = 3
 _SEEN = "SELECT count(*) FROM orders"
 _DECIDED = "SELECT count(*) FROM orders WHERE status <> 'under_review'"
 _DEADLINE = 120.0
-#: Repeats that the budget grants in a window, nine to ten seconds, although there are few orders.
+#: Repeats that the budget grants in nine to ten seconds although there are few orders.
 _FEW = 10
 _SETTINGS = {
     "risk_breaker_min_calls": 10,
