@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-from datetime import datetime
 
 from creditstream.flight import Record
 
@@ -11,10 +10,10 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 
 class Delays:
-    """A heap by time; equal times keep their order."""
+    """A heap by monotonic time, which does not jump; equal times keep their order."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[datetime, int, Record]] = []
+        self._heap: list[tuple[float, int, Record]] = []
         self._order = itertools.count()
         self._bytes = 0
 
@@ -25,11 +24,11 @@ class Delays:
         """For one more, when at most so many may wait."""
         return len(self._heap) < most and self._bytes < _MOST_BYTES
 
-    def add(self, due: datetime, record: Record) -> None:
+    def add(self, due: float, record: Record) -> None:
         self._bytes += len(record.value or b"")
         heapq.heappush(self._heap, (due, next(self._order), record))
 
-    def pop_due(self, now: datetime) -> Record | None:
+    def pop_due(self, now: float) -> Record | None:
         """The earliest record whose time has come."""
         if self._heap and self._heap[0][0] <= now:
             record = heapq.heappop(self._heap)[2]

@@ -89,6 +89,7 @@ class Pipeline:
         self.flights: dict[UUID, Flight] = {}
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
+        self._door, self._at_the_door = asyncio.Lock(), 0
         self._delayed = Delays()
         settlement.on_over = self._forget
         settlement.accept_again = self.accept
@@ -96,8 +97,21 @@ class Pipeline:
     # -- intake
 
     async def room(self) -> None:
-        """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed."""
-        await self._until(lambda: self._may_start() and self._outbox.unsent < self._limits.max_in_flight)
+        """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed.
+
+        First come, first served: of two topics with a backlog, one would take every place that becomes free.
+        """
+        if not self._at_the_door and self._has_room():
+            return
+        self._at_the_door += 1
+        try:
+            async with self._door:
+                await self._until(self._has_room)
+        finally:
+            self._at_the_door -= 1
+
+    def _has_room(self) -> bool:
+        return self._may_start() and self._outbox.unsent < self._limits.max_in_flight
 
     async def retry_room(self) -> None:
         """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""
@@ -168,8 +182,14 @@ class Pipeline:
             self._dead_letter(record, "conflict", "the order id was seen before with other content")
 
     def accept_retry(self, record: Record) -> None:
-        """An order that waited on `orders-retry`: it goes on when its time has come."""
-        self._delayed.add(record.turn.due or self._now(), record)
+        """An order that waited on `orders-retry`: it goes on when its time has come.
+
+        That time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
+        and it is never longer than the rule allows: a clock that was wrong cannot put an order off for years.
+        """
+        due = record.turn.due
+        wait = (due - self._now()).total_seconds() if due else 0.0
+        self._delayed.add(self._monotonic() + min(wait, self._scoring.longest_wait), record)
 
     def _read(self, record: Record) -> Order | None:
         """None: it is no order, and has its letter."""
@@ -224,7 +244,7 @@ class Pipeline:
             if not flight.outcome and not flight.over and flight.row is None:
                 flight.decision = WAITING
                 self._settlement.add(flight)
-        while self._may_start() and (record := self._delayed.pop_due(self._now())):
+        while self._may_start() and (record := self._delayed.pop_due(self._monotonic())):
             self._resume(record)
 
     def _resume(self, record: Record) -> None:
@@ -262,7 +282,7 @@ class Pipeline:
             return
         for flight in list(self.flights.values()):
             if interrupted or flight.partition not in partitions:
-                flight.over = True
+                self._scoring.give_up(flight)
                 del self.flights[flight.order.order_id]
         self._changed.set()
 
@@ -270,6 +290,7 @@ class Pipeline:
         outcome = _outcome(flight)
         self._metrics.finished.add(outcome)
         self._ended(outcome in _LETTERS)
+        self._scoring.give_up(flight)
         self.flights.pop(flight.order.order_id, None)
         self._changed.set()
 

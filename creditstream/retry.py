@@ -33,7 +33,15 @@ class RetryRule(NamedTuple):
         expired = due - first_failed > timedelta(seconds=self.max_age)
         return Turn(turns, first_failed, None if turns > self.max_turns or expired else due)
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds between two turns at most, with the part that is left to chance."""
+        return self._longest * 1.5
+
+    @property
+    def _longest(self) -> float:
+        return self.delay if self.longest is None else max(self.delay, self.longest)
+
     def _wait(self, turns_before: int, retry_after: float) -> float:
-        longest = self.delay if self.longest is None else max(self.delay, self.longest)
-        grown = min(longest, self.delay * 2 ** min(turns_before, _MOST_DOUBLINGS))
-        return float(max(grown, min(retry_after, longest)) + self.dice() * grown / 2)
+        grown = min(self._longest, self.delay * 2 ** min(turns_before, _MOST_DOUBLINGS))
+        return float(max(grown, min(retry_after, self._longest)) + self.dice() * grown / 2)

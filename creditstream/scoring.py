@@ -9,6 +9,7 @@ from typing import Any
 
 from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
 from creditstream.flight import Flight
+from creditstream.lines import FairQueue
 from creditstream.policy import Policy, decide
 from creditstream.ports import Risk, Store
 from creditstream.retry import RetryRule
@@ -39,7 +40,8 @@ class Scoring:
         self._concurrency, self._now = concurrency, now
         self._store, self._risk, self._policy, self._retry = store, risk, policy, retry
         self._settlement = settlement
-        self._unscored: asyncio.Queue[Flight] = asyncio.Queue()
+        self._unscored = FairQueue()
+        self._asking: dict[Flight, asyncio.Task[Any] | None] = {}
         self._maybe_settled: deque[Flight] = deque()
         self._look_up = asyncio.Event()
 
@@ -50,6 +52,18 @@ class Scoring:
             self._look_up.set()
         else:
             self._unscored.put_nowait(flight)
+
+    def give_up(self, flight: Flight) -> None:
+        """Its partition went to another worker, or that one has decided it: no further call is made for it."""
+        flight.over = True
+        task = self._asking.pop(flight, None)
+        if task:
+            task.cancel()
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds between two turns of an order at most."""
+        return self._retry.longest_wait
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield self._look_up_loop()
@@ -92,9 +106,14 @@ class Scoring:
         flight = await self._unscored.get()
         if flight.over:
             return
+        self._asking[flight] = task = asyncio.current_task()
         try:
             assessment = await self._risk.assess(flight.order)
             flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
+        except asyncio.CancelledError:
+            # Given up, unless it is the worker that stops; both at once stays a cancellation.
+            if flight in self._asking or task is None or task.uncancel():
+                raise
         except RiskRefused as error:
             log.info("order %s is refused by the risk API: %s", flight.order.order_id, error, extra=flight.place)
             flight.decision, flight.outcome = unscored("risk_refused"), "refused"
@@ -104,6 +123,8 @@ class Scoring:
         except Exception:
             log.exception("order %s could not be scored", flight.order.order_id, extra=flight.place)
             self._give_up_for_now(flight)
+        finally:
+            self._asking.pop(flight, None)
         if not flight.over:
             self._settlement.add(flight)
 

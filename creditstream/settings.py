@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     risk_rate: Annotated[float, _about("calls/s", "per worker, by contract; 0: no limit", ge=0)] = 0.0
     risk_retry_share: Annotated[
         float,
-        _about("share", "repeats of calls among the orders of 10 s; beyond, an order waits on orders-retry", ge=0),
+        _about("share", "repeats of calls among the orders of a second; beyond, an order waits on orders-retry", ge=0),
     ] = 0.2
     risk_breaker_share: Annotated[
         float, _about("share", "of failed calls at which the circuit opens and intake pauses", gt=0, le=1)

@@ -172,15 +172,19 @@ class Pace:
 
 
 class RetryBudget:
-    """Repeats of calls: at most `share` of the orders' first calls in a window, and a few when there are few."""
+    """Repeats of calls: at most `share` of the orders' first calls in a second, and a few when there are few orders.
 
-    _WINDOW = 10.0
-    #: Where orders are few, repeats are no storm.
-    _FEW = 10
+    A second: what healthy times would have allowed must not be spent at once when an API begins to fail and orders
+    hardly come through.
+    """
+
+    _WINDOW = 1.0
+    #: Where orders are few, repeats are no storm: so many in ten seconds are free.
+    _FEW, _FEW_IN = 10, 10.0
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._calls = Window(self._WINDOW)
+        self._calls, self._repeats = Window(self._WINDOW), Window(self._FEW_IN)
 
     def first(self, now: float) -> None:
         """An order's first call starts."""
@@ -188,9 +192,12 @@ class RetryBudget:
 
     def take(self, now: float) -> bool:
         """Whether one more repeat may be made; if so, it is counted."""
-        calls = self._calls
+        calls, repeats = self._calls, self._repeats
         calls.pass_to(now)
-        if calls.marked >= max(self._FEW if self._share else 0, int(self._share * (calls.total - calls.marked))):
+        repeats.pass_to(now)
+        few = self._share and repeats.total < self._FEW
+        if not few and calls.marked >= int(self._share * (calls.total - calls.marked)):
             return False
         calls.add(now, True)
+        repeats.add(now)
         return True

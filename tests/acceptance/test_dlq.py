@@ -1,13 +1,16 @@
 """Operators look at dead letters and send them again: real workers, the real command, and the books afterwards."""
 
+import itertools
+import os
 import re
+import subprocess
 from urllib.error import HTTPError
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, http
+from creditstream.dev.programs import RiskApiProcess, clean_environ, faust_command, http
 from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
@@ -15,6 +18,7 @@ from tests.support.kafka import Topics
 from tests.support.product import audited, faust, order_line, settle
 
 _REFUSED = 60
+_MANY = 10_000
 _STATES = "SELECT status <> 'under_review', version, count(*) FROM orders GROUP BY 1, 2"
 
 
@@ -70,6 +74,31 @@ def test_refused_orders_are_listed_shown_and_replayed_and_a_second_replay_change
     assert (report["orders"], report["duplicates"]) == (_REFUSED, 0)
 
 
+def test_ten_thousand_letters_whose_cause_was_repaired_are_all_decided_once(
+    start_worker: StartWorker,
+    topics: Topics,
+    database: Database,
+    risk_api: RiskApiProcess,
+    worker_environ: dict[str, str],
+) -> None:
+    risk_api.control(next=[{"status": 422}] * _MANY)
+    worker_environ |= {"CREDITSTREAM_DEAD_LETTER_LIMIT": "0", "CREDITSTREAM_UNDER_REVIEW_AFTER": "300"}
+    start_worker()
+    topics.produce("orders", [(None, order_line(uuid4()).encode()) for _ in range(_MANY)])
+    settle(worker_environ, _MANY)
+    assert f"{_MANY:,} dead letters sent again" in dlq(worker_environ, "replay", "--reason", "risk_refused")
+    decided = [(True, 2, _MANY)]
+    wait_for(lambda: database.fetch(_STATES) == decided, 120, "all are decided, once, in version 2")
+    wait_for(lambda: topics.written("order-status") == 2 * _MANY, 120, "and published")
+    assert f"{_MANY:,} dead letters sent again" in dlq(worker_environ, "replay", "--all")
+    wait_for(lambda: topics.written("order-status") == 3 * _MANY, 120, "the second replay went its way")
+    assert database.fetch(_STATES) == decided
+    journal = risk_api.journal()
+    assert (journal["calls"], journal["keys"], journal["max_calls_per_key"]) == (2 * _MANY, _MANY, 2)
+    report = audited(worker_environ)
+    assert (report["orders"], report["duplicates"]) == (_MANY, 0)
+
+
 def test_a_record_that_a_new_version_understands_becomes_a_row(
     start_worker: StartWorker, topics: Topics, database: Database, worker_environ: dict[str, str]
 ) -> None:
@@ -121,3 +150,25 @@ def readiness(url: str) -> str:
         return str(http(f"{url}/health/ready"))
     except HTTPError as error:
         return error.read().decode()
+
+
+def test_the_memory_of_a_listing_does_not_grow_with_the_letters(topics: Topics, worker_environ: dict[str, str]) -> None:
+    few, many = 10_000, 60_000
+    letters = ((None, order_line(uuid4()).encode()) for _ in range(many))
+    topics.produce("orders-dead-letter", itertools.islice(letters, few))
+    small = listed_in(worker_environ, few)
+    topics.produce("orders-dead-letter", letters)
+    # Kept, each of the further letters would cost more than 400 bytes: 20 MB.
+    assert listed_in(worker_environ, many) - small < 12_000_000
+
+
+def listed_in(environ: dict[str, str], count: int) -> int:
+    """The most bytes of memory that `dlq list` used at a time."""
+    command = faust_command("dlq", "list", "--json", "--limit", "1")
+    with subprocess.Popen(command, env=clean_environ(environ), stdout=subprocess.PIPE) as listing:
+        assert listing.stdout
+        told = msgspec.json.decode(listing.stdout.read())
+        _, status, used = os.wait4(listing.pid, 0)
+        listing.returncode = os.waitstatus_to_exitcode(status)
+    assert (listing.returncode, told["count"], len(told["letters"])) == (0, count, 1)
+    return used.ru_maxrss * 1024

@@ -301,8 +301,10 @@ def test_half_of_all_calls_fail_and_there_is_no_storm() -> None:
     server = Hostile(coin)
     outcomes = asyncio.run(test())
     assert set(outcomes) == {"712", "unavailable"}
-    assert server.requests <= 1.2 * _ORDERS
+    assert server.requests <= 1.2 * _ORDERS + _FREE
     assert outcomes["712"] >= 0.4 * _ORDERS
 
 
 _ORDERS = 1_000
+#: Ten repeats are free in ten seconds; on a slow machine the test takes longer than ten.
+_FREE = 20

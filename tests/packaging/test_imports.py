@@ -32,6 +32,7 @@ PIPELINE = {
     "creditstream.pipeline",
     "creditstream.delays",
     "creditstream.flight",
+    "creditstream.lines",
     "creditstream.outbox",
     "creditstream.scoring",
     "creditstream.settlement",

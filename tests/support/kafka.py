@@ -96,6 +96,20 @@ class Topics:
             await producer.stop()
         return [(metadata.partition, metadata.offset) for metadata in done]
 
+    def written(self, topic: str) -> int:
+        """How many records were ever written to it."""
+        return run(self._written(topic))
+
+    async def _written(self, topic: str) -> int:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers.brokers)
+        await consumer.start()
+        try:
+            name = self.name(topic)
+            partitions = [TopicPartition(name, number) for number in await _partition_numbers(consumer, name)]
+            return sum((await consumer.end_offsets(partitions)).values())
+        finally:
+            await consumer.stop()
+
     def consume_all(self, topic: str) -> list[Record]:
         """Everything from the beginning to the end as it is now, by partition and offset."""
         return run(self.aconsume_all(topic))

@@ -212,8 +212,16 @@ def test_repeats_are_a_share_of_the_orders_and_a_few_when_there_are_few() -> Non
     assert [budget.take(0.0) for _ in range(11)] == [True] * 10 + [False]
     for _ in range(100):
         budget.first(1.0)
-    assert sum(budget.take(1.0) for _ in range(100)) == 10, "20 in all"
+    assert sum(budget.take(1.0) for _ in range(100)) == 20
     assert budget.take(20.0), "a new window"
+
+
+def test_what_healthy_times_allowed_is_not_spent_when_orders_hardly_come_through() -> None:
+    budget, now = RetryBudget(0.2), 0.0
+    for _ in range(10_000):
+        budget.first(now := now + 0.001)
+    now += 1.1
+    assert sum(budget.take(now) for _ in range(2_000)) == 10
 
 
 def test_no_share_means_no_repeats() -> None:
