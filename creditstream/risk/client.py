@@ -119,9 +119,10 @@ class RiskClient:
         backoff: Backoff | None = None,
     ) -> Self:
         """Must run in the event loop that will use the client. Connects at the first call."""
+        context = risk_context(settings) if settings.risk_url.startswith("https:") else True
         session = aiohttp.ClientSession(
             # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=risk_context(settings)),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=context),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             auto_decompress=False,
