@@ -18,6 +18,7 @@ from creditstream.scoring import Scoring
 from creditstream.settlement import Routes, Settlement, letter_parcel
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
+from schemas.status import same_content
 
 _TICK = 0.1
 #: Orders that wait for their turn, as a multiple of `max_in_flight`: one that waits long must not keep out, at the
@@ -54,6 +55,7 @@ class Limits(NamedTuple):
     under_review_after: float
     order_max_bytes: int
     clock_skew: float
+    seen_retention: float = 168.0
 
 
 class Pipeline:
@@ -78,12 +80,13 @@ class Pipeline:
         self._intake, self._letters = intake, letters
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
+        self._window = timedelta(hours=limits.seen_retention) - self._skew
         self.flights: dict[UUID, Flight] = {}
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
         self._delayed = Delays()
         settlement.on_over = self._forget
-        settlement.accept_again = self.accept
+        settlement.accept_again = self._accept_again
 
     # -- intake
 
@@ -137,7 +140,7 @@ class Pipeline:
         known = self._seen.fingerprint(home, order.order_id)
         if known is None:
             self._take_off(record, order, fingerprint, home)
-        elif known == fingerprint:
+        elif same_content(known, fingerprint):
             self._ended(letter=False)
             record.acknowledge()
         else:
@@ -145,7 +148,28 @@ class Pipeline:
 
     def accept_retry(self, record: Record) -> None:
         """An order that waited on `orders-retry`: it goes on when its time has come."""
+        if self._has_moved(record):
+            return
         self._delayed.add(record.turn.due or self._now(), record)
+
+    def _has_moved(self, record: Record) -> bool:
+        """The topics have more partitions than when this retry was parked: its order has another home now."""
+        order = self._read(record)
+        if order is None:
+            return True
+        home = home_partition(order.order_id, self._routes.partitions)
+        if record.partition == home:
+            return False
+        outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
+        self._outbox.add(Parcel(self._routes.orders_retry, home, outgoing, record.acknowledge))
+        return True
+
+    def _accept_again(self, record: Record) -> None:
+        """A joiner of an order that is over, judged by what is known now."""
+        if record.turn.attempts:
+            self._resume(record)
+        else:
+            self.accept(record)
 
     def _read(self, record: Record) -> Order | None:
         """None: it is no order, and has its letter."""
@@ -180,7 +204,12 @@ class Pipeline:
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
-        self._scoring.add(flight, may_be_settled=record.replayed or flight.turn.attempts > 0)
+        may_be_settled = record.may_be_settled or flight.turn.attempts > 0 or order.created_at < self._window_start()
+        self._scoring.add(flight, may_be_settled=may_be_settled)
+
+    def _window_start(self) -> datetime:
+        """An order created since then cannot have come before all that `seen` remembers."""
+        return self._now() - self._window
 
     # -- time
 
@@ -248,6 +277,6 @@ class Pipeline:
 def _is_letter(flight: Flight) -> bool:
     """Whether the order, which is over, has a letter (`Settlement._follow_ups`)."""
     row = flight.row
-    if row is None or row.fingerprint != flight.fingerprint:
+    if row is None or not row.is_of(flight.fingerprint):
         return True
     return not row.is_final and flight.outcome in ("refused", "exhausted")

@@ -60,7 +60,10 @@ async def create_topics(settings: Settings) -> int:
         await admin.close()
     if unequal:
         name, count = next(iter(unequal.items()))
-        raise StartError(f"topic {name} has {count} partitions and orders has {partitions}: they must be equal")
+        raise StartError(
+            f"topic {name} has {count} partitions and orders has {partitions}: they must be equal "
+            "(`faust -A creditstream grow` adds them to all)"
+        )
     return partitions
 
 

@@ -70,6 +70,10 @@ class Topics:
         """An upper bound on how many records will be read."""
         return sum(end - self._starts[where] for where, end in self._ends.items() if where.topic == name)
 
+    def ends(self, name: str) -> dict[TopicPartition, int]:
+        """Where each of the topic's partitions ended when it was opened."""
+        return {where: end for where, end in self._ends.items() if where.topic == name}
+
     def partitions(self, name: str) -> int:
         """How many the topic has."""
         return sum(where.topic == name for where in self._ends)
