@@ -109,6 +109,22 @@ class retention(_Command):
         return await run(app.settings, dry_run=dry_run)
 
 
+class forget(_Command):
+    """Remove a customer's data: rows, statuses and dead letters. Leaves a trace that holds none of it."""
+
+    options = [
+        option("--customer", required=True, help="The customer's id."),
+        option("--by", default="", help="Who does it, for the trace; default: the login name."),
+        option("--wait", type=float, default=60.0, show_default=True, help="Seconds for the workers to publish."),
+        option("--dry-run", is_flag=True, help="Change nothing, say how much there is."),
+    ]
+
+    async def work(self, *, customer: str, by: str, wait: float, dry_run: bool) -> int:
+        from creditstream.forget.command import run
+
+        return await run(app.settings, customer, by=by, wait=wait, dry_run=dry_run)
+
+
 class load(_Command):
     """Send orders to the orders topic: a seeded mix, as fast as asked."""
 

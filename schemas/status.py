@@ -13,7 +13,7 @@ from schemas.decision import Status
 #: comes with its id is a repeat of it.
 FORGOTTEN = bytes(16)
 #: Stands in the place of such a customer's id.
-FORGOTTEN_CUSTOMER = "forgotten"
+FORGOTTEN_CUSTOMER = "[forgotten]"
 
 
 class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):

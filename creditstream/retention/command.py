@@ -19,7 +19,8 @@ async def run(settings: Settings, *, dry_run: bool) -> int:
         with progress_bars(shown=True) as bars:
             done = await clean(session, settings, [month for month in months if month.goes], bars)
     print(
-        f"{len(done.months)} months dropped, {done.tombstones} orders removed from order-status, {done.keys} ids deleted"
+        f"{len(done.months)} months dropped, {done.tombstones} orders removed from order-status, "
+        f"{done.keys} ids deleted"
     )
     return 0
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from creditstream.audit.sources import Topics
 from creditstream.kafka import Publisher
+from creditstream.months import months_before
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
 from creditstream.settings import Settings
@@ -48,12 +49,6 @@ class Done(NamedTuple):
     keys: int
 
 
-def months_before(now: datetime, months: int) -> datetime:
-    """The first moment of the month that lies so many months before the one of `now`."""
-    total = now.year * 12 + now.month - 1 - months
-    return datetime(total // 12, total % 12 + 1, 1, tzinfo=UTC)
-
-
 async def expired_months(session: Maintenance, settings: Settings) -> list[Month]:
     """Oldest first; none when the setting is 0. By PostgreSQL's clock."""
     if not settings.retention_months:
@@ -64,17 +59,19 @@ async def expired_months(session: Maintenance, settings: Settings) -> list[Month
 
 async def clean(session: Maintenance, settings: Settings, months: list[Month], bars: Progress) -> Done:
     """Drop `months` and what an earlier run left. Every step can be broken off and run again."""
-    bar = bars.add_task("months", total=len(months))
-    for month in months:
+    dropped = [await _drop(session, name) for name in await session.json("begun_months")]
+    for month in bars.track(months, description="months"):
         await session.value("begin_drop", {"month": month.month, "orders": month.orders})
-        bars.advance(bar)
-    begun: list[str] = await session.json("begun_months")
-    for name in begun:
-        await session.change("detach_statement", {"month": name})
-        await session.change("drop_statement", {"month": name})
-        await session.value("end_drop", {"month": name})
+        dropped.append(await _drop(session, month.month))
     tombstones = await _publish(session, settings, bars) if await session.value("unpublished_months") else 0
-    return Done([name[:7] for name in begun], tombstones, await _delete_keys(session, settings, bars))
+    return Done(dropped, tombstones, await _delete_keys(session, settings, bars))
+
+
+async def _drop(session: Maintenance, month: str) -> str:
+    await session.change("detach_statement", {"month": month})
+    await session.change("drop_statement", {"month": month})
+    await session.value("end_drop", {"month": month})
+    return month[:7]
 
 
 async def _publish(session: Maintenance, settings: Settings, bars: Progress) -> int:

@@ -1,16 +1,19 @@
 """From 4 to 12 partitions while producers go on: nothing lost, nothing decided twice, no bureau query repeated."""
 
-from pathlib import Path
+import pytest
 
 from creditstream.dev.mix import make_mix
 from creditstream.dev.programs import RiskApiProcess
 from creditstream.dev.wait import wait_for
+from creditstream.errors import StartError
+from creditstream.grow.work import grow, plan_growth
 from creditstream.partitions import home_partition
+from creditstream.settings import load_settings
 from schemas.status import decode_status
 from tests.acceptance.test_kill import send_in_background
 from tests.conftest import StartWorker
 from tests.support.database import Database
-from tests.support.kafka import Topics
+from tests.support.kafka import Topics, run
 from tests.support.product import audited, faust, settle
 
 _UNDECIDED = "SELECT count(*) FROM orders WHERE status = 'under_review'"
@@ -24,7 +27,6 @@ def test_partitions_are_added_while_producers_go_on(
     topics: Topics,
     database: Database,
     risk_api: RiskApiProcess,
-    tmp_path: Path,
 ) -> None:
     decided, parked, later = (make_mix(count, 0, 0, 0, seed=seed) for count, seed in ((300, 1), (40, 2), (600, 3)))
     workers = [start_worker(name=name, **_SETTINGS) for name in ("one", "two")]
@@ -36,8 +38,8 @@ def test_partitions_are_added_while_producers_go_on(
     topics.produce("orders", [(None, line.value) for line in parked])
     wait_for(lambda: len(topics.consume_all("orders-retry")) >= len(parked), 60, "orders wait on orders-retry")
 
-    refused = faust(worker_environ, "grow", "--partitions", "12", "--wait", "0")
-    assert refused.returncode == 2 and "2 workers are in group" in refused.stderr
+    with pytest.raises(StartError, match="2 workers are in group"):
+        run(grow(load_settings(worker_environ), 12, wait=0, say=print))
     sending = send_in_background(topics, later)
     assert [worker.stop() for worker in workers] == [0, 0]
     failed = risk_api.journal()["calls"]
@@ -62,7 +64,7 @@ def test_partitions_are_added_while_producers_go_on(
         assert record.partition == homes[record.key], "all records of an order on one partition"
         assert record.partition == home_partition(decode_status(record.value or b"").order_id, 12)
     assert set(homes.values()) == set(range(12))
-    again = faust(worker_environ, "grow", "--partitions", "12")
-    assert (again.returncode, again.stdout) == (0, "all topics have 12 partitions already\n")
-    assert "cannot take any away" in faust(worker_environ, "grow", "--partitions", "4").stderr
+    with pytest.raises(StartError, match="cannot take any away"):
+        run(plan_growth(load_settings(worker_environ), 4))
+    assert run(grow(load_settings(worker_environ), 12, wait=0, say=print)) is None, "nothing to do a second time"
     assert all(worker.exit_code is None for worker in workers)

@@ -158,9 +158,14 @@ FROM (
 ) AS expired;
 
 -- name: begin_drop
-INSERT INTO dropped_months (month, orders) VALUES (%(month)s, %(orders)s)
+-- Which table is meant is settled here: an order of that month may make it a new partition while the old one goes.
+INSERT INTO dropped_months (month, orders, partition)
+VALUES (
+    %(month)s, %(orders)s, to_regclass(to_char(%(month)s::timestamptz, '"orders_"YYYY_MM'))
+)
 ON CONFLICT (month) DO UPDATE SET
-    orders = dropped_months.orders + excluded.orders, begun_at = now(), dropped_at = NULL, published_at = NULL
+    orders = dropped_months.orders + excluded.orders, partition = excluded.partition, begun_at = now(),
+    dropped_at = NULL, published_at = NULL
 RETURNING 1;
 
 -- name: begun_months
@@ -180,18 +185,17 @@ SELECT (
             ELSE ' CONCURRENTLY'
         END
     )
-    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE inhparent = 'orders'::regclass AND relname = to_char(%(month)s::timestamptz, '"orders_"YYYY_MM')
+    FROM dropped_months JOIN pg_inherits ON inhrelid = partition JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE month = %(month)s AND inhparent = 'orders'::regclass
 );
 
 -- name: drop_statement
--- A table of that month which is no partition any more, also one that made way for a new partition; or null.
-SELECT min(format('DROP TABLE %%I', relname))
-FROM pg_class
-WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'orders'::regclass)
-  AND relkind = 'r'
-  AND relname ~ to_char(%(month)s::timestamptz, '"^(orders_"YYYY_MM"|detached_orders_"YYYY_MM"_[0-9a-f]+)$"')
-  AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid);
+-- Of the table that is no partition any more, whatever its name is by now; or null.
+SELECT (
+    SELECT format('DROP TABLE %%s', pg_class.oid::regclass)
+    FROM dropped_months JOIN pg_class ON pg_class.oid = partition
+    WHERE month = %(month)s AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+);
 
 -- name: end_drop
 UPDATE dropped_months SET dropped_at = now() WHERE month = %(month)s RETURNING 1;
@@ -256,3 +260,62 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 -- name: count_keys
 -- Roughly, for a progress bar.
 SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'order_keys'::regclass;
+
+-- name: settled
+-- Decided, or given up: nothing of the order is on its way any more.
+(status <> 'under_review' OR reason = 'risk_refused' OR updated_at < now() - make_interval(secs => %(age)s))
+
+-- name: forget_count
+SELECT json_build_object(
+    'orders', count(*) FILTER (WHERE {settled}), 'undecided', count(*) FILTER (WHERE NOT {settled})
+)::text
+FROM orders WHERE customer_id = %(customer)s;
+
+-- name: forget_begin
+INSERT INTO forget_requests (request, requested_by) VALUES (%(request)s, %(by)s) RETURNING 1;
+
+-- name: forget_page
+-- The next page of the customer's orders. The ids are locked first and in order, as workers do. The fingerprint goes too:
+-- a hash of what is known of the order and a guessed customer would tell whose it was.
+WITH page AS MATERIALIZED (
+    SELECT known.order_id, known.created_at
+    FROM orders JOIN order_keys AS known USING (order_id, created_at)
+    WHERE customer_id = %(customer)s AND {settled}
+    ORDER BY known.order_id
+    LIMIT %(limit)s
+    FOR UPDATE OF known
+), keys AS (
+    UPDATE order_keys SET fingerprint = decode(repeat('00', 16), 'hex')
+    FROM page WHERE order_keys.order_id = page.order_id
+), unpublished AS (
+    INSERT INTO forgotten_unpublished SELECT order_id FROM page ON CONFLICT DO NOTHING
+), changed AS (
+    UPDATE orders SET
+        customer_id = %(forgotten)s,
+        metadata = jsonb_build_object(),
+        fingerprint = decode(repeat('00', 16), 'hex'),
+        updated_at = greatest(clock_timestamp(), orders.updated_at),
+        version = orders.version + 1
+    FROM page
+    WHERE orders.order_id = page.order_id AND orders.created_at = page.created_at
+    RETURNING 1
+)
+SELECT count(*) FROM changed;
+
+-- name: forgotten_unpublished
+SELECT coalesce(json_agg(found), '[]')::text
+FROM forgotten_unpublished AS waiting
+JOIN order_keys AS known USING (order_id)
+CROSS JOIN LATERAL (
+    SELECT {row} FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at LIMIT 1
+) AS found;
+
+-- name: forgotten_published
+WITH done AS (DELETE FROM forgotten_unpublished WHERE order_id = ANY (%(ids)s::uuid[]) RETURNING 1)
+SELECT count(*) FROM done;
+
+-- name: forget_end
+UPDATE forget_requests SET
+    orders = %(orders)s, letters = %(letters)s, finished_at = CASE WHEN %(finished)s THEN now() END
+WHERE request = %(request)s
+RETURNING 1;

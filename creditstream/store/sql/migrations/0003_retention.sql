@@ -5,6 +5,7 @@
 CREATE TABLE dropped_months (
     month        timestamptz PRIMARY KEY,
     orders       bigint NOT NULL,
+    partition    oid NOT NULL,
     begun_at     timestamptz NOT NULL DEFAULT now(),
     dropped_at   timestamptz,
     published_at timestamptz
@@ -19,6 +20,9 @@ CREATE TABLE forget_requests (
     letters      bigint NOT NULL DEFAULT 0,
     finished_at  timestamptz
 );
+
+-- Forgotten orders whose new status is not on order-status yet.
+CREATE TABLE forgotten_unpublished (order_id uuid PRIMARY KEY);
 
 -- As before, but a table that retention has detached and not dropped yet makes way: an order of that month can come.
 CREATE OR REPLACE FUNCTION ensure_orders_partition(moment timestamptz) RETURNS boolean
