@@ -9,6 +9,7 @@ from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from creditstream.bulkload import BulkTable
 from creditstream.kafka import ssl_context
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
@@ -101,6 +102,7 @@ def create_app(settings: Settings) -> CreditApp:
         worker_redirect_stdouts=False,
         Worker=Worker,
         Monitor=QuietMonitor,
+        Table=BulkTable,
     )
     app.settings = settings
     app.runtime = Runtime(app, settings)
