@@ -1,5 +1,7 @@
 """From 4 to 12 partitions while producers go on: nothing lost, nothing decided twice, no bureau query repeated."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from creditstream.dev.mix import make_mix
@@ -28,7 +30,10 @@ def test_partitions_are_added_while_producers_go_on(
     database: Database,
     risk_api: RiskApiProcess,
 ) -> None:
-    decided, parked, later = (make_mix(count, 0, 0, 0, seed=seed) for count, seed in ((300, 1), (40, 2), (600, 3)))
+    # Created now: about an order older than the window of `seen` PostgreSQL is asked anyway.
+    decided, parked, later = (
+        make_mix(count, 0, 0, 0, seed=seed, now=datetime.now(UTC)) for count, seed in ((300, 1), (40, 2), (600, 3))
+    )
     workers = [start_worker(name=name, **_SETTINGS) for name in ("one", "two")]
     topics.produce("orders", [(None, line.value) for line in decided])
     settle(worker_environ, len(decided))
@@ -46,10 +51,11 @@ def test_partitions_are_added_while_producers_go_on(
     risk_api.control(mode="ok")
     grown = faust(worker_environ, "grow", "--partitions", "12")
     assert grown.returncode == 0, grown
+    print(grown.stdout)
     assert "from 4 to 12 partitions" in grown.stdout
-    topics.produce("orders", [(None, line.value) for line in decided])  # repeats, on any of twelve partitions
-
     workers = [start_worker(name=name, **_SETTINGS) for name in ("one", "two", "three")]
+    # Repeats, on any of twelve partitions, which the workers cannot take for replayed: only `seen` knows them.
+    topics.produce("orders", [(None, line.value) for line in decided])
     sending.join()
     everything = len(decided) * 2 + len(parked) + len(later)
     settle(worker_environ, everything)
