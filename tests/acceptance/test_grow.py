@@ -20,7 +20,7 @@ from tests.support.product import audited, faust, settle
 
 _UNDECIDED = "SELECT count(*) FROM orders WHERE status = 'under_review'"
 #: A turn on orders-retry soon, and no circuit breaker that would keep orders from it.
-_SETTINGS = {"retry_delay": 1, "risk_deadline": 1, "risk_attempt_timeout": 1, "risk_breaker_min_calls": 1_000_000}
+_SETTINGS = {"retry_delay": 1, "risk_deadline": 3, "risk_attempt_timeout": 3, "risk_breaker_min_calls": 1_000_000}
 
 
 def test_partitions_are_added_while_producers_go_on(
