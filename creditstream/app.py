@@ -9,6 +9,7 @@ from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from creditstream.bulkload import BulkTable
 from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> CreditApp:
         worker_redirect_stdouts=False,
         Worker=Worker,
         Monitor=QuietMonitor,
+        Table=BulkTable,
     )
     app.settings = settings
     app.runtime = Runtime(app, settings)

@@ -1,4 +1,4 @@
-"""`faust -A creditstream migrate | audit | dlq | load`: what people run beside the worker."""
+"""`faust -A creditstream migrate | audit | dlq | grow | … | load`: what people run beside the worker."""
 
 import asyncio
 import sys
@@ -81,6 +81,48 @@ class dlq(_Command):
         from creditstream.dlq.command import run
 
         return await run(app.settings, action, given)
+
+
+class grow(_Command):
+    """More partitions for all topics, while all workers are stopped; producers may go on. Broken off, run it again."""
+
+    options = [
+        option("--partitions", type=click.IntRange(1, 1000), required=True, help="How many there are to be."),
+        option("--wait", type=float, default=60.0, show_default=True, help="Seconds for the workers to be gone."),
+        option("--dry-run", is_flag=True, help="Say what would be done, and whether it can be."),
+    ]
+
+    async def work(self, *, partitions: int, wait: float, dry_run: bool) -> int:
+        from creditstream.grow.command import run
+
+        return await run(app.settings, partitions, wait=wait, dry_run=dry_run)
+
+
+class retention(_Command):
+    """Drop months that are older than CREDITSTREAM_RETENTION_MONTHS. Safe under load; broken off, run it again."""
+
+    options = [option("--dry-run", is_flag=True, help="Change nothing, say what would be dropped.")]
+
+    async def work(self, *, dry_run: bool) -> int:
+        from creditstream.retention.command import run
+
+        return await run(app.settings, dry_run=dry_run)
+
+
+class forget(_Command):
+    """Remove a customer's data: rows, statuses and dead letters. Leaves a trace that holds none of it."""
+
+    options = [
+        option("--customer", required=True, help="The customer's id."),
+        option("--by", default="", help="Who does it, for the trace; default: the login name."),
+        option("--wait", type=float, default=60.0, show_default=True, help="Seconds for the workers to publish."),
+        option("--dry-run", is_flag=True, help="Change nothing, say how much there is."),
+    ]
+
+    async def work(self, *, customer: str, by: str, wait: float, dry_run: bool) -> int:
+        from creditstream.forget.command import run
+
+        return await run(app.settings, customer, by=by, wait=wait, dry_run=dry_run)
 
 
 class load(_Command):

@@ -20,6 +20,8 @@ _ORIGINAL_KEY = "x-original-key"
 _ATTEMPTS = "x-attempts"
 _FIRST_FAILED = "x-first-failed-at"
 _DUE = "x-next-attempt-at"
+#: On a forward of a record that was handled before, maybe: after growth its home knows nothing of that.
+_REPLAYED = "x-replayed"
 
 
 class Origin(NamedTuple):
@@ -86,6 +88,11 @@ class Record:
             return Turn()
         return Turn(int(attempts), _from_ms(self._text(_FIRST_FAILED)), _from_ms(self._text(_DUE)))
 
+    @property
+    def may_be_settled(self) -> bool:
+        """It, or the record that it was forwarded for, may have been handled before."""
+        return self.replayed or self._text(_REPLAYED) is not None
+
     def _text(self, name: str) -> str | None:
         """An internal record's header; anybody may write the same names on `orders`, and there they mean nothing."""
         if not self.internal:
@@ -98,6 +105,8 @@ class Record:
         key = self.original_key
         if key is not None:
             ours[_ORIGINAL_KEY] = key
+        if self.may_be_settled:
+            ours[_REPLAYED] = b"1"
         return tuple((name, value) for name, value in self.headers if name not in ours) + tuple(ours.items())
 
     @property
@@ -121,7 +130,9 @@ class Record:
             timestamp_ms=timestamp_ms,
             key=self.original_key,
             value=self.value,
-            headers=tuple((name, value) for name, value in self.headers if name not in (*_ORIGIN, _ORIGINAL_KEY, _DUE)),
+            headers=tuple(
+                (name, value) for name, value in self.headers if name not in (*_ORIGIN, _ORIGINAL_KEY, _REPLAYED, _DUE)
+            ),
             reason=reason,
             message=message,
             attempts=max(1, turn.attempts) if turn else 1,

@@ -20,6 +20,7 @@ from creditstream.scoring import Scoring
 from creditstream.settlement import Routes, Settlement, letter_parcel
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
+from schemas.status import same_content
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Limits(NamedTuple):
     under_review_after: float
     order_max_bytes: int
     clock_skew: float
+    seen_retention: float = 168.0
 
 
 class Pipeline:
@@ -86,13 +88,14 @@ class Pipeline:
         self._metrics = metrics or Instruments()
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
+        self._window = timedelta(hours=limits.seen_retention) - self._skew
         self.flights: dict[UUID, Flight] = {}
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
         self._door, self._at_the_door = asyncio.Lock(), 0
         self._delayed = Delays()
         settlement.on_over = self._forget
-        settlement.accept_again = self.accept
+        settlement.accept_again = self._accept_again
 
     # -- intake
 
@@ -174,7 +177,7 @@ class Pipeline:
         known = self._seen.fingerprint(home, order.order_id)
         if known is None:
             self._take_off(record, order, fingerprint, home)
-        elif known == fingerprint:
+        elif same_content(known, fingerprint):
             self._metrics.duplicates.add()
             self._ended(letter=False)
             record.acknowledge()
@@ -187,9 +190,30 @@ class Pipeline:
         That time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
         and it is never longer than the rule allows: a clock that was wrong cannot put an order off for years.
         """
+        if self._has_moved(record):
+            return
         due = record.turn.due
         wait = (due - self._now()).total_seconds() if due else 0.0
         self._delayed.add(self._monotonic() + min(wait, self._scoring.longest_wait), record)
+
+    def _has_moved(self, record: Record) -> bool:
+        """The topics have more partitions than when this retry was parked: its order has another home now."""
+        order = self._read(record)
+        if order is None:
+            return True
+        home = home_partition(order.order_id, self._routes.partitions)
+        if record.partition == home:
+            return False
+        outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
+        self._outbox.add(Parcel(self._routes.orders_retry, home, outgoing, record.acknowledge))
+        return True
+
+    def _accept_again(self, record: Record) -> None:
+        """A joiner of an order that is over, judged by what is known now."""
+        if record.turn.attempts:
+            self._resume(record)
+        else:
+            self.accept(record)
 
     def _read(self, record: Record) -> Order | None:
         """None: it is no order, and has its letter."""
@@ -227,7 +251,12 @@ class Pipeline:
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
             self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
-        self._scoring.add(flight, may_be_settled=record.replayed or flight.turn.attempts > 0)
+        may_be_settled = record.may_be_settled or flight.turn.attempts > 0 or order.created_at < self._window_start()
+        self._scoring.add(flight, may_be_settled=may_be_settled)
+
+    def _window_start(self) -> datetime:
+        """An order created since then cannot have come before all that `seen` remembers."""
+        return self._now() - self._window
 
     # -- time
 
@@ -300,6 +329,6 @@ def _outcome(flight: Flight) -> str:
     row = flight.row
     if row is None:
         return "unstorable"
-    if row.fingerprint != flight.fingerprint:
+    if not row.is_of(flight.fingerprint):
         return "conflict"
     return row.status if row.is_final else flight.outcome

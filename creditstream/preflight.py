@@ -68,7 +68,8 @@ async def check_services(settings: Settings) -> int:
         await check_risk_certificate(settings)
     if missing:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
-    forget_other_cluster(Path(settings.data_dir), f"{cluster} {settings.topic_prefix} {settings.group}")
+    identity = f"{cluster} {settings.topic_prefix} {settings.group} {partitions}"
+    forget_other_cluster(Path(settings.data_dir), identity)
     return partitions
 
 
@@ -83,7 +84,8 @@ async def check_risk_certificate(settings: Settings) -> None:
 
 
 def forget_other_cluster(directory: Path, identity: str) -> None:
-    """Remove tables that were made from other topics: `seen` would take orders for settled that it never saw.
+    """Remove tables that were made from other topics, or for another number of partitions: `seen` would take orders for
+    settled that it never saw, `statuses` would show what stands on a partition that is not the order's any more.
 
     Faust notices only a table that is ahead of its changelog. Tables are rebuilt from Kafka; nothing else is removed.
     """

@@ -15,7 +15,7 @@ from faust.types import TP
 from mode import Service
 
 from creditstream.dlq.limit import DeadLetterLimit
-from creditstream.errors import StoreUnavailable
+from creditstream.errors import StartError, StoreUnavailable
 from creditstream.kafka import Publisher
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
@@ -71,6 +71,7 @@ class Runtime(Service):
         self.exposition: Exposition | None = None
         self._opened = AsyncExitStack()
         self._loops: set[asyncio.Future[None]] = set()
+        self._outgrown = asyncio.Event()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
         #: Partitions that have work and do not get on with it.
         self.stuck: list[str] = []
@@ -133,7 +134,13 @@ class Runtime(Service):
         self._opened.push_async_callback(self.dashboard.close)
         await self.cache.greet()
         _spare_the_collector()
-        loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch(), *self._measure())
+        loops = (
+            *self.pipeline.tasks(),
+            self._make_partitions(),
+            self._watch(),
+            self._end_when_outgrown(partitions),
+            *self._measure(),
+        )
         self._loops = {asyncio.ensure_future(loop) for loop in loops}
         self.add_future(self._notice_failure())
 
@@ -187,6 +194,11 @@ class Runtime(Service):
         """Orders wait on `orders-retry` for up to `retry_max_delay`, which is longer than `stuck_after`."""
         return self.pipeline.waiting > 0 and tp.topic == topic_name(self.settings, ORDERS_RETRY)
 
+    async def _end_when_outgrown(self, partitions: int) -> None:
+        """Orders would have two homes. Restarted, the worker counts anew, or says what is missing."""
+        await self._outgrown.wait()
+        raise StartError(f"topics have more than the {partitions} partitions that this worker started with")
+
     async def _make_partitions(self) -> None:
         """Next month's partition is there before its first order."""
         while not self.should_stop:
@@ -209,6 +221,9 @@ class Runtime(Service):
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         if partitions is None:
             self.statuses.end_ownership()
+        elif self.partitions is not None and any(each >= self.partitions for each in partitions):
+            self._outgrown.set()
+            return
         self.pipeline.own(partitions, interrupted=interrupted)
 
     def summary(self) -> str:

@@ -87,7 +87,7 @@ class Scoring:
         rows = await self._find(batch)
         for flight in batch:
             row = rows.get(flight.order.order_id)
-            if row is not None and (row.is_final or row.fingerprint != flight.fingerprint):
+            if row is not None and (row.is_final or not row.is_of(flight.fingerprint)):
                 flight.row = row
                 self._settlement.add_committed(flight, row)
             else:

@@ -117,6 +117,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seen_retention: Annotated[
         float, _about("h", "how long `seen` remembers; beyond it PostgreSQL alone answers", gt=0)
     ] = 168.0
+    retention_months: Annotated[
+        int, _about("months", "`retention` drops older ones from PostgreSQL; 0: it drops nothing", ge=0, le=1_200)
+    ] = 0
+    retention_keys_months: Annotated[
+        int, _about("months", "ids outlast their dropped orders by so long; 0: for ever", ge=0, le=1_200)
+    ] = 0
     order_max_bytes: Annotated[int, _about("bytes", "a larger record is a dead letter", ge=1_024, le=4_194_304)] = (
         262_144
     )

@@ -178,7 +178,7 @@ class Settlement:
             batch = [settled for settled in batch if not settled.flight.over]
             records: dict[int, list[Outgoing]] = defaultdict(list)
             for flight, row, _ in batch:
-                if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
+                if isinstance(row, Row) and row.is_of(flight.fingerprint):
                     records[flight.partition].append(
                         Outgoing(str(row.order_id).encode(), encode_status(row), flight.records[0].traceparent)
                     )
@@ -194,7 +194,7 @@ class Settlement:
         """Only what was published above: a conflict met a row whose own status may still have to be published."""
         records: dict[int, list[Outgoing]] = defaultdict(list)
         for flight, row, _ in over:
-            if isinstance(row, Row) and row.fingerprint == flight.fingerprint:
+            if isinstance(row, Row) and row.is_of(flight.fingerprint):
                 records[flight.partition].append(Outgoing(row.order_id.bytes, row.fingerprint))
         await self._write(self._publisher, self._routes.seen_changelog, self._seen, records)
 
@@ -212,7 +212,7 @@ class Settlement:
         flight, answer = settled.flight, settled.answer
         if isinstance(answer, Refused):
             return self._letters(flight.records, answer.reason, answer.message)
-        if answer.fingerprint != flight.fingerprint:
+        if not answer.is_of(flight.fingerprint):
             return self._letters(flight.records, "conflict", "the order id is committed with other content")
         if answer.is_final or flight.outcome in ("", "decided"):
             return []
@@ -237,7 +237,7 @@ class Settlement:
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
-        if flight.row is not None and flight.row.fingerprint == flight.fingerprint:
+        if flight.row is not None and flight.row.is_of(flight.fingerprint):
             self._metrics.duplicates.add(by=len(covered) - 1)
         self.on_over(flight)
         for record in covered:
@@ -275,4 +275,4 @@ def _proposal(flight: Flight) -> Proposal:
 
 def _ends(answer: Row | Refused, flight: Flight) -> bool:
     """Whether the answer ends the order's way although the risk API was still being asked."""
-    return isinstance(answer, Refused) or answer.is_final or answer.fingerprint != flight.fingerprint
+    return isinstance(answer, Refused) or answer.is_final or not answer.is_of(flight.fingerprint)

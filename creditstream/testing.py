@@ -134,7 +134,7 @@ class FakeStore(Store):
 
 
 def _gives_way(row: Row, proposal: Proposal) -> bool:
-    if row.is_final or row.fingerprint != proposal.fingerprint:
+    if row.is_final or not row.is_of(proposal.fingerprint):
         return False
     return (row.status, row.reason) != (proposal.decision.status, proposal.decision.reason)
 

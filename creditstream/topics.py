@@ -19,6 +19,11 @@ SEEN_CHANGELOG = "seen-changelog"
 
 _LARGE_RECORDS = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
 
+#: Of the window of `seen`: its changelog is at most so much longer than the window.
+_SEGMENTS = 8
+#: One day in ms: an older status of an order, and a forgotten customer's id with it, is gone after so long.
+_COMPACTED_WITHIN = "86400000"
+
 
 class Topic(NamedTuple):
     """`name` without the prefix."""
@@ -30,13 +35,15 @@ class Topic(NamedTuple):
 def all_topics(settings: Settings) -> list[Topic]:
     """All topics, each with as many partitions as `orders` has: Faust's tables need equal counts."""
     retention = str(int(settings.seen_retention * 3_600_000))
+    # Kafka removes whole segments, and only closed ones.
+    segment = str(int(max(60_000, settings.seen_retention * 3_600_000 / _SEGMENTS)))
     return [
         Topic(ORDERS, {**_LARGE_RECORDS}),
         Topic(ORDERS_BY_ID, {**_LARGE_RECORDS}),
-        Topic(ORDER_STATUS, {"cleanup.policy": "compact"}),
+        Topic(ORDER_STATUS, {"cleanup.policy": "compact", "max.compaction.lag.ms": _COMPACTED_WITHIN}),
         Topic(ORDERS_RETRY, {**_LARGE_RECORDS}),
         Topic(ORDERS_DEAD_LETTER, {**_LARGE_RECORDS, "retention.ms": "-1"}),
-        Topic(SEEN_CHANGELOG, {"cleanup.policy": "compact,delete", "retention.ms": retention}),
+        Topic(SEEN_CHANGELOG, {"cleanup.policy": "compact,delete", "retention.ms": retention, "segment.ms": segment}),
     ]
 
 
@@ -60,7 +67,10 @@ async def create_topics(settings: Settings) -> int:
         await admin.close()
     if unequal:
         name, count = next(iter(unequal.items()))
-        raise StartError(f"topic {name} has {count} partitions and orders has {partitions}: they must be equal")
+        raise StartError(
+            f"topic {name} has {count} partitions and orders has {partitions}: they must be equal "
+            "(`faust -A creditstream grow` adds them to all)"
+        )
     return partitions
 
 

@@ -9,6 +9,12 @@ import msgspec
 
 from schemas.decision import Status
 
+#: The fingerprint of an order whose customer was forgotten: a hash of the content would be personal data. Whatever
+#: comes with its id is a repeat of it.
+FORGOTTEN = bytes(16)
+#: Stands in the place of such a customer's id.
+FORGOTTEN_CUSTOMER = "[forgotten]"
+
 
 class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The value on `order-status`: field for field what PostgreSQL holds. `version` counts state changes from 1."""
@@ -37,7 +43,17 @@ class Row(StatusRecord, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_final(self) -> bool:
-        return self.status != "under_review"
+        """Decided, or forgotten: nothing changes it any more."""
+        return self.status != "under_review" or self.fingerprint == FORGOTTEN
+
+    def is_of(self, fingerprint: bytes) -> bool:
+        """Whether an order with this content is the row's own, not a conflict with it."""
+        return same_content(self.fingerprint, fingerprint)
+
+
+def same_content(known: bytes, fingerprint: bytes) -> bool:
+    """Whether content is what is known of an order's id."""
+    return known in (fingerprint, FORGOTTEN)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -18,7 +18,7 @@ class Seen(TableStore):
 
 def _new_seen() -> Any:
     changelog = app.raw_topic(SEEN_CHANGELOG, source=False)
-    ttl = int(app.settings.seen_retention * 3600)
+    ttl = max(1, int(app.settings.seen_retention * 3600))  # 0 would be for ever
     return new_table(app, "seen", changelog_topic=changelog, rocksdb={"ttl": ttl})
 
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from creditstream.audit.ledger import Ledger
 from creditstream.audit.report import Report
-from creditstream.audit.sources import Records, Topics, read_rows
+from creditstream.audit.sources import Records, Topics, read_removed, read_rows
 from creditstream.settings import Settings
 from creditstream.topics import ORDER_STATUS, ORDERS, ORDERS_DEAD_LETTER, topic_name
 from schemas.order import InvalidOrder, decode_order
@@ -68,6 +68,9 @@ class _Audit:
             for row in page:
                 self._ledger.add_row(row)
             self._bars.advance(bar, len(page))
+        async for removed in read_removed(self._settings):
+            for order in removed:
+                self._ledger.add_removed(order.order_id, order.fingerprint)
 
     def _enter_orders(self, records: Records) -> None:
         """By the product's own rules on purpose: what is an order is not the audit's to judge."""

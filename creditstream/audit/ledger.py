@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from creditstream.audit.report import FAULTS, Report
-from schemas.status import Row, StatusRecord, decode_status, encode_status
+from schemas.status import FORGOTTEN_CUSTOMER, Row, StatusRecord, decode_status, encode_status
 
 _EXAMPLES = 20
 _FINAL = ("approved", "rejected")
@@ -71,9 +71,16 @@ class Ledger:
             ),
         )
 
+    def add_removed(self, order_id: UUID, fingerprint: bytes) -> None:
+        """An order whose row went with its month; its id is still known."""
+        self._books.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (order_id.bytes, fingerprint))
+
     def add_status(self, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
         """A record of the status topic, in the order of its partition."""
         where = f"order-status[{partition}]@{offset}"
+        if value is None and (removed := _order_id(key)):
+            self._books.execute("DELETE FROM statuses WHERE id = ?", (removed.bytes,))
+            return
         try:
             record = decode_status(value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -87,11 +94,15 @@ class Ledger:
     def _enter_status(self, partition: int, where: str, record: StatusRecord) -> None:
         content = _digest(encode_status(record))
         final = content if record.status in _FINAL else None
+        decision = _digest(encode_status(_impersonal(record)))
         found = self._books.execute(
-            "SELECT part, version, published, final FROM statuses WHERE id = ?", (record.order_id.bytes,)
+            "SELECT part, version, published, final, decided FROM statuses WHERE id = ?", (record.order_id.bytes,)
         ).fetchone()
         if found:
-            part, version, published, decided = found
+            part, version, published, decided, decision_before = found
+            if decided is not None and decided != content and record.customer_id == FORGOTTEN_CUSTOMER:
+                same = decision == decision_before and record.version > version
+                decided = content if same else decided
             if decided is not None and decided != content:
                 self._fault("duplicated", "another status after the decision", where)
             elif part != partition:
@@ -100,8 +111,8 @@ class Ledger:
                 self._fault("divergent", "the version did not grow", where)
             final = decided if decided is not None else final
         self._books.execute(
-            "INSERT OR REPLACE INTO statuses VALUES (?, ?, ?, ?, ?)",
-            (record.order_id.bytes, partition, record.version, content, final),
+            "INSERT OR REPLACE INTO statuses VALUES (?, ?, ?, ?, ?, ?)",
+            (record.order_id.bytes, partition, record.version, content, final, decision),
         )
 
     def _fault(self, fault: str, what: str, example: str) -> None:
@@ -128,6 +139,18 @@ class Ledger:
             if count <= _EXAMPLES:
                 examples.append(f"{_readable(example)}: {what}")
         return count, examples
+
+
+def _impersonal(record: StatusRecord) -> StatusRecord:
+    """The decision alone: the same before and after the customer was forgotten."""
+    return msgspec.structs.replace(record, customer_id=FORGOTTEN_CUSTOMER, version=0, updated_at=record.created_at)
+
+
+def _order_id(key: bytes | None) -> UUID | None:
+    try:
+        return UUID((key or b"").decode())
+    except ValueError:
+        return None
 
 
 def _digest(content: bytes) -> bytes:

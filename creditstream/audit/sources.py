@@ -1,7 +1,8 @@
 """Reads the books: a topic from its first record to the end that it had, and PostgreSQL's rows by pages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -70,6 +71,10 @@ class Topics:
         """An upper bound on how many records will be read."""
         return sum(end - self._starts[where] for where, end in self._ends.items() if where.topic == name)
 
+    def ends(self, name: str) -> dict[TopicPartition, int]:
+        """Where each of the topic's partitions ended when it was opened."""
+        return {where: end for where, end in self._ends.items() if where.topic == name}
+
     def partitions(self, name: str) -> int:
         """How many the topic has."""
         return sum(where.topic == name for where in self._ends)
@@ -114,11 +119,39 @@ async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, lis
     return {topic["topic"]: [each["partition"] for each in topic["partitions"]] for topic in described}
 
 
+class RemovedOrder(msgspec.Struct):
+    """An order whose row was dropped with its month."""
+
+    order_id: UUID
+    fingerprint: bytes
+
+
+_decode_removed = msgspec.json.Decoder(list[RemovedOrder]).decode
+
+
 async def read_rows(settings: Settings) -> AsyncIterator[list[Row]]:
     """All rows, ordered by id, by the page. Raises StartError (the DSN is none) or StoreUnavailable."""
+    after = {"order_id": str(UUID(int=0)), "created_at": datetime.min.replace(tzinfo=UTC), "limit": _PAGE}
+    async with _pages(settings, "rows") as ask:
+        while page := _decode_rows(await ask(after)):
+            yield page
+            after |= {"order_id": str(page[-1].order_id), "created_at": page[-1].created_at}
+
+
+async def read_removed(settings: Settings) -> AsyncIterator[list[RemovedOrder]]:
+    """All orders whose row went with its month, by the page. Raises as `read_rows`."""
+    after: dict[str, object] = {"order_id": str(UUID(int=0)), "limit": _PAGE}
+    async with _pages(settings, "removed") as ask:
+        while page := _decode_removed(await ask(after)):
+            yield page
+            after |= {"order_id": str(page[-1].order_id)}
+
+
+@asynccontextmanager
+async def _pages(settings: Settings, name: str) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[str]]]:
+    """Yields what gives the next page of the statement of that name."""
     check_dsn(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN")
-    statement = files("creditstream.audit").joinpath("sql/rows.sql").read_text(encoding="utf-8")
-    after = {"order_id": UUID(int=0), "created_at": datetime.min.replace(tzinfo=UTC), "limit": _PAGE}
+    statement = files("creditstream.audit").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
     with translated():
         async with (
             aiopg.connect(
@@ -131,10 +164,10 @@ async def read_rows(settings: Settings) -> AsyncIterator[list[Row]]:
             ) as connection,
             connection.cursor(timeout=60) as cursor,
         ):
-            while True:
-                await cursor.execute(statement, {**after, "order_id": str(after["order_id"])})
-                page = _decode_rows((await cursor.fetchone())[0])
-                if not page:
-                    return
-                yield page
-                after |= {"order_id": page[-1].order_id, "created_at": page[-1].created_at}
+
+            async def ask(after: dict[str, Any]) -> str:
+                await cursor.execute(statement, after)
+                (page,) = await cursor.fetchone()
+                return str(page)
+
+            yield ask

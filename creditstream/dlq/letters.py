@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 #: Written by us around the producer's own headers (schemas/dead_letter.py, creditstream/flight.py).
-_OURS = (
+OURS = (
     "x-original-topic",
     "x-original-partition",
     "x-original-offset",
@@ -24,6 +24,8 @@ _OURS = (
     "x-next-attempt-at",
     "x-application-version",
 )
+#: On a letter whose record was removed with its customer's data: the request's random id.
+FORGOTTEN_BY = "x-forgotten-by"
 #: On a record that was sent again: where its first ancestor stood.
 REPLAY_OF = "x-replay-of"
 #: Fields that may stay readable: they say what kind of order it is, not whose.
@@ -56,6 +58,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return (
             told.decode(errors="replace") if told else f"{self.topic}:{self.original_partition}:{self.original_offset}"
         )
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Its record is gone: there is nothing to send again."""
+        return FORGOTTEN_BY in dict(self.headers)
 
     @property
     def identity(self) -> bytes:
@@ -106,7 +113,7 @@ def read_letter(record: Any) -> Letter:
         version=headers.get("x-application-version", ""),
         key=record.key,
         value=record.value,
-        headers=tuple((name, bytes(value)) for name, value in record.headers if name not in _OURS),
+        headers=tuple((name, bytes(value)) for name, value in record.headers if name not in OURS),
     )
 
 

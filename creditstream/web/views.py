@@ -1,12 +1,15 @@
 """The web server's pages: the status page, one order, and health. Routes are those of interface.md."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from creditstream.errors import StoreUnavailable
 from creditstream.main import app
+from creditstream.months import months_before
 from creditstream.web.health import readiness
 from creditstream.web.page import render_page
+from schemas.status import decode_status
 from tables.statuses import statuses
 
 _SECURE = {
@@ -32,12 +35,21 @@ async def order(self: Any, _request: Any, order_id: str) -> Any:
     except ValueError:
         return self.json({"error": "the order id is not a UUID"}, status=400, headers=_SECURE)
     try:
-        record = statuses.find(str(wanted).encode()) or await app.runtime.dashboard.order(wanted)
+        record = _local(wanted) or await app.runtime.dashboard.order(wanted)
     except StoreUnavailable:
         return self.json({"error": "the read replica does not answer"}, status=503, headers=_SECURE)
     if record is None:
         return self.json({"error": "no such order"}, status=404, headers=_SECURE)
     return self.bytes(record, content_type="application/json", headers=_SECURE)
+
+
+def _local(order_id: UUID) -> bytes | None:
+    """This worker's record, unless its month may have been dropped: a running worker's table does not hear of that."""
+    record = statuses.find(str(order_id).encode())
+    months = app.settings.retention_months
+    if record and months and decode_status(record).created_at < months_before(datetime.now(UTC), months):
+        return None
+    return record
 
 
 @app.page("/health/live")

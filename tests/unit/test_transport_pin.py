@@ -11,6 +11,8 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.tables.recovery import Recovery
+from faust.tables.table import Table
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 
@@ -24,6 +26,8 @@ _REPLACED: list[tuple[Any, str]] = [
     (Consumer._wait_next_records, "6218e1969a636b3f"),
     (Consumer.getmany, "4b168d84882a70d6"),
     (Consumer.on_buffer_full, "c8961679e0bcdce5"),
+    (Table.on_rebalance, "0812ad692171a8fd"),
+    (Recovery._add, "1584a197b11bf835"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
     (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
 ]

@@ -11,4 +11,6 @@ UNION ALL
 SELECT what, example FROM status_faults WHERE fault = 'divergent'
 UNION ALL
 SELECT 'dead letter for a conflict, but it is the content of the row', 'orders[' || part || ']@' || off
-FROM judged WHERE letter = 'conflict' AND is_the_row;
+FROM judged WHERE letter = 'conflict' AND is_the_row AND NOT EXISTS (
+    SELECT 1 FROM rows WHERE rows.id = judged.id AND rows.fingerprint = zeroblob(16)
+);

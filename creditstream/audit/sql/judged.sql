@@ -4,5 +4,9 @@ SELECT
     records.*,
     letters.reason AS letter,
     EXISTS (SELECT 1 FROM rows WHERE rows.id = records.id) AS has_row,
-    EXISTS (SELECT 1 FROM rows WHERE rows.id = records.id AND rows.fingerprint = records.fingerprint) AS is_the_row
+    EXISTS (
+        SELECT 1 FROM rows
+        WHERE rows.id = records.id AND rows.fingerprint IN (records.fingerprint, zeroblob(16))  -- forgotten: any content
+    ) AS is_the_row,
+    EXISTS (SELECT 1 FROM removed WHERE removed.id = records.id) AS is_removed
 FROM records LEFT JOIN letters USING (part, off);

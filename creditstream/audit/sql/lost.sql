@@ -8,7 +8,9 @@ SELECT
     END AS what,
     'orders[' || part || ']@' || off AS example
 FROM judged
-WHERE (letter IS NULL AND NOT is_the_row) OR (letter IN ('conflict', 'risk_refused', 'risk_unavailable') AND NOT has_row)
+WHERE NOT is_removed AND (
+    (letter IS NULL AND NOT is_the_row) OR (letter IN ('conflict', 'risk_refused', 'risk_unavailable') AND NOT has_row)
+)
 UNION ALL
 SELECT 'refused by the risk API and no dead letter', lower(hex(rows.id))
 FROM rows

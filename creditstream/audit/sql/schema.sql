@@ -16,5 +16,11 @@ CREATE TABLE rows (
     PRIMARY KEY (id, created_at)
 ) WITHOUT ROWID;
 
-CREATE TABLE statuses (id BLOB PRIMARY KEY, part INTEGER, version INTEGER, published BLOB, final BLOB) WITHOUT ROWID;
+-- Orders whose row went with its month: their id is still known.
+CREATE TABLE removed (id BLOB PRIMARY KEY, fingerprint BLOB) WITHOUT ROWID;
+
+-- `decided`: the decision alone, without whose it was.
+CREATE TABLE statuses (
+    id BLOB PRIMARY KEY, part INTEGER, version INTEGER, published BLOB, final BLOB, decided BLOB
+) WITHOUT ROWID;
 CREATE TABLE status_faults (fault TEXT, what TEXT, example TEXT);

@@ -140,3 +140,196 @@ FROM (
     ORDER BY created_at DESC, order_id DESC
     LIMIT %(limit)s
 ) AS newest;
+
+-- name: start_maintenance
+SET lock_timeout = '1s';
+SET timezone = 'UTC';
+
+-- name: try_only_one
+SELECT pg_try_advisory_lock(hashtext('creditstream'), hashtext(%(what)s));
+
+-- name: expired_months
+-- Months that lie wholly before the cutoff, oldest first; only tables that this program made, never a default partition.
+-- `recent`: rows that were written after the cutoff, whatever their created_at says: they keep their month.
+SELECT coalesce(json_agg(expired ORDER BY month), '[]')::text
+FROM (
+    SELECT to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS month, counted.*
+    FROM pg_inherits
+    JOIN pg_class ON pg_class.oid = inhrelid
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN relname ~ '^orders_\d\d\d\d_\d\d$' THEN to_timestamp(substr(relname, 8), 'YYYY_MM') END AS month
+    ) AS named
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) AS orders,
+            count(*) FILTER (WHERE updated_at >= %(cutoff)s) AS recent,
+            count(*) FILTER (WHERE status = 'under_review') AS undecided
+        FROM orders
+        WHERE created_at >= month AND created_at < month + interval '1 month'
+    ) AS counted
+    WHERE inhparent = 'orders'::regclass AND NOT inhdetachpending
+      AND month + interval '1 month' <= %(cutoff)s
+) AS expired;
+
+-- name: begin_drop
+-- Which table is meant is settled here: an order of that month may make it a new partition while the old one goes.
+INSERT INTO dropped_months (month, orders, partition)
+VALUES (
+    %(month)s, %(orders)s, to_regclass(to_char(%(month)s::timestamptz, '"orders_"YYYY_MM'))
+)
+ON CONFLICT (month) DO UPDATE SET
+    orders = dropped_months.orders + excluded.orders, partition = excluded.partition, begun_at = now(),
+    dropped_at = NULL, published_at = NULL
+RETURNING 1;
+
+-- name: begun_months
+SELECT coalesce(json_agg(to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ORDER BY month), '[]')::text
+FROM dropped_months WHERE dropped_at IS NULL;
+
+-- name: detach_statement
+-- The statement to run next, or null. CONCURRENTLY locks nobody out, but PostgreSQL has no such thing beside a default
+-- partition; begun and broken off, it is finished.
+SELECT (
+    SELECT format(
+        'ALTER TABLE orders DETACH PARTITION %%I%%s',
+        relname,
+        CASE
+            WHEN inhdetachpending THEN ' FINALIZE'
+            WHEN EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = inhparent AND partdefid <> 0) THEN ''
+            ELSE ' CONCURRENTLY'
+        END
+    )
+    FROM dropped_months JOIN pg_inherits ON inhrelid = partition JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE month = %(month)s AND inhparent = 'orders'::regclass
+);
+
+-- name: drop_statement
+-- Of the table that is no partition any more, whatever its name is by now; or null.
+SELECT (
+    SELECT format('DROP TABLE %%s', pg_class.oid::regclass)
+    FROM dropped_months JOIN pg_class ON pg_class.oid = partition
+    WHERE month = %(month)s AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+);
+
+-- name: end_drop
+UPDATE dropped_months SET dropped_at = now() WHERE month = %(month)s RETURNING 1;
+
+-- name: removed_orders
+-- The next page of ids whose row is gone with its month and not yet from order-status.
+SELECT json_build_object('last', max(order_id::text), 'ids', coalesce(json_agg(order_id) FILTER (WHERE gone), '[]'))::text
+FROM (
+    SELECT
+        order_id,
+        EXISTS (
+            SELECT FROM dropped_months
+            WHERE month = date_trunc('month', known.created_at, 'UTC') AND dropped_at <= %(upto)s AND published_at IS NULL
+        ) AND NOT EXISTS (
+            SELECT FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
+        ) AS gone
+    FROM order_keys AS known
+    WHERE order_id > %(after)s::uuid
+    ORDER BY order_id
+    LIMIT %(limit)s
+) AS page;
+
+-- name: unpublished_months
+SELECT count(*) FROM dropped_months WHERE dropped_at IS NOT NULL AND published_at IS NULL;
+
+-- name: end_publishing
+WITH ended AS (
+    UPDATE dropped_months SET published_at = now() WHERE dropped_at <= %(upto)s AND published_at IS NULL RETURNING 1
+)
+SELECT count(*) FROM ended;
+
+-- name: expired_key_months
+SELECT count(*) FROM dropped_months WHERE published_at IS NOT NULL AND dropped_at <= %(cutoff)s;
+
+-- name: delete_keys
+-- The next page of ids: those whose row was dropped before the cutoff go. Sorted and without waiting, as workers lock
+-- them too.
+WITH page AS MATERIALIZED (
+    SELECT order_id, created_at FROM order_keys WHERE order_id > %(after)s::uuid ORDER BY order_id LIMIT %(limit)s
+), expired AS MATERIALIZED (
+    SELECT known.order_id
+    FROM order_keys AS known JOIN page USING (order_id)
+    WHERE EXISTS (
+        SELECT FROM dropped_months
+        WHERE month = date_trunc('month', page.created_at, 'UTC')
+          AND published_at IS NOT NULL AND dropped_at <= %(cutoff)s
+    ) AND NOT EXISTS (
+        SELECT FROM orders WHERE orders.order_id = page.order_id AND orders.created_at = page.created_at
+    )
+    ORDER BY known.order_id
+    FOR UPDATE OF known SKIP LOCKED
+), deleted AS (
+    DELETE FROM order_keys USING expired WHERE order_keys.order_id = expired.order_id RETURNING 1
+)
+SELECT json_build_object(
+    'last', (SELECT max(order_id::text) FROM page), 'deleted', (SELECT count(*) FROM deleted)
+)::text;
+
+-- name: now
+SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+-- name: count_keys
+-- Roughly, for a progress bar.
+SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'order_keys'::regclass;
+
+-- name: settled
+-- Decided, or given up: nothing of the order is on its way any more.
+(status <> 'under_review' OR reason = 'risk_refused' OR updated_at < now() - make_interval(secs => %(age)s))
+
+-- name: forget_count
+SELECT json_build_object(
+    'orders', count(*) FILTER (WHERE {settled}), 'undecided', count(*) FILTER (WHERE NOT {settled})
+)::text
+FROM orders WHERE customer_id = %(customer)s;
+
+-- name: forget_begin
+INSERT INTO forget_requests (request, requested_by) VALUES (%(request)s, %(by)s) RETURNING 1;
+
+-- name: forget_page
+-- The next page of the customer's orders. The ids are locked first and in order, as workers do. The fingerprint goes too:
+-- a hash of what is known of the order and a guessed customer would tell whose it was.
+WITH page AS MATERIALIZED (
+    SELECT known.order_id, known.created_at
+    FROM orders JOIN order_keys AS known USING (order_id, created_at)
+    WHERE customer_id = %(customer)s AND {settled}
+    ORDER BY known.order_id
+    LIMIT %(limit)s
+    FOR UPDATE OF known
+), keys AS (
+    UPDATE order_keys SET fingerprint = decode(repeat('00', 16), 'hex')
+    FROM page WHERE order_keys.order_id = page.order_id
+), unpublished AS (
+    INSERT INTO forgotten_unpublished SELECT order_id FROM page ON CONFLICT DO NOTHING
+), changed AS (
+    UPDATE orders SET
+        customer_id = %(forgotten)s,
+        metadata = jsonb_build_object(),
+        fingerprint = decode(repeat('00', 16), 'hex'),
+        updated_at = greatest(clock_timestamp(), orders.updated_at),
+        version = orders.version + 1
+    FROM page
+    WHERE orders.order_id = page.order_id AND orders.created_at = page.created_at
+    RETURNING 1
+)
+SELECT count(*) FROM changed;
+
+-- name: forgotten_unpublished
+SELECT coalesce(json_agg(found), '[]')::text
+FROM forgotten_unpublished AS waiting
+JOIN order_keys AS known USING (order_id)
+CROSS JOIN LATERAL (
+    SELECT {row} FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at LIMIT 1
+) AS found;
+
+-- name: forgotten_published
+WITH done AS (DELETE FROM forgotten_unpublished WHERE order_id = ANY (%(ids)s::uuid[]) RETURNING 1)
+SELECT count(*) FROM done;
+
+-- name: forget_end
+UPDATE forget_requests SET
+    orders = %(orders)s, letters = %(letters)s, finished_at = CASE WHEN %(finished)s THEN now() END
+WHERE request = %(request)s
+RETURNING 1;

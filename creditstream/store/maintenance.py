@@ -1,0 +1,88 @@
+"""What operators' commands ask of PostgreSQL: one connection with a short lock time-out, outside the workers' pools."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg2 import errors as driver
+
+from creditstream.errors import StartError
+from creditstream.settings import Settings
+from creditstream.store.database import check_dsn
+from creditstream.store.errors import translated
+from creditstream.store.pool import connect
+from creditstream.store.queries import query
+
+#: A statement over a large table takes its time; nobody waits for it.
+_ANSWER_TIMEOUT = 3_600.0
+#: Between two tries for a lock: what waits for a lock makes others wait behind it, so each wait is short.
+_LOCK_RETRY = 1.0
+_LOCK_TRIES = 60
+
+
+class Maintenance:
+    """One session. Every method raises StoreUnavailable when PostgreSQL does not answer."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row that the named statement gives."""
+        with translated():
+            await self._cursor.execute(query(name), parameters)
+            row = await self._cursor.fetchone()
+            return row[0] if row else None
+
+    async def json(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """`value` of a statement that gives JSON text."""
+        return json.loads(await self.value(name, parameters))
+
+    async def change(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Run the change of the schema that the named statement gives, until it gives none.
+
+        Tried again while others hold the lock that it needs. Raises StartError if they never let go.
+        """
+        for _ in range(_LOCK_TRIES):
+            statement = await self.value(name, parameters)
+            if statement is None:
+                return
+            try:
+                with translated():
+                    await self._run(statement)
+            except _Locked:
+                await asyncio.sleep(_LOCK_RETRY)
+        raise StartError(f"PostgreSQL: others hold a lock that `{statement}` needs: run it again when they are done")
+
+    async def _run(self, statement: str) -> None:
+        try:
+            await self._cursor.execute(statement)
+        except driver.LockNotAvailable:
+            raise _Locked from None
+
+
+class _Locked(Exception):
+    """Not within `lock_timeout`."""
+
+
+@asynccontextmanager
+async def open_maintenance(settings: Settings) -> AsyncIterator[Maintenance]:
+    """Raises StartError (bad DSN) or StoreUnavailable."""
+    check_dsn(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN")
+    with translated():
+        async with (
+            await connect(settings.postgres_dsn.reveal()) as connection,
+            connection.cursor(timeout=_ANSWER_TIMEOUT) as cursor,
+        ):
+            await cursor.execute(query("start_maintenance"))
+            yield Maintenance(cursor)
+
+
+@asynccontextmanager
+async def only_one(settings: Settings, what: str) -> AsyncIterator[Maintenance]:
+    """A session that holds the advisory lock of that name. Raises StartError when another program holds it."""
+    async with open_maintenance(settings) as session:
+        if not await session.value("try_only_one", {"what": what}):
+            raise StartError(f"another `{what}` is at work on this database")
+        yield session
