@@ -5,7 +5,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,6 +15,7 @@ from mode import Service
 
 from creditstream.dlq.limit import DeadLetterLimit
 from creditstream.errors import StoreUnavailable
+from creditstream.flight import Flight
 from creditstream.kafka import Publisher
 from creditstream.outbox import Outbox
 from creditstream.pipeline import Limits, Pipeline
@@ -28,6 +29,7 @@ from creditstream.settlement import Routes, Settlement
 from creditstream.statuses import StatusPublisher
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads
+from creditstream.throughput import Throughput
 from creditstream.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
@@ -37,8 +39,7 @@ from creditstream.topics import (
     topic_name,
 )
 from creditstream.watchdog import Standing, Watchdog
-from creditstream.web.cache import Cache
-from creditstream.web.dashboard import Dashboard
+from creditstream.web.parts import WebParts
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
@@ -60,6 +61,7 @@ class Runtime(Service):
         self.settings = settings
         self.partitions: int | None = None
         self._opened = AsyncExitStack()
+        self.throughput = Throughput()
         self._loops: set[asyncio.Future[None]] = set()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
         #: Partitions that have work and do not get on with it.
@@ -75,7 +77,7 @@ class Runtime(Service):
         from tables.statuses import statuses
 
         settings = self.settings
-        partitions = self.partitions or await check_services(settings)
+        partitions = self.partitions = self.partitions or await check_services(settings)
         self.store = await patiently(settings, lambda: PostgresStore.open(settings))
         self._opened.push_async_callback(self.store.close)
         self.publisher = await patiently(settings, lambda: Publisher.open(settings), KAFKA)
@@ -96,6 +98,7 @@ class Runtime(Service):
             seen=seen,
             statuses=statuses,
         )
+        settlement.on_finished = self._count
         scoring = Scoring(
             concurrency=settings.risk_concurrency,
             store=self.store,
@@ -116,8 +119,8 @@ class Runtime(Service):
                 settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
             ),
         )
-        self.dashboard = Dashboard(Cache.open(settings), lambda: Reads.open(settings))
-        self._opened.push_async_callback(self.dashboard.close)
+        self.web = WebParts(self.app, settings, lambda: Reads.open(settings), statuses)
+        self._opened.push_async_callback(self.web.close)
         _spare_the_collector()
         loops = (*self.pipeline.tasks(), self._make_partitions(), self._watch())
         self._loops = {asyncio.ensure_future(loop) for loop in loops}
@@ -179,9 +182,14 @@ class Runtime(Service):
             self.statuses.end_ownership()
         self.pipeline.own(partitions, interrupted=interrupted)
 
-    def summary(self) -> str:
-        """One line about this worker for the page."""
-        return f"{len(self.pipeline.flights)} em processamento neste worker"
+    async def end_pages(self) -> None:
+        """The web server stops: it would wait for the pages' streams otherwise."""
+        if self._loops:
+            await self.web.live.close()
+
+    def _count(self, flights: Sequence[Flight]) -> None:
+        now = time.monotonic()
+        self.throughput.add(now, [now - flight.started for flight in flights])
 
 
 def _spare_the_collector() -> None:

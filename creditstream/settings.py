@@ -1,5 +1,6 @@
 """Every setting, in one frozen object, from `CREDITSTREAM_…` environment variables and nowhere else."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ import msgspec
 from creditstream.errors import StartError
 
 PREFIX = "CREDITSTREAM_"
+_TOKEN_LENGTH = 16
 
 
 class Secret:
@@ -139,7 +141,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy_file: Annotated[str, _about("path", "thresholds; empty: the one that is shipped")] = ""
     data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
-    web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
+    web_bind: Annotated[str, _about("address", "to listen on; anything but this machine needs `web_token`")] = (
+        "127.0.0.1"
+    )
+    web_host: Annotated[
+        str, _about("host", "where other workers reach this one's web server; empty: its name, or localhost")
+    ] = ""
+    web_token: Annotated[
+        Secret, _about("", "login of the page and bearer token of the JSON API, 16 characters or more; empty: no login")
+    ] = Secret()
+    web_rate: Annotated[
+        float, _about("requests/s", "of one client in the long run, twice at once; 0: no limit", ge=0)
+    ] = 200.0
     start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"
 
@@ -148,6 +161,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("kafka_sasl_username and kafka_sasl_password are needed with SASL_SSL")
         if self.risk_attempt_timeout > self.risk_deadline:
             raise ValueError("risk_attempt_timeout is longer than risk_deadline")
+        if not self.web_token and not is_local(self.web_bind):
+            raise ValueError(f"web_bind is not this machine alone, so a login is needed: set {PREFIX}WEB_TOKEN too")
+        if self.web_token and len(self.web_token.reveal()) < _TOKEN_LENGTH:
+            raise ValueError(f"web_token is too easy to guess: at least {_TOKEN_LENGTH} characters")
+
+
+def is_local(host: str) -> bool:
+    """Whether the name or address is this machine's own, which no other reaches."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -18,6 +18,7 @@ from faust.types import TP
 
 from creditstream.lease import Lease
 from creditstream.offsets import Admission, Progress
+from creditstream.throughput import Marks
 from creditstream.transport_thread import InOrderThread, lease_clock
 from creditstream.watchdog import Standing
 
@@ -53,6 +54,7 @@ class InOrderConsumer(driver.Consumer):
         self._unacked_messages = _Untracked()
         self.progress: dict[TP, Progress] = {}
         self._backlog: dict[TP, deque[Any]] = {}
+        self._marks: dict[TP, Marks] = {}
         self._epoch = 0
         self._last_generation = 0
         self._room = asyncio.Event()
@@ -78,6 +80,11 @@ class InOrderConsumer(driver.Consumer):
             for tp, progress in self.progress.items()
         }
 
+    def oldest(self, tp: TP, position: int) -> int | None:
+        """The time (ms since 1970) of the first record that is not done; None: not known, or not fetched yet."""
+        marks = self._marks.get(tp)
+        return marks.oldest(position) if marks else None
+
     # -- where each partition stands
 
     async def perform_seek(self) -> None:
@@ -100,6 +107,7 @@ class InOrderConsumer(driver.Consumer):
         if epoch != self._epoch:
             return  # another rebalance began meanwhile; its own seek follows
         self._backlog.clear()
+        self._marks = {tp: Marks() for tp in points}
         self.progress = {
             tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
         }
@@ -186,6 +194,9 @@ class InOrderConsumer(driver.Consumer):
             return
         for tp, batch in records.items():
             self._backlog[ensure_TP(tp)] = deque(batch)
+            marks = self._marks.get(ensure_TP(tp))
+            if marks and batch:
+                marks.add(batch[0].offset, batch[0].timestamp)
         for tp in list(self._backlog):
             await self._deliver(tp, epoch)
 

@@ -12,7 +12,9 @@ OURS = ("creditstream", "agents", "tables", "schemas")
 MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 #: Decisions as values: they know the schemas, each other, and the words of flight.
-PURE = {f"creditstream.{name}" for name in ("lease", "offsets", "partitions", "policy", "retry", "watchdog")}
+PURE = {
+    f"creditstream.{name}" for name in ("lease", "offsets", "partitions", "policy", "retry", "throughput", "watchdog")
+}
 PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
 COMMON = {
@@ -24,7 +26,15 @@ COMMON = {
 }
 PARTS = ("creditstream.risk", "creditstream.store", "creditstream.statuses", "creditstream.web")
 #: Faust's pages register themselves with the app and read its tables; nothing below them does.
-WEB_MAY = {"creditstream.main", "creditstream.app", "creditstream.runtime", "creditstream.topics", "tables"}
+WEB_MAY = {
+    "creditstream.app",
+    "creditstream.kafka",
+    "creditstream.main",
+    "creditstream.partitions",
+    "creditstream.runtime",
+    "creditstream.topics",
+    "tables",
+}
 #: The order's way: ports and pure modules, and the parts of the pipeline itself.
 PIPELINE = {
     "creditstream.pipeline",
