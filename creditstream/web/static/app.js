@@ -8,10 +8,12 @@ import { showConnection, showReplica, startFrame } from "./frame.js";
 import { Live } from "./live.js";
 import { OrderPage } from "./order.js";
 
+const SETTLED = 2_500;
 const figures = new Figures();
 const live = new Live();
 let view = null;
 let wasAvailable = true;
+let settled = 0;
 
 function viewOf({ pathname, search }) {
   const order = /^\/orders\/([^/]+)$/.exec(pathname);
@@ -49,7 +51,12 @@ addEventListener("popstate", () => show(true));
 
 live.addEventListener("state", ({ detail }) => showConnection(live.state, detail.before));
 live.addEventListener("change", ({ detail }) => view.change(detail));
-live.addEventListener("gap", () => view.load());
+live.addEventListener("gap", () => {
+  view.load();
+  // What was committed just before the stream began may not be on the read replica, or in its cache, yet.
+  clearTimeout(settled);
+  settled = setTimeout(() => view.load(), SETTLED);
+});
 live.addEventListener("stats", ({ detail }) => {
   figures.show(detail);
   showReplica(detail);

@@ -16,6 +16,7 @@ const AGAIN = 5_000;
 export class Board {
   #waiting = new Waiting();
   #isPaused = false;
+  #isStale = false;
   #batch = [];
   #timers = {};
   #news = { added: 0, decided: 0 };
@@ -47,6 +48,10 @@ export class Board {
 
   async load() {
     clearTimeout(this.#timers.again);
+    if (this.#isPaused) {
+      this.#isStale = true; // the reader looks at these rows
+      return;
+    }
     this.#ask?.abort();
     const ask = (this.#ask = new AbortController());
     if (!this.#hasLoaded) this.table.wait();
@@ -82,6 +87,7 @@ export class Board {
   }
 
   #take() {
+    clearTimeout(this.#timers.batch);
     this.#timers.batch = undefined;
     const { added, changed } = this.list.take(this.#batch.splice(0));
     if (!added.size && !changed.size) return;
@@ -133,12 +139,13 @@ export class Board {
   #togglePause() {
     this.#isPaused = !this.#isPaused;
     if (!this.#isPaused) {
-      const isOver = this.#waiting.isOver;
+      const isStale = this.#isStale || this.#waiting.isOver;
+      this.#isStale = false;
       this.#batch.push(...this.#waiting.drain());
       this.#take();
       // More came than was kept: the server knows all of it.
-      if (isOver) this.load();
-      this.list.leaving.size && this.#sweep();
+      if (isStale) this.load();
+      if (this.list.leaving.size) this.#sweep();
     }
     this.#tellPause();
   }

@@ -1,7 +1,7 @@
 // What stands around both views: the connection's state, notices, theme, language.
 import { $, announce, h, say } from "./dom.js";
 import { asClock, asDuration } from "./format.js";
-import { language, remember, t, translate } from "./words.js";
+import { language, recall, remember, t, translate } from "./words.js";
 
 const THEMES = ["auto", "light", "dark"];
 /** A replica that is this far behind (s) is worth a notice. */
@@ -27,6 +27,8 @@ export function startFrame() {
     tell();
   });
   tell();
+  $("#logout").hidden = recall("session") === null;
+  $("#logout").addEventListener("submit", () => remember("session", null));
 }
 
 export function showConnection(state, before) {
@@ -39,11 +41,10 @@ export function showConnection(state, before) {
 }
 
 /** The replica's state and age, from the statistics. */
-export function showReplica({ available, replica_lag_s: lag, now, login }) {
+export function showReplica({ available, replica_lag_s: lag, now }) {
   notice("replica", available ? (lag > BEHIND ? t("replica.behind", { lag: asDuration(lag) }) : null) : t("away.hint"), available ? null : t("away.title"));
   const known = lag !== null && lag !== undefined && available;
   say($("#freshness"), t(known ? "freshness" : "freshness.plain", { lag: asDuration(lag), at: asClock(now) }));
-  $("#logout").hidden = !login;
 }
 
 /** One line on top; no text: it goes. */

@@ -8,14 +8,13 @@ const UNSEEN = 120_000;
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
 
-/** Events: `state` (this.state changed), `change` (detail: a status record), `stats`, `gap` (changes were missed). */
+/** Events: `state` (this.state changed), `change` (detail: a status record), `stats`, `gap` (what came before now was not streamed). */
 export class Live extends EventTarget {
   state = "connecting";
   #source = null;
   #pause = FIRST_PAUSE;
   #timer = 0;
   #watch = 0;
-  #wasOpen = false;
 
   open() {
     clearTimeout(this.#timer);
@@ -41,8 +40,7 @@ export class Live extends EventTarget {
   #hello({ resumed }) {
     this.#listen();
     this.#pause = FIRST_PAUSE;
-    if (this.#wasOpen && !resumed) this.dispatchEvent(new Event("gap"));
-    this.#wasOpen = true;
+    if (!resumed) this.dispatchEvent(new Event("gap"));
     this.#turn("live");
   }
 

@@ -1,5 +1,5 @@
 // The login form. Without this script it works too: the form posts by itself.
-import { t, translate } from "./words.js";
+import { remember, t, translate } from "./words.js";
 
 translate(document);
 document.title = `${t("login.title")} · creditstream`;
@@ -12,6 +12,7 @@ form.addEventListener("submit", async (event) => {
   refused.hidden = true;
   const answer = await post().catch(() => null);
   if (answer && (answer.ok || answer.type === "opaqueredirect")) {
+    remember("session", "open"); // the page then shows how to log out; the session itself is a cookie that scripts can't see
     location.assign("/");
     return;
   }

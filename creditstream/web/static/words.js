@@ -27,6 +27,15 @@ export function translate(root) {
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
 }
 
+/** What was remembered under `name`, or null. */
+export function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
 /** Remember a choice of the reader; a browser that keeps nothing just forgets it. */
 export function remember(name, value) {
   try {
