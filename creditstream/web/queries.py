@@ -4,7 +4,7 @@ import base64
 import re
 import struct
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
@@ -13,7 +13,11 @@ from schemas.decision import Status
 MOST = 100
 _FEW = 50
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+_DATE_LENGTH = len("2026-11-23")
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _CURSOR = struct.Struct(">q16s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +50,6 @@ def parse_query(given: Mapping[str, Any]) -> Query:
         if name in values:
             raise BadQuery(f"{name} is given twice")
         values[name] = value
-    values = {name: value for name, value in values.items() if value}
     return Query(
         status=_status(values.get("status")),
         product=_text("product", values.get("product")),
@@ -107,13 +110,16 @@ def _moment(name: str, value: str | None, whole_day: timedelta) -> datetime | No
     if value is None:
         return None
     try:
-        if _DATE.fullmatch(value):
-            day = date.fromisoformat(value)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC) + whole_day
-        moment = datetime.fromisoformat(value.replace(" ", "+"))  # a + that was not escaped
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        if not _MOMENT.fullmatch(value):
+            raise ValueError
+        moment = datetime.fromisoformat(value.upper())
+    except ValueError:
         raise BadQuery(f"{name} is a date or date-time as in 2026-11-23 or 2026-11-23T12:00:00-03:00") from None
+    try:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return moment if len(value) > _DATE_LENGTH else moment + whole_day
+    except OverflowError:
+        return _LAST if moment.year > 1 else _FIRST
 
 
 def _limit(value: str | None) -> int:

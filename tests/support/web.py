@@ -1,7 +1,9 @@
 """The web server as a browser or program sees it: whole answers, and event streams read event by event."""
 
+import asyncio
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -65,6 +67,7 @@ class Stream:
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
         self.token = token or ""
+        self.events = self._read_events()
 
     def __enter__(self) -> "Stream":
         return self
@@ -75,7 +78,7 @@ class Stream:
     def close(self) -> None:
         self._socket.close()
 
-    def texts(self) -> Iterator[bytes]:
+    def _texts(self) -> Iterator[bytes]:
         with self._socket.makefile("rb") as file:
             while file.readline() not in (b"\r\n", b""):
                 pass
@@ -84,10 +87,11 @@ class Stream:
                 file.readline()
                 yield self._gzip.decompress(chunk) if self._gzip else chunk
 
-    def events(self) -> Iterator[Event]:
+    def _read_events(self) -> Iterator[Event]:
         """All events, until the stream ends. `token` is that of the last one."""
-        text = b""
-        for piece in self.texts():
+        text, deadline = b"", time.monotonic() + _WITHIN
+        for piece in self._texts():
+            assert time.monotonic() < deadline, "the stream goes on without what was waited for"
             *parts, text = (text + piece).split(b"\n\n")
             for part in parts:
                 fields = dict(line.split(": ", 1) for line in part.decode().splitlines())
@@ -96,4 +100,26 @@ class Stream:
                     yield Event(fields.get("id", ""), fields["event"], json.loads(fields["data"]))
 
     def statuses(self) -> Iterator[Event]:
-        return (event for event in self.events() if event.name == "status")
+        return (event for event in self.events if event.name == "status")
+
+
+async def watch(url: str, wanted: int, joined: asyncio.Semaphore, *, gzip: bool) -> list[str]:
+    """The tokens of the first `wanted` changes of a stream; `joined` is released at its hello."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    accept = b"Accept-Encoding: gzip\r\n" if gzip else b""
+    writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n" + accept + b"\r\n")
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
+    text, tokens, said = b"", [], False
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        while len(tokens) < wanted:
+            chunk = await reader.readexactly(int(await reader.readline(), 16) + 2)
+            *parts_, text = (text + (inflate.decompress(chunk[:-2]) if inflate else chunk[:-2])).split(b"\n\n")
+            tokens += [part.split(b"\n")[0].decode() for part in parts_ if b"event: status" in part]
+            if not said and any(b"event: hello" in part for part in parts_):
+                said = True
+                joined.release()
+    finally:
+        writer.close()
+    return tokens
