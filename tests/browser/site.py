@@ -89,9 +89,7 @@ class Site:
         """Until all of them are decided, on the replica, and not hidden by the cache."""
         wanted = [str(order_id) for order_id in ids]
         decided = "SELECT count(*) = %s FROM orders WHERE order_id = ANY(%s::uuid[]) AND status <> 'under_review'"
-        wait_for(
-            lambda: self.database.fetch(decided, (len(wanted), wanted)) == [(True,)], 60, "the orders are decided"
-        )
+        wait_for(lambda: self.database.fetch(decided, (len(wanted), wanted)) == [(True,)], 60, "the orders are decided")
         self.database.wait_for_replica()
         query = f"{self.url(worker)}/orders?limit=100"
         wait_for(lambda: wanted[-1] in _text(query), 60, "the list has the last order")

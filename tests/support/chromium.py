@@ -42,7 +42,9 @@ def chromium(environ: Mapping[str, str] = os.environ, log: Path | None = None) -
         install(environ, log or Path(os.devnull))
         found = find(environ)
     if found is None:
-        raise NoBrowser("the browser tests need Chromium: install it (on Debian: apt install chromium), or set CHROMIUM")
+        raise NoBrowser(
+            "the browser tests need Chromium: install it (on Debian: apt install chromium), or set CHROMIUM"
+        )
     return found
 
 
@@ -52,11 +54,11 @@ def find(environ: Mapping[str, str]) -> str | None:
 
 def install(environ: Mapping[str, str], log: Path) -> None:
     """apt-get, without a question, its output in `log`. Raises NoBrowser."""
-    _run([*_APT, "update"], environ, log)
-    _run([*_APT, "install", "--no-install-recommends", *_PACKAGES], environ, log)
+    _run("apt-get update", [*_APT, "update"], environ, log)
+    _run("apt-get install", [*_APT, "install", "--no-install-recommends", *_PACKAGES], environ, log)
 
 
-def _run(command: list[str], environ: Mapping[str, str], log: Path) -> None:
+def _run(step: str, command: list[str], environ: Mapping[str, str], log: Path) -> None:
     """Says every ten seconds that it lives."""
     started = time.monotonic()
     with log.open("a") as output:
@@ -68,7 +70,7 @@ def _run(command: list[str], environ: Mapping[str, str], log: Path) -> None:
             stderr=subprocess.STDOUT,
         )
         while True:
-            _say(f"install chromium: apt-get {command[-1 if command[-1] == 'update' else 5]} {time.monotonic() - started:.0f} s")
+            _say(f"install chromium: {step} {time.monotonic() - started:.0f} s")
             try:
                 code = process.wait(_PROGRESS)
                 break
@@ -78,7 +80,7 @@ def _run(command: list[str], environ: Mapping[str, str], log: Path) -> None:
                     process.wait()
                     raise NoBrowser(f"apt-get took longer than {_INSTALL_WITHIN:g} s: see {log}") from None
     if code:
-        raise NoBrowser(f"Chromium does not install ({' '.join(command)} ended with {code}): see {log}, or set CHROMIUM")
+        raise NoBrowser(f"Chromium does not install ({step} ended with {code}): see {log}, or set CHROMIUM")
 
 
 def _say(line: str) -> None:
