@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import chromium as module
 from tests.support.chromium import NoBrowser, chromium
 
 
@@ -19,7 +18,7 @@ def program(path: Path, text: str = "") -> Path:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An empty machine's environment, and we are root on it."""
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return {"PATH": str(tmp_path)}
 
 
@@ -49,7 +48,6 @@ def test_an_install_that_fails_names_its_log(tmp_path: Path, machine: dict[str, 
 
 
 def test_others_are_told_what_to_do(machine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NoBrowser, match="apt install chromium"):
         chromium(machine)
-    assert os.environ.get("PATH") != machine["PATH"]
