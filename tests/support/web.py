@@ -33,7 +33,7 @@ class _Unfollowed(urllib.request.HTTPRedirectHandler):
 _open = urllib.request.build_opener(_Unfollowed).open
 
 
-def ask(url: str, data: bytes | None = None, method: str | None = None, **headers: str) -> Answer:
+def ask(url: str, data: bytes | None = None, *, method: str | None = None, **headers: str) -> Answer:
     """One answer, whatever its status; keywords are headers, with _ for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data=data, headers=named, method=method)
@@ -110,7 +110,8 @@ async def watch(url: str, wanted: int, joined: asyncio.Semaphore, *, gzip: bool)
     accept = b"Accept-Encoding: gzip\r\n" if gzip else b""
     writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n" + accept + b"\r\n")
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
-    text, tokens, said = b"", [], False
+    text, said = b"", False
+    tokens: list[str] = []
     try:
         await reader.readuntil(b"\r\n\r\n")
         while len(tokens) < wanted:
