@@ -228,9 +228,10 @@ def test_every_page_gets_every_change_once_and_a_slow_reader_is_dropped(
     shown = asyncio.run(watch_all(worker.url, 50, 300, topics))
     assert len(set(shown[0])) == 300
     assert all(tokens == shown[0] for tokens in shown), "all the same, in the same order"
-    with Stream(worker.url, receive=4096) as slow:
-        assert next(slow.events).name == "hello"
+    with Stream(worker.url, receive=4096) as slow, Stream(worker.url, gzip=True) as quick:
+        assert next(slow.events).name == next(quick.events).name == "hello"
         missed = publish(topics, 8_000)
+        assert sorted(given(quick, len(missed))) == sorted(missed)
         got = []
         with contextlib.suppress(ConnectionError):  # how an abandoned stream ends is the kernel's choice
             for event in slow.statuses():
