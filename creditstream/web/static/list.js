@@ -42,6 +42,7 @@ export class OrderList {
     for (const change of changes) {
       const id = change.order_id;
       const place = at.get(id);
+      const isRepeat = !newer(change, this.#recent.get(id));
       this.#remember(change);
       if (place !== undefined) {
         if (!newer(change, this.rows[place])) continue;
@@ -49,12 +50,14 @@ export class OrderList {
         changed.add(id);
         if (matches(this.filters, change)) this.leaving.delete(id);
         else this.leaving.add(id);
-      } else if (newer(change, fresh.get(id))) {
+      } else if (!isRepeat) {
         fresh.delete(id); // the last one to change comes first
         if (this.#belongs(change)) fresh.set(id, change);
       }
     }
-    const arrived = [...fresh.values()].reverse().slice(0, LIMIT);
+    // Partitions come one after the other: within what is shown at once, the latest change is on top.
+    const latest = (one, other) => Date.parse(other.updated_at) - Date.parse(one.updated_at);
+    const arrived = [...fresh.values()].reverse().sort(latest).slice(0, LIMIT);
     for (const order of arrived) added.add(order.order_id);
     this.rows = [...arrived, ...this.rows].slice(0, LIMIT);
     this.#arrived = [...this.#arrived, ...[...fresh.keys()]].slice(-LIMIT);
