@@ -19,8 +19,8 @@ _APPROVED_FROM = 600
 @pytest.fixture(scope="module")
 def orders(site: Site) -> list[UUID]:
     """More than one page of orders, decided and listed; the newest are of another product and customer."""
-    ids = site.send(_ORDERS)
-    ids += site.send(4, customer_id="c-new", product="mortgage", created_at="2026-11-24T12:00:00Z")
+    ids = site.send(_ORDERS, created_at="2026-11-20T12:00:00Z")
+    ids += site.send(4, customer_id="c-new", product="mortgage")
     site.wait_until_listed(ids)
     return ids
 
@@ -55,7 +55,7 @@ def test_filters_are_an_address_that_can_be_shared_and_gone_back_from(
     listed(page, 4)
     page.go_back()
     listed(page, 50)
-    page.get_by_label("Criado de").fill("2026-11-24")
+    page.get_by_label("Criado de").fill("2026-11-22")
     page.get_by_label("Criado de").blur()
     listed(page, 4)
     page.get_by_role("link", name="Limpar filtros").click()
