@@ -124,12 +124,14 @@ def main() -> None:
             worker.prepare()
             worker.start()
             try:
+                cpu, began = worker.cpu_seconds(), time.monotonic()
                 found[label] = asyncio.run(_run(worker, load, pages, options.rate, options.orders))
+                cpu, seconds = worker.cpu_seconds() - cpu, time.monotonic() - began
                 connected = "SELECT coalesce(string_agg(application_name, ','), '') FROM pg_stat_activity"
                 on_primary = APPLICATION_NAME in worker.ask(worker.dsn, connected)
             finally:
                 worker.stop()
-            print(f"{label} pages: {found[label]:,.0f} orders/s", flush=True)
+            print(f"{label} pages: {found[label]:,.0f} orders/s, {cpu:.1f} s of CPU in {seconds:.1f} s", flush=True)
         cuts = statistics.quantiles(load.delays, n=100)
         print(f"{found['with'] / found['without']:.0%} of the orders/s remain with {options.pages} pages")
         print(f"commit to page, {len(load.delays)} changes: median {cuts[49]:.3f} s, 99th percentile {cuts[98]:.3f} s")

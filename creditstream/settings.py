@@ -151,7 +151,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Secret, _about("", "login of the page and bearer token of the JSON API, 16 characters or more; empty: no login")
     ] = Secret()
     web_rate: Annotated[
-        float, _about("requests/s", "of one client in the long run, twice at once; 0: no limit", ge=0)
+        float, _about("requests/s", "of one client in the long run, 10 s' worth at once; 0: no limit", ge=0)
     ] = 200.0
     start_timeout: Annotated[float, _about("s", "how long a start waits for Kafka and PostgreSQL", ge=0)] = 30.0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _about("", "of this program's log")] = "INFO"

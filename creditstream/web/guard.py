@@ -31,6 +31,8 @@ HEADERS = {
 _OPEN = ("/health/", "/metrics")
 #: What the login page is made of.
 _BEFORE_LOGIN = ("/static/", "/login")
+#: Seconds of the rate at once: 500 pages behind one proxy come back together when a worker restarts.
+_BURST = 10
 _LOGIN_TRIES = 5
 _LOGIN_MINUTE = 60.0
 
@@ -44,7 +46,7 @@ class Guard:
         self.login = Login(settings.web_token) if settings.web_token else None
         self._local_only = is_local(settings.web_bind) and self.login is None
         rate = settings.web_rate
-        self._requests = Buckets(rate, 2 * rate) if rate else None
+        self._requests = Buckets(rate, _BURST * rate) if rate else None
         self._tries = Buckets(_LOGIN_TRIES / _LOGIN_MINUTE, _LOGIN_TRIES)
 
     def install(self, application: web.Application) -> None:
