@@ -1,5 +1,6 @@
 """The Faust app: settings in, modules listed, dependencies opened. No logic."""
 
+import socket
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -14,9 +15,11 @@ from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
 from creditstream.runtime import Runtime
+from creditstream.secure import is_loopback
 from creditstream.settings import Settings
 from creditstream.topics import topic_name
 from creditstream.transport import InOrderConsumer, InOrderTransport, QuietMonitor
+from creditstream.web.guard import MOST_BYTES, Guard
 from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
@@ -30,12 +33,18 @@ class PlainWeb(Web):
     debug_blueprints: ClassVar[Any] = []
     optional_blueprints: ClassVar[Any] = []
 
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        app.guard.install(self.web_app)
+        self.web_app.on_shutdown.append(lambda _: app.runtime.end_pages())
+
 
 class CreditApp(faust.App):
     """Faust's app with our consumer, our web server, and the runtime as a part of it."""
 
     settings: Settings
     runtime: Runtime
+    guard: Guard
 
     def _new_transport(self) -> InOrderTransport:
         return InOrderTransport(self.conf.broker_consumer, self)
@@ -99,7 +108,8 @@ def create_app(settings: Settings) -> CreditApp:
         topic_disable_leader=True,
         web_port=settings.web_port,
         web_bind=settings.web_bind,
-        web_host="localhost",
+        web_host=settings.web_host or ("localhost" if is_loopback(settings.web_bind) else socket.getfqdn()),
+        web_application_options={"client_max_size": MOST_BYTES},
         logging_config=logging_config(settings),
         worker_redirect_stdouts=False,
         Worker=Worker,
@@ -107,6 +117,7 @@ def create_app(settings: Settings) -> CreditApp:
         Table=BulkTable,
     )
     app.settings = settings
+    app.guard = Guard(settings)
     app.runtime = Runtime(app, settings)
     return app
 

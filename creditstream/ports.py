@@ -1,11 +1,12 @@
 """What the pipeline needs from outside, as protocols: the real adapters and the fakes share one contract suite."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from schemas.assessment import Assessment
-from schemas.decision import Decision
+from schemas.decision import Decision, Status
 from schemas.order import Order
 from schemas.status import Row
 
@@ -40,6 +41,17 @@ class Store(Protocol):
     async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
         """The committed rows of those ids that have one. Raises StoreUnavailable."""
         ...
+
+
+class Search(NamedTuple):
+    """Filters of a list, each None when not wanted; `since` is included, `until` is not. `after`: a page's last row."""
+
+    status: Status | None = None
+    product: str | None = None
+    customer: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
 
 
 class Risk(Protocol):

@@ -6,7 +6,7 @@ import logging
 import platform
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,6 +16,7 @@ from mode import Service
 
 from creditstream.dlq.limit import DeadLetterLimit
 from creditstream.errors import StartError, StoreUnavailable
+from creditstream.flight import Flight
 from creditstream.kafka import Publisher
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
@@ -35,6 +36,7 @@ from creditstream.statuses import StatusPublisher
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads
 from creditstream.store.replica import Replica
+from creditstream.throughput import Throughput
 from creditstream.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
@@ -44,8 +46,7 @@ from creditstream.topics import (
     topic_name,
 )
 from creditstream.watchdog import Standing, Watchdog, judged
-from creditstream.web.cache import Cache
-from creditstream.web.dashboard import Dashboard
+from creditstream.web.parts import WebParts
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
@@ -70,6 +71,7 @@ class Runtime(Service):
         #: What /metrics shows; None while the worker starts.
         self.exposition: Exposition | None = None
         self._opened = AsyncExitStack()
+        self.throughput = Throughput()
         self._loops: set[asyncio.Future[None]] = set()
         self._outgrown = asyncio.Event()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
@@ -86,7 +88,7 @@ class Runtime(Service):
         from tables.statuses import statuses
 
         settings = self.settings
-        partitions = self.partitions or await check_services(settings)
+        partitions = self.partitions = self.partitions or await check_services(settings)
         self.store = await patiently(settings, lambda: PostgresStore.open(settings))
         self._opened.push_async_callback(self.store.close)
         self.publisher = await patiently(settings, lambda: Publisher.open(settings), KAFKA)
@@ -108,6 +110,7 @@ class Runtime(Service):
             statuses=statuses,
             metrics=self.metrics,
         )
+        settlement.on_finished = self._count
         scoring = Scoring(
             concurrency=settings.risk_concurrency,
             store=self.store,
@@ -129,10 +132,9 @@ class Runtime(Service):
             ),
             metrics=self.metrics,
         )
-        self.cache = Cache.open(settings)
-        self.dashboard = Dashboard(self.cache, lambda: Reads.open(settings))
-        self._opened.push_async_callback(self.dashboard.close)
-        await self.cache.greet()
+        self.web = WebParts(self.app, settings, lambda: Reads.open(settings), statuses)
+        self._opened.push_async_callback(self.web.close)
+        await self.web.cache.greet()
         _spare_the_collector()
         loops = (
             *self.pipeline.tasks(),
@@ -226,9 +228,14 @@ class Runtime(Service):
             return
         self.pipeline.own(partitions, interrupted=interrupted)
 
-    def summary(self) -> str:
-        """One line about this worker for the page."""
-        return f"{len(self.pipeline.flights)} em processamento neste worker"
+    async def end_pages(self) -> None:
+        """The web server stops: it would wait for the pages' streams otherwise."""
+        if self._loops:
+            await self.web.live.close()
+
+    def _count(self, flights: Sequence[Flight]) -> None:
+        now = time.monotonic()
+        self.throughput.add(now, [now - flight.started for flight in flights])
 
 
 def _spare_the_collector() -> None:

@@ -61,12 +61,15 @@ def plaintext(settings: "Settings") -> list[str]:
 
 def is_local(host: str) -> bool:
     """Whether what is sent there stays on this machine: loopback, or a socket file."""
-    if host in ("", "localhost") or host[0] in "/@":
-        return True
+    return host == "" or host[0] in "/@" or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address is this machine's own, which no other reaches."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False
+        return host.lower().rstrip(".") == "localhost"
 
 
 def _contradictions(settings: "Settings") -> Iterator[str]:

@@ -12,6 +12,8 @@ from creditstream.secret import Secret
 
 __all__ = ["PREFIX", "Secret", "Settings", "load_settings"]
 
+_TOKEN_LENGTH = 16
+
 PREFIX = secure.PREFIX
 
 
@@ -132,7 +134,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy_file: Annotated[str, _about("path", "thresholds; empty: the one that is shipped")] = ""
     data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
-    web_bind: Annotated[str, _about("address", "only this machine, until there is a login")] = "127.0.0.1"
+    web_bind: Annotated[str, _about("address", "to listen on; anything but this machine needs `web_token`")] = (
+        "127.0.0.1"
+    )
+    web_host: Annotated[
+        str, _about("host", "where other workers reach this one's web server; empty: its name, or localhost")
+    ] = ""
+    web_token: Annotated[
+        Secret, _about("", "login of the page and bearer token of the JSON API, 16 characters or more; empty: no login")
+    ] = Secret()
+    web_rate: Annotated[
+        float, _about("requests/s", "of one client in the long run, 10 s' worth at once; 0: no limit", ge=0)
+    ] = 200.0
     dogstatsd_address: Annotated[
         str, _about("host:port", "of a Datadog agent, for metrics; empty: none are sent", pattern=r"^$|^.+:\d{1,5}$")
     ] = ""
@@ -146,6 +159,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.risk_attempt_timeout > self.risk_deadline:
             raise ValueError("risk_attempt_timeout is longer than risk_deadline")
+        if not self.web_token and not secure.is_loopback(self.web_bind):
+            raise ValueError(f"web_bind is not this machine alone, so a login is needed: set {PREFIX}WEB_TOKEN too")
+        if self.web_token and len(self.web_token.reveal()) < _TOKEN_LENGTH:
+            raise ValueError(f"web_token is too easy to guess: at least {_TOKEN_LENGTH} characters")
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -86,6 +86,8 @@ class Settlement:
         #: Set by the pipeline: the order is over; and: judge this record anew.
         self.on_over: Callable[[Flight], None] = lambda flight: None
         self.accept_again: Callable[[Record], None] = lambda record: None
+        #: Set by the runtime: these orders are over; once a batch.
+        self.on_finished: Callable[[Sequence[Flight]], None] = lambda flights: None
 
     def add(self, flight: Flight) -> None:
         """Commit the order's `decision`. Only its latest state between two flushes is written."""
@@ -170,6 +172,7 @@ class Settlement:
         for settled, records in zip(over, covered, strict=True):
             self._acknowledge(settled.flight, records)
         self.unpublished -= len(taken)
+        self.on_finished([settled.flight for settled in over])
 
     async def _publish(self, batch: list[Settled]) -> list[Settled]:
         """Publish what is still ours, and return it. Fenced: look again, when it is known what is."""

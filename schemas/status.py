@@ -63,7 +63,12 @@ _PUBLISHED = StatusRecord.__struct_fields__
 
 def encode_status(row: StatusRecord) -> bytes:
     """The record's bytes: the same row always gives the same bytes."""
-    return _encode(StatusRecord(**{name: getattr(row, name) for name in _PUBLISHED}))
+    return _encode(published(row))
+
+
+def published(row: StatusRecord) -> StatusRecord:
+    """What of the row everybody may read."""
+    return StatusRecord(**{name: getattr(row, name) for name in _PUBLISHED})
 
 
 def decode_status(raw: bytes) -> StatusRecord:

@@ -89,7 +89,7 @@ def _risk(gate: Any) -> Iterator[Reading]:
 
 
 def _services(runtime: Any) -> Iterator[Reading]:
-    lookups = runtime.cache.lookups
+    lookups = runtime.web.cache.lookups
     yield Reading(catalogue.CACHE, {(outcome,): lookups[outcome] for outcome in catalogue.CACHE.labels[0].values})
     probes = runtime.probes
     if probes.replica_lag is not None:

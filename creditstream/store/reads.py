@@ -1,33 +1,25 @@
 """What the dashboard asks: from the read replica when there is one, so that looking never slows the writing."""
 
-from datetime import datetime
-from typing import NamedTuple, Self
+from typing import Self
 from uuid import UUID
 
 import msgspec
+from psycopg2.extensions import make_dsn
 
-from creditstream.settings import Settings
-from creditstream.store.database import Database
+from creditstream.ports import Search
+from creditstream.settings import Secret, Settings
+from creditstream.store.database import Database, check_dsn
 from schemas.decision import Status
 from schemas.status import Row
 
 _CONNECTIONS = 2
 """The cache asks each question once at a time; two keep a slow search from holding up the counts."""
+APPLICATION_NAME = "creditstream-dashboard"
 MAX_PAGE = 200
 """Orders in one answer."""
 
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
 _decode_counts = msgspec.json.Decoder(dict[Status, int]).decode
-
-
-class Search(NamedTuple):
-    """Filters, each None when not wanted; `since` is included, `until` is not. `after`: the last row of a page."""
-
-    status: Status | None = None
-    customer: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    after: tuple[datetime, UUID] | None = None
 
 
 class Reads:
@@ -41,8 +33,8 @@ class Reads:
         """Raises StartError (bad DSN) or StoreUnavailable."""
         if settings.postgres_replica_dsn:
             setting = "CREDITSTREAM_POSTGRES_REPLICA_DSN"
-            return cls(await Database.open(settings.postgres_replica_dsn, size=_CONNECTIONS, setting=setting))
-        return cls(await Database.open(settings.postgres_dsn, size=_CONNECTIONS))
+            return cls(await _open(settings.postgres_replica_dsn, setting))
+        return cls(await _open(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN"))
 
     async def close(self) -> None:
         await self._database.close()
@@ -52,14 +44,19 @@ class Reads:
         counts: dict[Status, int] = {"under_review": 0, "approved": 0, "rejected": 0}
         return counts | _decode_counts(await self._database.value("counts_today"))
 
+    async def lag(self) -> float | None:
+        """By how many seconds what this database knows is old; None: it is not a replica."""
+        lag: float | None = await self._database.value("replica_lag")
+        return lag
+
     async def newest(self, limit: int) -> list[Row]:
         """The newest orders by `created_at`, newest first."""
         return await self.search(Search(), limit)
 
     async def search(self, search: Search, limit: int = MAX_PAGE) -> list[Row]:
         """The newest orders that all filters let through, newest first, at most MAX_PAGE."""
-        if not _is_storable(search.customer or ""):
-            return []  # no order has such a customer, and the driver would raise
+        if not (_is_storable(search.customer or "") and _is_storable(search.product or "")):
+            return []  # no order has such a value, and the driver would raise
         after, after_id = search.after or (None, None)
         parameters = {
             **search._asdict(),
@@ -73,6 +70,13 @@ class Reads:
         """One order, or None."""
         rows = _decode_rows(await self._database.value("find_orders", {"ids": f"{{{order_id}}}"}))
         return rows[0] if rows else None
+
+
+async def _open(dsn: Secret, setting: str) -> Database:
+    """Under a name of its own in pg_stat_activity: a look there shows whether the dashboard asks this server."""
+    check_dsn(dsn, setting)
+    named = Secret(make_dsn(dsn.reveal(), application_name=APPLICATION_NAME))
+    return await Database.open(named, size=_CONNECTIONS, setting=setting)
 
 
 def _is_storable(text: str) -> bool:

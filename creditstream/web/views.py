@@ -1,55 +1,125 @@
-"""The web server's pages: the status page, one order, and health. Routes are those of interface.md."""
+"""The routes of interface.md: the page and its files, the JSON API, live changes, login, health."""
 
-from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
-from uuid import UUID
+
+from aiohttp import hdrs, web
+from faust.web import View
 
 from creditstream.errors import StoreUnavailable
 from creditstream.main import app
-from creditstream.months import months_before
+from creditstream.web.guard import problem, wants_html
 from creditstream.web.health import readiness
-from creditstream.web.page import render_page
-from schemas.status import decode_status
-from tables.statuses import statuses
+from creditstream.web.orders import Unknown
+from creditstream.web.pages import Page
+from creditstream.web.queries import BadQuery, parse_order_id, parse_query
+from creditstream.web.static_files import assets
+from creditstream.web.stream import GZIP_HEADER, RETRY, Block
 
-_SECURE = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+#: Kept by browsers, and asked for again each time with its tag: an upgrade shows at once.
+_CHECK = "private, no-cache"
+#: The page's files have no data in them.
+_STATIC = "public, max-age=300"
 
 
 @app.page("/")
-async def index(self: Any, _request: Any) -> Any:
-    """Today's counts and the newest orders, from the read replica behind the cache."""
-    board = await app.runtime.dashboard.board()
-    return self.html(render_page(board, app.runtime.summary()), headers=_SECURE)
+async def index(_self: Any, request: Any) -> Any:
+    """The page."""
+    return _asset(request, "index.html", _CHECK)
+
+
+@app.page("/static/{name:.+}")
+async def static(_self: Any, request: Any, name: str) -> Any:
+    """What the page is made of; only names that were there at the start."""
+    return _asset(request, name, _STATIC)
+
+
+@app.page("/orders")
+async def orders(_self: Any, request: Any) -> Any:
+    """A page of the list, newest first, from the read replica."""
+    try:
+        return _json(request, await app.runtime.web.dashboard.orders(parse_query(request.query)))
+    except BadQuery as error:
+        return problem(400, str(error))
+    except StoreUnavailable:
+        return problem(503, "the read replica does not answer", {hdrs.RETRY_AFTER: "2"})
 
 
 @app.page("/orders/{order_id}")
-async def order(self: Any, _request: Any, order_id: str) -> Any:
-    """One order's status: from this worker's table, else from the read replica."""
+async def order(_self: Any, request: Any, order_id: str) -> Any:
+    """One order, whichever worker is asked; the page for a person's browser."""
+    if wants_html(request):
+        return _asset(request, "index.html", _CHECK)
     try:
-        wanted = UUID(order_id)
-    except ValueError:
-        return self.json({"error": "the order id is not a UUID"}, status=400, headers=_SECURE)
-    try:
-        record = _local(wanted) or await app.runtime.dashboard.order(wanted)
-    except StoreUnavailable:
-        return self.json({"error": "the read replica does not answer"}, status=503, headers=_SECURE)
-    if record is None:
-        return self.json({"error": "no such order"}, status=404, headers=_SECURE)
-    return self.bytes(record, content_type="application/json", headers=_SECURE)
+        found = await app.runtime.web.orders.find(parse_order_id(order_id))
+    except BadQuery as error:
+        return problem(400, str(error))
+    except Unknown:
+        return problem(503, "neither the order's worker nor the read replica answers", {hdrs.RETRY_AFTER: "2"})
+    return problem(404, "no such order") if found is None else _json(request, found)
 
 
-def _local(order_id: UUID) -> bytes | None:
-    """This worker's record, unless its month may have been dropped: a running worker's table does not hear of that."""
-    record = statuses.find(str(order_id).encode())
-    months = app.settings.retention_months
-    if record and months and decode_status(record).created_at < months_before(datetime.now(UTC), months):
-        return None
-    return record
+@app.page("/owned/{order_id}")
+async def owned(_self: Any, request: Any, order_id: str) -> Any:
+    """For other workers: the order's record in this worker's table."""
+    try:
+        record = app.runtime.web.owners.own(parse_order_id(order_id))
+    except BadQuery as error:
+        return problem(400, str(error))
+    except StoreUnavailable as error:
+        return problem(503, str(error))
+    return problem(404, "no such order here") if record is None else _json(request, record)
+
+
+@app.page("/stats")
+async def stats(_self: Any, request: Any) -> Any:
+    """Today's counts and this worker's numbers."""
+    return _json(request, await app.runtime.web.stats.json())
+
+
+@app.page("/events")
+class Events(View):
+    """Live changes as server-sent events."""
+
+    async def head(self, request: Any, **kwargs: Any) -> Any:
+        return web.Response(content_type="text/event-stream")
+
+    async def get(self, request: Any, **kwargs: Any) -> Any:
+        live = app.runtime.web.live
+        if live.pages.full:
+            return problem(503, "this worker has as many open pages as it serves", {hdrs.RETRY_AFTER: "5"})
+        zipped = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+        response = web.StreamResponse(headers={"X-Accel-Buffering": "no", hdrs.VARY: hdrs.ACCEPT_ENCODING})
+        response.content_type = "text/event-stream"
+        if zipped:
+            response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+        await response.prepare(request)
+        await response.write(GZIP_HEADER if zipped else RETRY)
+        page = Page(request.transport, gzip=zipped, chunked=request.version >= (1, 1))
+        if zipped:
+            page.write(Block(RETRY))
+        async with live.page(page, request.headers.get("Last-Event-ID")):
+            await page.wait(app.guard.session_left(request))
+        return response
+
+
+@app.page("/login")
+class Login(View):
+    """A form for people: the token becomes a session."""
+
+    async def get(self, request: Any, **kwargs: Any) -> Any:
+        return _asset(request, "login.html", _CHECK) if app.guard.login else problem(404, "there is no login here")
+
+    async def post(self, request: Any, **kwargs: Any) -> Any:
+        return await app.guard.log_in(request)
+
+
+@app.page("/logout")
+class Logout(View):
+    """Ends the session in this browser."""
+
+    async def post(self, request: Any, **kwargs: Any) -> Any:
+        return app.guard.log_out(request)
 
 
 @app.page("/health/live")
@@ -57,7 +127,7 @@ async def live(self: Any, _request: Any) -> Any:
     """The event loop answers, and no partition is stuck: otherwise a supervisor should restart this worker."""
     stuck = app.runtime.stuck
     body = {"status": "stuck", "partitions": stuck} if stuck else {"status": "live"}
-    return self.json(body, status=503 if stuck else 200, headers=_SECURE)
+    return self.json(body, status=503 if stuck else 200)
 
 
 @app.page("/health/ready")
@@ -66,4 +136,32 @@ async def ready(self: Any, _request: Any) -> Any:
     problems = await readiness(app)
     state: dict[str, Any] = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
     body = {**state, "notes": app.pipeline.notes()}
-    return self.json(body, status=503 if problems else 200, headers=_SECURE)
+    return self.json(body, status=503 if problems else 200)
+
+
+def _json(request: Any, body: bytes) -> Any:
+    """With a tag: who has this very answer already gets it confirmed in a few bytes."""
+    tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {hdrs.ETAG: tag, hdrs.CACHE_CONTROL: _CHECK, hdrs.VARY: hdrs.ACCEPT}
+    if _has(request, tag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _asset(request: Any, name: str, cache: str) -> Any:
+    asset = assets().get(name)
+    if asset is None:
+        return problem(404, "there is nothing here")
+    headers = {hdrs.ETAG: asset.tag, hdrs.CACHE_CONTROL: cache, hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
+    if _has(request, asset.tag):
+        return web.Response(status=304, headers=headers)
+    body = asset.body
+    if asset.compressed and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+        headers[hdrs.CONTENT_ENCODING], body = "gzip", asset.compressed
+    charset = "utf-8" if asset.content_type.startswith("text/") else None
+    return web.Response(body=body, content_type=asset.content_type, charset=charset, headers=headers)
+
+
+def _has(request: Any, tag: str) -> bool:
+    given = request.headers.get(hdrs.IF_NONE_MATCH, "")
+    return any(each.strip().removeprefix("W/") in (tag, "*") for each in given.split(","))

@@ -54,9 +54,13 @@ def test_a_typed_order_shows_on_the_page_in_the_view_and_on_the_topic(
     assert shown[0] == shown[1], "any worker answers, whoever owns the order's partition"
     assert shown[0]["score"] == score_for(order_id)
     database.wait_for_replica()
-    wait_for(lambda: all(str(order_id) in worker.get("/") for worker in workers), what="the pages show the order")
+    wait_for(lambda: all(listed(worker, order_id) for worker in workers), what="the lists show the order")
     records = [record for record in topics.consume_all("order-status") if record.key == str(order_id).encode()]
     assert len(records) == 1
+
+
+def listed(worker: Any, order_id: object) -> bool:
+    return any(order["order_id"] == str(order_id) for order in worker.get("/orders")["orders"])
 
 
 def published(worker: Any, order_id: object) -> dict[str, Any]:

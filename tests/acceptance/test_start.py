@@ -30,6 +30,8 @@ def refused(environ: Mapping[str, str], *arguments: str) -> str:
         ("CREDITSTREAM_RISK_DEADLINE", "soon", "CREDITSTREAM_RISK_DEADLINE"),
         ("CREDITSTREAM_RISK_DEADLINE", "nan", "CREDITSTREAM_RISK_DEADLINE"),
         ("CREDITSTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "CREDITSTREAM_KAFKA_SASL_USERNAME"),
+        ("CREDITSTREAM_WEB_BIND", "0.0.0.0", "set CREDITSTREAM_WEB_TOKEN"),
+        ("CREDITSTREAM_WEB_TOKEN", "short", "CREDITSTREAM_WEB_TOKEN"),
         ("CREDITSTREAM_POLICY_FILE", "/nowhere/policy.toml", "CREDITSTREAM_POLICY_FILE"),
         ("CREDITSTREAM_KAFKA_SSL_CAFILE", "", None),
     ],
@@ -76,5 +78,5 @@ def test_without_redis_there_is_one_warning_and_work_goes_on(
     topics.produce_lines("orders", [order_line("7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11")])
     settle(worker_environ, 1)
     for _ in range(3):
-        assert "Pedidos de crédito" in worker.get("/")
+        assert worker.get("/stats")["available"]
     assert worker.log().count("Redis is away") == 1

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from creditstream.errors import StartError, StoreUnavailable
+from creditstream.ports import Search
 from creditstream.settings import Secret, Settings
 from creditstream.store.orders import PostgresStore
-from creditstream.store.reads import MAX_PAGE, Reads, Search
+from creditstream.store.reads import MAX_PAGE, Reads
 from creditstream.testing import a_proposal, an_order
 from schemas.decision import Decision
 

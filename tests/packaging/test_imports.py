@@ -12,7 +12,10 @@ OURS = ("creditstream", "agents", "tables", "schemas")
 MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 #: Decisions as values: they know the schemas, each other, and the words of flight.
-PURE = {f"creditstream.{name}" for name in ("lease", "months", "offsets", "partitions", "policy", "retry", "watchdog")}
+PURE = {
+    f"creditstream.{name}"
+    for name in ("lease", "months", "offsets", "partitions", "policy", "retry", "throughput", "watchdog")
+}
 PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
 COMMON = {
@@ -27,10 +30,13 @@ COMMON = {
 PARTS = ("creditstream.risk", "creditstream.store", "creditstream.statuses", "creditstream.web")
 #: Faust's pages register themselves with the app and read its tables; nothing below them does.
 WEB_MAY = {
+    "creditstream.app",
+    "creditstream.kafka",
     "creditstream.main",
     "creditstream.months",
-    "creditstream.app",
+    "creditstream.partitions",
     "creditstream.runtime",
+    "creditstream.secure",
     "creditstream.topics",
     "tables",
 }

@@ -44,7 +44,7 @@ def readings(partitions: int = 4) -> Readings:
         watchdog=Watchdog[Any](1.0),
         stuck=[],
         risk=SimpleNamespace(gate=make_gate(Settings())),
-        cache=SimpleNamespace(lookups=Count()),
+        web=SimpleNamespace(cache=SimpleNamespace(lookups=Count())),
         probes=SimpleNamespace(replica_lag=lambda: 0.5, months_ahead=2),
     )
     consumer = SimpleNamespace(progress=progress, highwater=lambda tp: 7, committed_at=0.0)

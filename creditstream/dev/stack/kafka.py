@@ -29,7 +29,7 @@ class Cluster(NamedTuple):
     @classmethod
     def of(cls, *controllers: int) -> "Cluster":
         """With a new name: a type-4 UUID in Kafka's own spelling."""
-        return cls(urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), controllers)
+        return cls(urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("="), controllers)
 
 
 class Kafka(Service):

@@ -126,6 +126,14 @@ FROM (
     SELECT status, count(*) AS orders FROM orders WHERE created_at >= date_trunc('day', now(), 'UTC') GROUP BY status
 ) AS counted;
 
+-- name: replica_lag
+-- While the replica is connected and has replayed all it got, it is up to date, however long ago the last write was.
+SELECT CASE
+    WHEN NOT pg_is_in_recovery() THEN NULL
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0.0
+    ELSE greatest(0.0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+END::float8;
+
 -- name: newest_orders
 -- psycopg2 binds on the client, so a filter that is not given is folded away before planning.
 SELECT coalesce(json_agg(newest), '[]')::text
@@ -133,6 +141,7 @@ FROM (
     SELECT {row}
     FROM orders
     WHERE (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(product)s::text IS NULL OR product = %(product)s)
       AND (%(customer)s::text IS NULL OR customer_id = %(customer)s)
       AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
       AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
