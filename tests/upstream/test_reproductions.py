@@ -16,8 +16,7 @@ UPSTREAM = ROOT / "upstream"
 _WITHIN = 150
 BUGS = {
     "commit-past-open-record": "record 20 is open, committed: 40",
-    "failed-commit-crashes": "crashed with CommitFailedError",
-    "jump-counted-as-acked": "committed 400 of 400, never delivered: ",
+    "jump-counted-as-acked": "…[199]",
 }
 
 
@@ -43,7 +42,7 @@ def test_the_patches_go_together(stack: Servers, tmp_path: Path) -> None:
 
 
 def _patched(folder: Path, bugs: list[str]) -> Path:
-    """A copy of the installed Faust with the patches in it. git applies them: a checkout has it, `patch` may be missing."""
+    """A copy of the installed Faust with the patches in it; git applies them, as `patch` may be missing."""
     shutil.copytree(Path(faust.__file__).parent, folder / "faust")
     for bug in bugs:
         command = ["git", "apply", "-p1", "--whitespace=nowarn", str(UPSTREAM / bug / "fix.patch")]

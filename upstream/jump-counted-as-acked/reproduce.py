@@ -56,7 +56,8 @@ async def main():
     await app.start()
     while not paused:
         await asyncio.sleep(0.05)
-    await asyncio.sleep(0.5)  # the rest of the batch runs out
+    for _ in range(1000):  # turns of the event loop, in which the rest of the batch runs out
+        await asyncio.sleep(0)
     app.consumer.resume_partitions({TP(NAME, 0)})
     while RECORDS - 1 not in delivered or app.monitor.messages_active:
         await asyncio.sleep(0.05)
