@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from bench.peers import PEERS_PYTHON
+from creditstream.dev.programs import free_port
 
 _HERE = Path(__file__).resolve().parent
 _READY_WITHIN = 120.0
@@ -112,7 +113,7 @@ class Creditstream(Contender):
         return [sys.executable, "-m", "faust", "-A", "creditstream", "worker"]
 
     def settings(self) -> dict[str, str]:
-        own = {"CREDITSTREAM_WEB_PORT": "6166", "CREDITSTREAM_DATA_DIR": str(self.place.folder / "data")}
+        own = {"CREDITSTREAM_WEB_PORT": str(free_port()), "CREDITSTREAM_DATA_DIR": str(self.place.folder / "data")}
         return {"PYTHONPATH": str(_HERE.parent), **own, **self.place.environ, **self._overrides}
 
 

@@ -89,7 +89,11 @@ class Pipeline:
 
     async def room(self) -> None:
         """Back-pressure: returns when another record may be accepted. Not taking the next one is all that is needed."""
-        await self._until(lambda: self._may_start() and self._outbox.unsent < self._limits.max_in_flight)
+        if not self._has_room():  # a record at a time: the usual answer must cost nothing
+            await self._until(self._has_room)
+
+    def _has_room(self) -> bool:
+        return self._outbox.unsent < self._limits.max_in_flight and self._may_start()
 
     async def retry_room(self) -> None:
         """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""
