@@ -1,8 +1,6 @@
 """One measurement: so many orders at once, from the first record produced to the last row committed."""
 
 import asyncio
-import os
-import platform
 import statistics
 import time
 import urllib.request
@@ -163,11 +161,3 @@ def _one(connection: Any, statement: str) -> Any:
         cursor.execute(statement)
         return cursor.fetchone()[0] if cursor.description else None
 
-
-def machine() -> str:
-    """What it ran on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -138,6 +138,13 @@ class Handwritten(Contender):
         }
 
 
+class Bare(Handwritten):
+    """The same loop without an HTTP library: bare sockets."""
+
+    def settings(self) -> dict[str, str]:
+        return {**super().settings(), "LOOP_HTTP": "httptools"}
+
+
 class Guide(Contender):
     """The agent that Faust's guide would have you write, started as the guide says."""
 
@@ -191,13 +198,14 @@ class QuixPeer(Peer):
     """Quix Streams as its docs show it: synchronous, so that few orders take long."""
 
     script = "quix_peer.py"
-    says = "Waiting for incoming messages"
+    says = "now processing incoming messages"
     orders: ClassVar[Mapping[int, int]] = {0: 3_000, 5: 900, 50: 150}
 
 
 CONTENDERS: dict[str, Callable[[Place], Contender]] = {
     "creditstream": Creditstream,
     "handwritten": Handwritten,
+    "bare": Bare,
     "guide": Guide,
     "faststream": FastStreamPeer,
     "quix": QuixPeer,

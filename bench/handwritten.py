@@ -5,7 +5,8 @@ decision, rows in one transaction, a status record from each committed row, offs
 prefix. It leaves out what makes a program of it: conflicts, dead letters, forwards, retries, a breaker, an adaptive
 limit, recovery, fencing, "under review", metrics, a page. Nothing of creditstream is used.
 
-Settings are LOOP_… variables. Prints "ready" once it has its partitions.
+LOOP_HTTP=httptools takes a bare socket and httptools' parser in place of aiohttp: what is left without a client library,
+and without what it guards against. Settings are LOOP_… variables. Prints "ready" once it has its partitions.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from uuid import UUID
 
 import aiohttp
 import aiopg
+import httptools
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -93,6 +95,66 @@ decode_rows = msgspec.json.Decoder(list[Row]).decode
 encode = msgspec.json.Encoder().encode
 
 
+class Socket(asyncio.Protocol):
+    """One connection, one call at a time, an answer in good order or none."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport, self.parser, self.body = transport, httptools.HttpResponseParser(self), b""
+
+    def call(self, request: bytes) -> asyncio.Future[bytes]:
+        self.transport.write(request)  # type: ignore[attr-defined]  # uvloop's transports have it
+        self.answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        return self.answered
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        body, self.body = self.body, b""
+        self.answered.set_result(body)
+
+
+class Sockets:
+    """As many connections as there are calls."""
+
+    def __init__(self, url: URL) -> None:
+        self.host, self.port = url.host, url.port
+        self.head = f"POST {url.path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n".encode()
+        self.free: list[Socket] = []
+
+    async def post(self, order: Order) -> bytes:
+        if self.free:
+            socket = self.free.pop()
+        else:
+            _, socket = await asyncio.get_running_loop().create_connection(Socket, self.host, self.port)
+        body = encode(order)
+        key = str(order.order_id).encode()
+        request = b"%bIdempotency-Key: %b\r\nContent-Length: %d\r\n\r\n%b" % (self.head, key, len(body), body)
+        timer = asyncio.get_running_loop().call_later(3.0, socket.transport.abort)  # type: ignore[attr-defined]
+        answer = await socket.call(request)
+        timer.cancel()
+        self.free.append(socket)
+        return answer
+
+
+class Session:
+    """The same with aiohttp."""
+
+    def __init__(self, url: URL) -> None:
+        self.url, self.timeout = url, aiohttp.ClientTimeout(total=3.0)
+        connector, headers = aiohttp.TCPConnector(limit=0), {"Content-Type": "application/json"}
+        self.http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
+
+    async def post(self, order: Order) -> bytes:
+        key = {"Idempotency-Key": str(order.order_id)}
+        async with self.http.post(self.url, data=encode(order), headers=key, timeout=self.timeout) as response:
+            response.raise_for_status()
+            return await response.read()
+
+
 class Loop:
     """Everything in one place, as a loop written by hand is."""
 
@@ -114,9 +176,8 @@ class Loop:
             auto_offset_reset="earliest",
         )
         self.producer = AIOKafkaProducer(bootstrap_servers=BROKERS, acks="all", max_batch_size=512 * 1024)
-        connector = aiohttp.TCPConnector(limit=0)
-        headers = {"Content-Type": "application/json"}
-        self.http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
+        client = Sockets if os.environ.get("LOOP_HTTP") == "httptools" else Session
+        self.http = client(URL(RISK_URL))
         self.postgres = await aiopg.connect(POSTGRES_DSN)
         async with self.postgres.cursor() as cursor:
             await cursor.execute(CREATE)
@@ -146,13 +207,9 @@ class Loop:
                     await self.waiting.put((order, tp, record.offset))
 
     async def score(self) -> None:
-        url, timeout = URL(RISK_URL), aiohttp.ClientTimeout(total=3.0)
         while True:
             order, tp, offset = await self.waiting.get()
-            key = {"Idempotency-Key": str(order.order_id)}
-            async with self.http.post(url, data=encode(order), headers=key, timeout=timeout) as response:
-                response.raise_for_status()
-                said = decode_assessment(await response.read())
+            said = decode_assessment(await self.http.post(order))
             status = "approved" if said.score >= THRESHOLD else "rejected"
             row = Row(
                 order.order_id,

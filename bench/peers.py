@@ -1,5 +1,6 @@
 """The virtual environment of the peers: apart from the product's own, so that neither lock has to suit the other."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,4 @@ def peers_versions() -> dict[str, str]:
     code = "import json; from importlib.metadata import version as v; "
     code += "print(json.dumps({n: v(n) for n in ('faststream', 'quixstreams', 'confluent-kafka', 'pydantic')}))"
     done = subprocess.run([PEERS_PYTHON, "-c", code], capture_output=True, text=True, check=True)
-    import json
-
     return dict(json.loads(done.stdout))
