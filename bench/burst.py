@@ -6,7 +6,7 @@ import time
 import urllib.request
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ class Measured(msgspec.Struct):
     transactions: float
 
 
-def a_place(stack: Stack, name: str, root: Path) -> Place:
+def a_place(stack: Stack, name: str, root: Path, given: Mapping[str, str] | None = None) -> Place:
     """A database and topics of its own on the stack."""
     label = f"{name}-{uuid.uuid4().hex[:8]}"
     dsn = stack.environment()["CREDITSTREAM_POSTGRES_DSN"]
@@ -55,7 +55,7 @@ def a_place(stack: Stack, name: str, root: Path) -> Place:
         "CREDITSTREAM_POSTGRES_REPLICA_DSN": "",
         "CREDITSTREAM_TOPIC_PREFIX": f"{label}-",
         "CREDITSTREAM_GROUP": label,
-        "CREDITSTREAM_DATA_DIR": str(root / label / "data"),
+        **(given or {}),
     }
     prepare_product(environ)
     return Place(environ, root / label)
@@ -83,7 +83,7 @@ def burst(contender: Contender, lines: Sequence[Line], rate: float = 0.0) -> Mea
         cpu, started = contender.cpu_seconds(), time.monotonic()
         produced = asyncio.run(_produce(place, lines, rate))
         while (done := _one(connection, contender.count) - had) < orders:
-            if time.monotonic() > started + _GIVE_UP_AFTER or contender.process.poll() is not None:
+            if time.monotonic() > started + _GIVE_UP_AFTER or contender.has_ended():
                 raise SystemExit(f"creditstream: {place.folder.name} decided {done} of {orders} orders, then no more")
             time.sleep(_POLL)
         latencies = _latencies(connection, contender, produced)
@@ -160,4 +160,3 @@ def _one(connection: Any, statement: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchone()[0] if cursor.description else None
-

@@ -47,7 +47,7 @@ class Contender:
 
     def __init__(self, place: Place, **overrides: str) -> None:
         self.place, self._overrides = place, overrides
-        self.process: subprocess.Popen[bytes]
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.place.folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,18 @@ class Contender:
             )
         deadline = time.monotonic() + _READY_WITHIN
         while self.says not in (log_text := self.log()):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.has_ended() or time.monotonic() > deadline:
                 self.stop()
                 raise SystemExit(f"creditstream: {self.place.folder.name} did not start: {log_text[-2000:]}")
             time.sleep(_POLL)
+
+    def has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        """0 before the start."""
+        return self.process.pid if self.process else 0
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -75,7 +83,7 @@ class Contender:
 
     def stop(self) -> None:
         """Its own end, or ours after a minute."""
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(_STOP_WITHIN)
@@ -85,11 +93,11 @@ class Contender:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its threads so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def peak_rss_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def log(self) -> str:
@@ -114,7 +122,7 @@ class Creditstream(Contender):
 
     def settings(self) -> dict[str, str]:
         own = {"CREDITSTREAM_WEB_PORT": str(free_port()), "CREDITSTREAM_DATA_DIR": str(self.place.folder / "data")}
-        return {"PYTHONPATH": str(_HERE.parent), **own, **self.place.environ, **self._overrides}
+        return {"PYTHONPATH": str(_HERE.parent), **self.place.environ, **own, **self._overrides}
 
 
 class Handwritten(Contender):

@@ -1,4 +1,4 @@
-"""Peer: FastStream as its docs show it: a pydantic model, `max_workers`, a publisher decorator, clients in the lifespan.
+"""Peer: FastStream as its docs show it: a pydantic model, `max_workers`, a publisher decorator, a lifespan.
 
 FastStream has no table: the primary key drops what was already seen. Settings are PEER_… variables.
 """
@@ -54,7 +54,7 @@ class Status(BaseModel):
 
 
 @asynccontextmanager
-async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
+async def lifespan(context: ContextRepo) -> AsyncIterator[None]:  # noqa: ARG001 - as FastStream calls it
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         aiopg.create_pool(os.environ["PEER_POSTGRES_DSN"], minsize=1, maxsize=20) as postgres,

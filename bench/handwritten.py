@@ -5,7 +5,7 @@ decision, rows in one transaction, a status record from each committed row, offs
 prefix. It leaves out what makes a program of it: conflicts, dead letters, forwards, retries, a breaker, an adaptive
 limit, recovery, fencing, "under review", metrics, a page. Nothing of creditstream is used.
 
-LOOP_HTTP=httptools takes a bare socket and httptools' parser in place of aiohttp: what is left without a client library,
+LOOP_HTTP=httptools takes a bare socket and the parser httptools in place of aiohttp: what is left without a library
 and without what it guards against. Settings are LOOP_… variables. Prints "ready" once it has its partitions.
 """
 
@@ -49,7 +49,7 @@ WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%s::json) AS given (order_id uuid, customer_id text, amount numeric,
         term_months int, product text, status text, score int, model_version text, created_at timestamptz)
 ), inserted AS (
-    INSERT INTO bench_orders SELECT * FROM given ORDER BY order_id 
+    INSERT INTO bench_orders SELECT * FROM given ORDER BY order_id
     ON CONFLICT (order_id) DO UPDATE SET order_id = excluded.order_id RETURNING *  -- the row that stands
 )
 SELECT coalesce(json_agg(inserted), '[]')::text FROM inserted

@@ -45,7 +45,7 @@ def main() -> int:
     return 0
 
 
-class started(ExitStack):  # noqa: N801 - used as a function is
+class started(ExitStack):
     """A stack of its own, gone at the end."""
 
     def __init__(self, root: Path) -> None:
