@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 from bench.burst import Measured, a_place, ask, burst, leave, some_orders
 from bench.contenders import Creditstream, Place
@@ -24,6 +24,8 @@ from creditstream.dev.stack import Stack
 _ROOT = Path(".local/growth")
 _ORDERS = 10_000
 _WRITES = 50_000
+#: As the table has it: what is written without it would be taken for long expired.
+_TTL = 168 * 3600
 #: Rows of orders as they are a month later; ids are not those of the burst.
 _FILL = """
 WITH given AS (
@@ -44,7 +46,7 @@ class Case(NamedTuple):
 
     row: str
     size: str
-    environ: dict[str, str] = {}
+    partitions: str = "4"
     rows: int = 0
     ids: int = 0
     workers: int = 1
@@ -57,7 +59,7 @@ def cases(most: int) -> list[Case]:
     return [
         *(Case("ids in seen", f"{size:,}", ids=size) for size in sizes),
         *(Case("rows in orders", f"{size:,}", rows=size) for size in sizes),
-        *(Case("partitions", count, {"CREDITSTREAM_PARTITIONS": count}) for count in partitions),
+        *(Case("partitions", count, partitions=count) for count in partitions),
         *(Case("workers", str(count), workers=count) for count in (1, 2, 4)),
         *(Case("order size", f"{size} bytes", padding=size) for size in (0, 1_000, 4_000, 16_000)),
     ]
@@ -81,7 +83,7 @@ def main() -> int:
 
 def measure(stack: Stack, case: Case, seed: int) -> Measured:
     """The group's CPU per order in that case, at a risk API that answers at once."""
-    given = {**case.environ, "CREDITSTREAM_RISK_CONCURRENCY_FLOOR": "256"}
+    given = {"CREDITSTREAM_PARTITIONS": case.partitions, "CREDITSTREAM_RISK_CONCURRENCY_FLOOR": "256"}
     place = a_place(stack, "growth", _ROOT, given)
     if case.rows:
         fill_rows(place, case.rows)
@@ -125,12 +127,12 @@ def fill_rows(place: Place, rows: int) -> None:
 
 
 def fill_ids(place: Place, ids: int) -> None:
-    """Ids in each partition's RocksDB, written behind the changelog: it is recovered from there only when it is gone."""
+    """Ids in each partition's RocksDB, behind its changelog's back: that is read only when they are gone."""
     folders = sorted(place.folder.glob("**/seen-*.db"))
     if not folders:
         raise SystemExit(f"creditstream: no RocksDB of `seen` under {place.folder}")
     for folder in folders:
-        store = Rdict(str(folder), Options(raw_mode=True))
+        store = Rdict(str(folder), Options(raw_mode=True), access_type=AccessType.with_ttl(_TTL))
         for _ in range(0, ids // len(folders), _WRITES):
             batch = WriteBatch(raw_mode=True)
             for _ in range(min(_WRITES, ids // len(folders))):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Each lock file, what it is made from, and that source's own options.
-LOCKS = (
+LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
     (ROOT / "requirements" / "lock.txt", "pyproject.toml", ["--extra=dev"]),
     (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
 )
