@@ -42,7 +42,7 @@ class _Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._body, self._received = b"", 0
         self._retry_after: str | None = None
-        self._has_head = self._is_framed = self._is_whole = False
+        self._has_head = self._is_framed = self._is_whole = self._is_double = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no asyncio.Transport by name, only in what they do.
@@ -78,7 +78,9 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(ConnectionError(f"no HTTP: {type(error).__name__}"))
             return
-        if self._is_whole:
+        if self._is_double:
+            self._fail(ConnectionError("two answers to one question"))
+        elif self._is_whole:
             self._finish()
         elif self._received > _MAX_HEAD_BYTES + (_CHUNKS * self._max_body if self._has_head else 0):
             self._fail(ConnectionError("an endless answer"))
@@ -93,6 +95,9 @@ class _Connection(asyncio.Protocol):
             self.answered.set_exception(error or ConnectionError("closed before the answer was there"))
 
     # -- called by the parser
+
+    def on_message_begin(self) -> None:
+        self._is_double = self._is_whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -111,13 +116,12 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._has_head:
-            self.usable = self.usable and not self._is_whole and self._parser.should_keep_alive()
+            self.usable = self.usable and self._parser.should_keep_alive()
             self._is_whole = True
         else:
             self._retry_after, self._is_framed = None, False  # 100, 103: the answer is still to come
 
     def _finish(self) -> None:
-        """What follows the answer in the same bytes has been seen by the parser: it must be nothing."""
         assert self.answered is not None  # noqa: S101 - nothing is parsed unless it is asked for
         self.answered.set_result(Answer(self._parser.get_status_code(), self._body, self._retry_after))
 
