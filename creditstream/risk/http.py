@@ -5,6 +5,7 @@ for a moment and used again; no redirects, cookies, proxies, compression, pipeli
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from typing import Any, NamedTuple, cast
@@ -18,6 +19,14 @@ _KEEPALIVE = 4.0
 _MAX_HEAD_BYTES = 64 * 1024
 #: What a body may be on the wire, as a multiple of itself: chunks of one byte are six.
 _CHUNKS = 8
+
+
+class CertificateRefused(ConnectionError):
+    """The server's certificate is not what was asked for; the cause says why."""
+
+
+class UnknownInDNS(ConnectionError):
+    """The host's name has no address."""
 
 
 class Answer(NamedTuple):
@@ -136,13 +145,14 @@ class HttpClient:
     """Connections to one URL, as many as there are calls at a time. `headers` go with every request."""
 
     def __init__(
-        self, url: str, headers: dict[str, str], *, max_body: int, context: ssl.SSLContext | bool = True
+        self, url: str, headers: dict[str, str], *, max_body: int, context: ssl.SSLContext | None = None
     ) -> None:
-        """`context`: for https, True for the system's authorities."""
+        """`context`: for https; without one, the system's authorities."""
         parts = urlsplit(url)
         self._is_tls = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._is_tls else 80)
-        self._context, self._max_body = context, max_body
+        self._context = (context or ssl.create_default_context()) if self._is_tls else None
+        self._max_body = max_body
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         host = parts.netloc.rpartition("@")[2]
         self._head = _lines(f"POST {target} HTTP/1.1", {"Host": host, **headers})
@@ -179,10 +189,15 @@ class HttpClient:
         return None
 
     async def _connected(self, ends: float) -> _Connection:
-        async with asyncio.timeout_at(ends):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self._max_body), self._host, self._port, ssl=self._context if self._is_tls else None
-            )
+        try:
+            async with asyncio.timeout_at(ends):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(self._max_body), self._host, self._port, ssl=self._context
+                )
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateRefused(self._host) from error
+        except socket.gaierror as error:
+            raise UnknownInDNS(self._host) from error
         self._open.add(connection)
         return connection
 

@@ -1,4 +1,4 @@
-"""Connections of the risk API's HTTP client: used again when that is safe, never otherwise. A real server on a socket."""
+"""Connections of the risk API's HTTP client: used again when that is safe. A real server on a socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
