@@ -43,7 +43,7 @@ class Contender:
     rows: ClassVar[str] = "SELECT order_id::text, extract(epoch FROM committed_at)::float8 FROM bench_orders"
     count: ClassVar[str] = "SELECT count(*) FROM bench_orders"
     #: Orders of one burst, by the latency of the risk API: enough for some seconds, few enough for twelve minutes.
-    orders: ClassVar[Mapping[int, int]] = {0: 6_000, 5: 6_000, 50: 6_000}
+    orders: ClassVar[Mapping[int, int]] = {0: 4_000, 5: 4_000, 50: 4_000}
 
     def __init__(self, place: Place, **overrides: str) -> None:
         self.place, self._overrides = place, overrides

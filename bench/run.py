@@ -13,8 +13,8 @@ from creditstream.dev.stack import Ports, Stack
 
 _ROOT = Path(".local/bench")
 _LATENCIES = (0, 5, 50)
-#: Orders before the first burst, at the least latency, so that caches, pools and limits are where they stay.
-_WARM_UP = 500
+#: Share of the orders that come before, so that caches, pools and limits are where they stay.
+_WARM_UP = 0.1
 #: Seconds of each part load.
 _PART_LOAD = 12.0
 _PART_LOADS = (0.5, 0.95)
@@ -38,8 +38,8 @@ def main() -> int:
         for number in range(options.rounds):
             for name in names:
                 print(f"round {number + 1} of {options.rounds}: {name}", flush=True)
-                for latency, measured in _measure(stack, name, latencies, options.scale, number).items():
-                    rounds[latency][name].append(measured)
+                for latency in latencies:
+                    rounds[latency][name].append(_measure(stack, name, latency, options.scale, number))
         part = _part_loads(stack, rounds, options.scale) if "creditstream" in names and 50 in latencies else {}
     write_report(rounds, part)
     return 0
@@ -61,23 +61,20 @@ class started(ExitStack):
         return stack
 
 
-def _measure(stack: Stack, name: str, latencies: list[int], scale: float, seed: int) -> dict[int, Measured]:
-    """One start of the contender: warmed up, then a burst at each latency."""
+def _measure(stack: Stack, name: str, latency: int, scale: float, seed: int) -> Measured:
+    """Started anew for each latency: what was learned at another one (an adaptive limit) would count as its cost."""
     contender = CONTENDERS[name](a_place(stack, name, _ROOT))
-    taken = {}
-    stack.set_risk(latency_ms=0)
+    orders = max(20, int(contender.orders[latency] * scale))
+    stack.set_risk(latency_ms=latency)
     contender.start()
     try:
-        burst(contender, some_orders(int(_WARM_UP * min(1, scale)), seed=10_000 + seed))
-        for latency in latencies:
-            stack.set_risk(latency_ms=latency)
-            orders = max(20, int(contender.orders[latency] * scale))
-            taken[latency] = burst(contender, some_orders(orders, seed=1_000 * seed + latency))
-            print(f"  {latency:>2} ms: {_words(taken[latency])}", flush=True)
+        burst(contender, some_orders(max(10, int(orders * _WARM_UP)), seed=10_000 + seed))
+        measured = burst(contender, some_orders(orders, seed=1_000 * seed + latency))
     finally:
         contender.stop()
         leave(stack, contender.place)
-    return taken
+    print(f"  {latency:>2} ms: {_words(measured)}", flush=True)
+    return measured
 
 
 def _part_loads(stack: Stack, rounds: Rounds, scale: float) -> dict[str, Measured]:
