@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from bench.burst import Measured
 from bench.peers import PEERS_PYTHON, peers_versions
@@ -56,10 +54,7 @@ def write_report(rounds: Mapping[int, Mapping[str, list[Measured]]], part: Mappi
         text += f"\nPart load, risk API at 50 ms\n\n{_markdown(part, {})}"
     (RESULTS / "latest.md").write_text(text)
     (RESULTS / "latest.svg").write_text(chart(medians))
-    for latency, each in medians.items():
-        _print(f"risk API at {latency} ms, medians of {len(next(iter(rounds[latency].values())))} rounds", each)
-    if part:
-        _print("part load, risk API at 50 ms", part)
+    print(text)
 
 
 def _median(taken: list[Measured]) -> Measured:
@@ -84,15 +79,6 @@ def _markdown(medians: Mapping[str, Measured], rounds: Mapping[str, list[Measure
         cpu = " / ".join(f"{each.cpu_us:,.0f}" for each in taken)
         text += f"\n{_TITLES.get(name, name)}, each round: {rates} orders/s, {cpu} µs.\n"
     return text
-
-
-def _print(title: str, medians: Mapping[str, Measured]) -> None:
-    table = Table(title=title)
-    for head in _HEADS:
-        table.add_column(head, justify="right" if head else "left")
-    for name, each in medians.items():
-        table.add_row(*_cells(name, each, medians))
-    Console().print(table)
 
 
 def machine() -> str:
