@@ -1,70 +1,79 @@
-"""Who takes part in the benchmark: each is prepared, started as a real process, watched from outside and stopped."""
+"""Who takes part in the benchmark: each is started as a real process, watched from outside and stopped."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
-import psycopg2
+from bench.peers import PEERS_PYTHON
+from creditstream.dev.programs import free_port
 
-from creditstream.dev.stack.product import prepare_product
-
-_READY_WITHIN = 90.0
+_HERE = Path(__file__).resolve().parent
+_READY_WITHIN = 120.0
 _STOP_WITHIN = 60.0
 _POLL = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Place(NamedTuple):
-    """Where a contender works: the stack's settings, a label that nothing else has, a folder of its own."""
+    """Where a contender works: all CREDITSTREAM_… settings with a database and topics of its own, and a folder."""
 
-    stack: Mapping[str, str]
-    label: str
+    environ: Mapping[str, str]
     folder: Path
+
+    @property
+    def dsn(self) -> str:
+        return self.environ["CREDITSTREAM_POSTGRES_DSN"]
+
+    def topic(self, name: str) -> str:
+        return self.environ["CREDITSTREAM_TOPIC_PREFIX"] + name
 
 
 class Contender:
-    """A worker of some make. Subclasses say how it is started, when it is ready, and what it has decided."""
+    """A worker of some make. Subclasses say how it is started, when it is ready, and where its rows are."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._database = f"bench_{uuid.uuid4().hex[:10]}"
-        dsn = place.stack["CREDITSTREAM_POSTGRES_DSN"]
-        self.admin_dsn, self.dsn = dsn, dsn.rpartition("/")[0] + f"/{self._database}"
-        self.environ = {
-            **place.stack,
-            "CREDITSTREAM_POSTGRES_DSN": self.dsn,
-            "CREDITSTREAM_POSTGRES_REPLICA_DSN": "",
-            "CREDITSTREAM_TOPIC_PREFIX": f"{place.label}-",
-            "CREDITSTREAM_GROUP": place.label,
-            "CREDITSTREAM_DATA_DIR": str(place.folder / "data"),
-        }
-        self.process: subprocess.Popen[bytes]
+    #: What it says in its log once it has its partitions.
+    says: ClassVar[str] = "ready"
+    #: Its rows: the decided orders, with when each was committed.
+    rows: ClassVar[str] = "SELECT order_id::text, extract(epoch FROM committed_at)::float8 FROM bench_orders"
+    count: ClassVar[str] = "SELECT count(*) FROM bench_orders"
+    #: Orders of one burst, by the latency of the risk API: enough for some seconds, few enough for twelve minutes.
+    orders: ClassVar[Mapping[int, int]] = {0: 4_000, 5: 4_000, 50: 4_000}
 
-    def prepare(self) -> None:
-        """A database and topics of its own."""
-        self.place.folder.mkdir(parents=True, exist_ok=True)
-        self.ask(self.admin_dsn, f"CREATE DATABASE {self._database}")
-        prepare_product(self.environ)
+    def __init__(self, place: Place, **overrides: str) -> None:
+        self.place, self._overrides = place, overrides
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.place.folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CREDITSTREAM_")}
         with (self.place.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), env={**inherited, **self.settings()}, stdout=log, stderr=log, start_new_session=True
+                self.command(),
+                env={**inherited, "PYTHONUNBUFFERED": "1", **self.settings()},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + _READY_WITHIN
-        while not self.is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        while self.says not in (log_text := self.log()):
+            if self.has_ended() or time.monotonic() > deadline:
                 self.stop()
-                raise SystemExit(f"creditstream: {self.place.label} did not start: see {self.place.folder}/log")
+                raise SystemExit(f"creditstream: {self.place.folder.name} did not start: {log_text[-2000:]}")
             time.sleep(_POLL)
+
+    def has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        """0 before the start."""
+        return self.process.pid if self.process else 0
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -72,84 +81,140 @@ class Contender:
     def settings(self) -> dict[str, str]:
         raise NotImplementedError
 
-    def is_ready(self) -> bool:
-        raise NotImplementedError
-
-    def decided(self) -> int:
-        """How many orders have a final row."""
-        raise NotImplementedError
-
     def stop(self) -> None:
-        if self.process.poll() is None:
+        """Its own end, or ours after a minute."""
+        if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(_STOP_WITHIN)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.ask(self.admin_dsn, f"DROP DATABASE IF EXISTS {self._database} WITH (FORCE)")
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its threads so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def peak_rss_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    @staticmethod
-    def ask(dsn: str, statement: str) -> Any:
-        with closing(psycopg2.connect(dsn)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchone()[0] if cursor.description else None
-
-    def log_has(self, text: str) -> bool:
-        return text in (self.place.folder / "log").read_text(errors="replace")
+    def log(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.place.folder / "log").read_text(errors="replace")
+        return ""
 
 
 class Creditstream(Contender):
     """This program, as its users start it."""
 
+    says = "at work on partitions"
+    rows = (
+        "SELECT order_id::text, extract(epoch FROM updated_at)::float8 FROM orders WHERE status IN "
+        "('approved', 'rejected')"
+    )
+    count = "SELECT count(*) FROM orders WHERE status IN ('approved', 'rejected')"
+    orders: ClassVar[Mapping[int, int]] = {0: 20_000, 5: 20_000, 50: 20_000}
+
     def command(self) -> list[str]:
         return [sys.executable, "-m", "faust", "-A", "creditstream", "worker"]
 
     def settings(self) -> dict[str, str]:
-        return {**self.environ, "CREDITSTREAM_WEB_PORT": "6166"}
+        own = {"CREDITSTREAM_WEB_PORT": str(free_port()), "CREDITSTREAM_DATA_DIR": str(self.place.folder / "data")}
+        return {"PYTHONPATH": str(_HERE.parent), **self.place.environ, **own, **self._overrides}
 
-    def is_ready(self) -> bool:
-        return self.log_has("at work on partitions")
 
-    def decided(self) -> int:
-        return int(self.ask(self.dsn, "SELECT count(*) FROM orders WHERE status <> 'under_review'"))
+class Handwritten(Contender):
+    """The limit: one loop written by hand."""
+
+    orders: ClassVar[Mapping[int, int]] = {0: 20_000, 5: 20_000, 50: 20_000}
+
+    def command(self) -> list[str]:
+        return [sys.executable, str(_HERE / "handwritten.py")]
+
+    def settings(self) -> dict[str, str]:
+        environ = self.place.environ
+        return {
+            "LOOP_BROKERS": environ["CREDITSTREAM_KAFKA_BROKERS"],
+            "LOOP_GROUP": environ["CREDITSTREAM_GROUP"],
+            "LOOP_TOPIC_PREFIX": environ["CREDITSTREAM_TOPIC_PREFIX"],
+            "LOOP_RISK_URL": environ["CREDITSTREAM_RISK_URL"],
+            "LOOP_POSTGRES_DSN": self.place.dsn,
+            "LOOP_DATA_DIR": str(self.place.folder / "data"),
+            **self._overrides,
+        }
+
+
+class Bare(Handwritten):
+    """The same loop without an HTTP library: bare sockets."""
+
+    def settings(self) -> dict[str, str]:
+        return {**super().settings(), "LOOP_HTTP": "httptools"}
 
 
 class Guide(Contender):
     """The agent that Faust's guide would have you write, started as the guide says."""
 
+    says = "Worker ready"
+
     def command(self) -> list[str]:
-        return [sys.executable, str(Path(__file__).with_name("guide_agent.py")), "worker", "-l", "info"]
+        return [sys.executable, str(_HERE / "guide_agent.py"), "worker", "-l", "info"]
 
     def settings(self) -> dict[str, str]:
+        environ = self.place.environ
         return {
-            "GUIDE_APP_ID": self.place.label,
-            "GUIDE_BROKERS": self.environ["CREDITSTREAM_KAFKA_BROKERS"],
-            "GUIDE_RISK_URL": self.environ["CREDITSTREAM_RISK_URL"],
-            "GUIDE_POSTGRES_DSN": self.dsn,
+            "GUIDE_APP_ID": environ["CREDITSTREAM_GROUP"],
+            "GUIDE_BROKERS": environ["CREDITSTREAM_KAFKA_BROKERS"],
+            "GUIDE_RISK_URL": environ["CREDITSTREAM_RISK_URL"],
+            "GUIDE_POSTGRES_DSN": self.place.dsn,
             "GUIDE_DATA_DIR": str(self.place.folder / "data"),
-            "GUIDE_ORDERS_TOPIC": self.environ["CREDITSTREAM_TOPIC_PREFIX"] + "orders",
-            "GUIDE_STATUS_TOPIC": self.environ["CREDITSTREAM_TOPIC_PREFIX"] + "guide-status",
+            "GUIDE_ORDERS_TOPIC": self.place.topic("orders"),
+            "GUIDE_STATUS_TOPIC": self.place.topic("guide-status"),
+            "GUIDE_PARTITIONS": environ.get("CREDITSTREAM_PARTITIONS", "4"),
         }
 
-    def is_ready(self) -> bool:
-        return self.log_has("Worker ready")
 
-    def decided(self) -> int:
-        if self.ask(self.dsn, "SELECT to_regclass('guide_orders')") is None:
-            return 0
-        return int(self.ask(self.dsn, "SELECT count(*) FROM guide_orders"))
+class Peer(Contender):
+    """Another framework, in the virtual environment of the benchmark."""
+
+    script: ClassVar[str]
+
+    def command(self) -> list[str]:
+        return [str(PEERS_PYTHON), str(_HERE / self.script)]
+
+    def settings(self) -> dict[str, str]:
+        environ = self.place.environ
+        return {
+            "PEER_BROKERS": environ["CREDITSTREAM_KAFKA_BROKERS"],
+            "PEER_GROUP": environ["CREDITSTREAM_GROUP"],
+            "PEER_RISK_URL": environ["CREDITSTREAM_RISK_URL"],
+            "PEER_POSTGRES_DSN": self.place.dsn,
+            "PEER_ORDERS_TOPIC": self.place.topic("orders"),
+            "PEER_STATUS_TOPIC": self.place.topic("order-status"),
+            "PEER_DATA_DIR": str(self.place.folder / "data"),
+        }
 
 
-CONTENDERS: dict[str, Callable[[Place], Contender]] = {"creditstream": Creditstream, "guide": Guide}
+class FastStreamPeer(Peer):
+    """FastStream as its docs show it."""
+
+    script = "faststream_peer.py"
+
+
+class QuixPeer(Peer):
+    """Quix Streams as its docs show it: synchronous, so that few orders take long."""
+
+    script = "quix_peer.py"
+    says = "now processing incoming messages"
+    orders: ClassVar[Mapping[int, int]] = {0: 3_000, 5: 900, 50: 150}
+
+
+CONTENDERS: dict[str, Callable[[Place], Contender]] = {
+    "creditstream": Creditstream,
+    "handwritten": Handwritten,
+    "bare": Bare,
+    "guide": Guide,
+    "faststream": FastStreamPeer,
+    "quix": QuixPeer,
+}

@@ -55,13 +55,13 @@ statuses = app.topic(os.environ.get("GUIDE_STATUS_TOPIC", "guide-status"), value
 seen = app.Table("seen", key_type=str, value_type=int, partitions=PARTITIONS)
 
 CREATE = """
-CREATE TABLE IF NOT EXISTS guide_orders (
+CREATE TABLE IF NOT EXISTS bench_orders (
     order_id uuid PRIMARY KEY, customer_id text, amount numeric, term_months int, product text, status text,
-    score int, created_at timestamptz
+    score int, created_at timestamptz, committed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
 INSERT = """
-INSERT INTO guide_orders (order_id, customer_id, amount, term_months, product, status, score, created_at)
+INSERT INTO bench_orders (order_id, customer_id, amount, term_months, product, status, score, created_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_id) DO NOTHING
 """
 

@@ -1,141 +1,107 @@
-"""`make bench`: the same orders, broker, database and risk API for each contender, interleaved, in one run.
-
-Reports medians over the rounds, and each contender's CPU as a ratio to the guide's agent: machines differ, ratios less.
-"""
+"""`make bench`: the same orders, broker, database and risk API for each contender, interleaved, in one run."""
 
 import argparse
-import asyncio
-import json
-import os
-import platform
-import statistics
 import sys
-import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-from contenders import CONTENDERS, Contender, Place
-from rich.console import Console
-from rich.table import Table
-
-from creditstream.dev.load import run_load
+from bench.burst import Measured, a_place, burst, leave, some_orders
+from bench.contenders import CONTENDERS, Creditstream
+from bench.peers import install_peers
+from bench.report import write_report
 from creditstream.dev.stack import Ports, Stack
-from creditstream.settings import Settings, load_settings
 
 _ROOT = Path(".local/bench")
-_RESULTS = Path("bench/results/latest.json")
-_POLL = 0.2
-_GIVE_UP_AFTER = 300.0
+_LATENCIES = (0, 5, 50)
+#: Share of the orders that come before, so that caches, pools and limits are where they stay.
+_WARM_UP = 0.1
+#: Seconds of each part load.
+_PART_LOAD = 12.0
+_PART_LOADS = (0.5, 0.95)
 
-
-class Measured(msgspec.Struct):
-    """One contender in one round. `cpu_us`: the worker process's own, per order; `rss_mb`: its peak."""
-
-    orders_per_second: float
-    cpu_us: float
-    rss_mb: float
+#: By risk API latency, then contender: one measurement a round.
+Rounds = dict[int, dict[str, list[Measured]]]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--latency-ms", type=int, default=50, help="of the simulated risk API")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of orders")
+    parser.add_argument("--latency-ms", type=int, action="append", choices=_LATENCIES, help="of the risk API")
     parser.add_argument("--only", choices=sorted(CONTENDERS), action="append", help="these contenders and no others")
     options = parser.parse_args()
-    names = options.only or list(CONTENDERS)
-    rounds: dict[str, list[Measured]] = {name: [] for name in names}
-    with ExitStack() as cleanup:
-        stack = _start(cleanup, options.latency_ms)
+    names, latencies = options.only or list(CONTENDERS), options.latency_ms or list(_LATENCIES)
+    if {"faststream", "quix"} & set(names):
+        install_peers()
+    rounds: Rounds = {latency: {name: [] for name in names} for latency in latencies}
+    with started(_ROOT) as stack:
         for number in range(options.rounds):
             for name in names:
-                measured = _measure(CONTENDERS[name](_place(stack, name, number)), options.orders)
-                rounds[name].append(measured)
-                print(f"round {number + 1} of {options.rounds}: {name}: {_words(measured)}", flush=True)
-    result = _result(rounds, options)
-    _RESULTS.parent.mkdir(exist_ok=True)
-    _RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    _print(result)
+                print(f"round {number + 1} of {options.rounds}: {name}", flush=True)
+                for latency in latencies:
+                    rounds[latency][name].append(_measure(stack, name, latency, options.scale, number))
+        part = _part_loads(stack, rounds, options.scale) if "creditstream" in names and 50 in latencies else {}
+    write_report(rounds, part)
     return 0
 
 
-def _start(cleanup: ExitStack, latency_ms: int) -> Stack:
-    Stack(_ROOT, Ports.chosen(_ROOT / "stack" / "ports.json", {})).clean()
-    stack = Stack(_ROOT, Ports.free(), cache=Path(".local/cache"))
-    cleanup.callback(stack.clean)
-    stack.up(lambda name, text, last: print(f"{name:<10} {text}", flush=True) if last else None)
-    stack.set_risk(latency_ms=latency_ms)
-    return stack
+class started(ExitStack):
+    """A stack of its own, gone at the end."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def __enter__(self) -> Stack:  # type: ignore[override]  # what is entered is the stack
+        super().__enter__()
+        Stack(self._root, Ports.chosen(self._root / "stack" / "ports.json", {})).clean()
+        stack = Stack(self._root, Ports.free(), cache=Path(".local/cache"))
+        self.callback(stack.clean)
+        stack.up(lambda name, text, last: print(f"{name:<10} {text}", flush=True) if last else None)
+        return stack
 
 
-def _place(stack: Stack, name: str, number: int) -> Place:
-    label = f"{name}-{number}-{os.getpid()}"
-    return Place(stack.environment(), label.replace("_", "-"), _ROOT / label)
-
-
-def _measure(contender: Contender, orders: int) -> Measured:
-    """Start the contender, let it settle in, then produce all orders at once and time it to its last row."""
-    contender.prepare()
+def _measure(stack: Stack, name: str, latency: int, scale: float, seed: int) -> Measured:
+    """Started anew for each latency: what was learned at another one (an adaptive limit) would count as its cost."""
+    contender = CONTENDERS[name](a_place(stack, name, _ROOT))
+    orders = max(20, int(contender.orders[latency] * scale))
+    stack.set_risk(latency_ms=latency)
     contender.start()
     try:
-        settings = load_settings(contender.environ)
-        before = contender.cpu_seconds()
-        started = time.monotonic()
-        asyncio.run(_produce(settings, orders))
-        deadline = started + _GIVE_UP_AFTER
-        while (done := contender.decided()) < orders:
-            if time.monotonic() > deadline:
-                raise SystemExit(
-                    f"creditstream: {contender.place.label} decided {done} of {orders} orders, then no more"
-                )
-            time.sleep(_POLL)
-        seconds = time.monotonic() - started
-        cpu = contender.cpu_seconds() - before
-        return Measured(orders / seconds, cpu / orders * 1e6, contender.peak_rss_mb())
+        burst(contender, some_orders(max(10, int(orders * _WARM_UP)), seed=10_000 + seed))
+        measured = burst(contender, some_orders(orders, seed=1_000 * seed + latency))
     finally:
         contender.stop()
+        leave(stack, contender.place)
+    print(f"  {latency:>2} ms: {_words(measured)}", flush=True)
+    return measured
 
 
-async def _produce(settings: Settings, orders: int) -> None:
-    await run_load(settings, count=orders, rate=0, duplicates=0, conflicts=0, malformed=0, seed=1, keyed=True)
-
-
-def _result(rounds: dict[str, list[Measured]], options: argparse.Namespace) -> dict[str, object]:
-    medians = {
-        name: {field: statistics.median(getattr(each, field) for each in taken) for field in Measured.__struct_fields__}
-        for name, taken in rounds.items()
-    }
-    guide = medians.get("guide", {}).get("cpu_us")
-    return {
-        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "orders": options.orders,
-        "rounds": options.rounds,
-        "risk_latency_ms": options.latency_ms,
-        "medians": medians,
-        "cpu_to_guide": {name: median["cpu_us"] / guide for name, median in medians.items()} if guide else {},
-        "all_rounds": {name: [msgspec.to_builtins(each) for each in taken] for name, taken in rounds.items()},
-    }
+def _part_loads(stack: Stack, rounds: Rounds, scale: float) -> dict[str, Measured]:
+    """How long orders take when they come at a part of what the worker can do, with the risk API at 50 ms."""
+    most = max(each.orders_per_second for each in rounds[50]["creditstream"])
+    contender = Creditstream(a_place(stack, "part-load", _ROOT))
+    stack.set_risk(latency_ms=50)
+    contender.start()
+    taken = {}
+    try:
+        burst(contender, some_orders(3_000, seed=20_000))
+        for share in _PART_LOADS:
+            rate = most * share
+            measured = burst(contender, some_orders(int(rate * _PART_LOAD * scale), seed=int(20_000 + rate)), rate)
+            taken[f"{share:.0%}"] = measured
+            print(f"{share:.0%} load: {_words(measured)}", flush=True)
+    finally:
+        contender.stop()
+        leave(stack, contender.place)
+    return taken
 
 
 def _words(measured: Measured) -> str:
-    rate, cpu, rss = measured.orders_per_second, measured.cpu_us, measured.rss_mb
-    return f"{rate:,.0f} orders/s, {cpu:,.0f} µs CPU per order, {rss:,.0f} MB"
-
-
-def _print(result: dict[str, object]) -> None:
-    table = Table(title=f"{result['orders']:,} orders, risk API at {result['risk_latency_ms']} ms, medians")
-    for column in ("contender", "orders/s", "CPU per order", "of the guide's", "peak RSS"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    medians = msgspec.convert(result["medians"], dict[str, Measured])
-    ratios = msgspec.convert(result["cpu_to_guide"], dict[str, float])
-    for name, median in medians.items():
-        ratio = f"{ratios[name]:.2f}" if name in ratios else "–"
-        cells = (f"{median.orders_per_second:,.0f}", f"{median.cpu_us:,.0f} µs", ratio, f"{median.rss_mb:,.0f} MB")
-        table.add_row(name, *cells)
-    Console().print(table)
+    return (
+        f"{measured.orders_per_second:,.0f} orders/s, {measured.cpu_us:,.0f} µs CPU per order, "
+        f"p50 {measured.p50_ms:,.0f} ms, p99 {measured.p99_ms:,.0f} ms, {measured.rss_mb:,.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Pipeline:
             self._at_the_door -= 1
 
     def _has_room(self) -> bool:
-        return self._may_start() and self._outbox.unsent < self._limits.max_in_flight
+        return self._outbox.unsent < self._limits.max_in_flight and self._may_start()
 
     async def retry_room(self) -> None:
         """The same for `orders-retry`, whose records wait here for their time and hold up nothing else."""

@@ -1,4 +1,7 @@
-"""`make lock`: requirements/lock.txt from pyproject.toml, with hashes and without any download address."""
+"""`make lock`: the lock files anew, with hashes and without any download address.
+
+requirements/lock.txt from pyproject.toml; requirements/bench.txt, which only `make bench` installs, from bench.in.
+"""
 
 import os
 import re
@@ -7,10 +10,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements" / "lock.txt"
+#: Each lock file, what it is made from, and that source's own options.
+LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
+    (ROOT / "requirements" / "lock.txt", "pyproject.toml", ["--extra=dev"]),
+    (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
+)
 OPTIONS = [
     "--quiet",
-    "--extra=dev",
     "--strip-extras",
     "--allow-unsafe",  # setuptools and pip too: nothing is fetched outside the lock
     "--generate-hashes",
@@ -25,18 +31,24 @@ _ADDRESS = re.compile(r"://|^-|(?<![\w.])/(work|root|home|opt|tmp|usr)/", re.MUL
 
 
 def main() -> int:
-    command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, f"--output-file={LOCK.relative_to(ROOT)}"]
+    return next((code for lock in LOCKS if (code := compile_lock(*lock))), 0)
+
+
+def compile_lock(lock: Path, source: str, options: list[str]) -> int:
+    """The exit code."""
+    name = str(lock.relative_to(ROOT))
+    command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *options, f"--output-file={name}"]
     environ = {**os.environ, "CUSTOM_COMPILE_COMMAND": "make lock"}
-    done = subprocess.run([*command, "pyproject.toml"], cwd=ROOT, env=environ, check=False)
+    done = subprocess.run([*command, source], cwd=ROOT, env=environ, check=False)
     if done.returncode:
         return done.returncode
-    text = LOCK.read_text()
-    for name, marker in MARKERS.items():
-        text = re.sub(rf"^({name}==\S+) \\$", rf"\1 ; {marker} \\", text, flags=re.MULTILINE)
-    LOCK.write_text(text)
+    text = lock.read_text()
+    for package, marker in MARKERS.items():
+        text = re.sub(rf"^({package}==\S+) \\$", rf"\1 ; {marker} \\", text, flags=re.MULTILINE)
+    lock.write_text(text)
     found = _ADDRESS.search(text)
     if found:
-        print(f"creditstream: {LOCK.relative_to(ROOT)} holds an address or a path: {found.group()!r}", file=sys.stderr)
+        print(f"creditstream: {name} holds an address or a path: {found.group()!r}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,18 +1,16 @@
 """The risk API over HTTP: one deadline for all attempts of an order, retries by stamina and by nothing else."""
 
 import asyncio
-import math
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, Self
 
-import aiohttp
 import stamina
-from yarl import URL
 
 from creditstream.errors import RiskRefused, RiskUnavailable
+from creditstream.risk.http import HttpClient
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
 from creditstream.settings import Secret, Settings
 from creditstream.tls import client_context, refusal
@@ -20,8 +18,6 @@ from creditstream.version import VERSION
 from schemas.assessment import Assessment
 from schemas.order import Order
 
-#: An idle connection is ours to close before the server does: Node's servers hang up after 5 s, others later.
-_KEEPALIVE = 4.0
 #: Answers are not compressed: they are small, and 64 KiB of gzip can hold 64 MiB.
 _HEADERS = {
     "Content-Type": "application/json",
@@ -82,7 +78,7 @@ class _Course:
 
 
 class RiskClient:
-    """`creditstream.ports.Risk` over aiohttp. `on_call(outcome, seconds)` is called after every attempt.
+    """`creditstream.ports.Risk` over HTTP. `on_call(outcome, seconds)` is called after every attempt.
 
     Outcomes: scored, refused, throttled (429), unavailable (another status), bad_answer, timeout, broken (connection),
     cancelled. The deadline counts calls and the waits between them, not what the guard makes a call wait.
@@ -90,8 +86,7 @@ class RiskClient:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        url: URL,
+        http: HttpClient,
         *,
         deadline: float,
         attempt_timeout: float,
@@ -101,7 +96,7 @@ class RiskClient:
         backoff: Backoff | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._session, self._url, self._now = session, url, now
+        self._http, self._now = http, now
         self._deadline, self._attempt_timeout = deadline, attempt_timeout
         self._first_timeout = self._timeout(deadline)
         self._key = key or Secret()
@@ -119,18 +114,10 @@ class RiskClient:
         backoff: Backoff | None = None,
     ) -> Self:
         """Must run in the event loop that will use the client. Connects at the first call."""
-        context = risk_context(settings) if settings.risk_url.startswith("https:") else True
-        session = aiohttp.ClientSession(
-            # No limit here: the pipeline bounds the calls in flight, and a second queue would eat up the time-outs.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=context),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-        )
+        url = settings.risk_url.rstrip("/") + "/v1/assessments"
+        context = risk_context(settings) if url.startswith("https:") else None
         return cls(
-            session,
-            URL(settings.risk_url.rstrip("/") + "/v1/assessments"),
+            HttpClient(url, _HEADERS, max_body=MAX_ANSWER_BYTES, context=context),
             deadline=settings.risk_deadline,
             attempt_timeout=settings.risk_attempt_timeout,
             key=settings.risk_api_key,
@@ -140,7 +127,7 @@ class RiskClient:
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def assess(self, order: Order) -> Assessment:
         """One assessment, within the deadline. Raises RiskRefused, or RiskUnavailable with the number of attempts."""
@@ -205,11 +192,11 @@ class RiskClient:
             )
         )
 
-    def _timeout(self, left: float) -> aiohttp.ClientTimeout:
-        """Of one attempt. aiohttp's own costs half of what asyncio.timeout does; zero would mean none."""
-        return aiohttp.ClientTimeout(total=max(0.001, min(self._attempt_timeout, left)), ceil_threshold=math.inf)
+    def _timeout(self, left: float) -> float:
+        """Seconds for one attempt."""
+        return max(0.001, min(self._attempt_timeout, left))
 
-    async def _call(self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout, ticket: int) -> Assessment:
+    async def _call(self, body: bytes, key: dict[str, str], limit: float, ticket: int) -> Assessment:
         clock = asyncio.get_running_loop().time
         started, outcome, retry_after = clock(), "cancelled", 0.0
         try:
@@ -227,25 +214,12 @@ class RiskClient:
             self.on_call(outcome, seconds)
         return assessment
 
-    async def _asked(self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout) -> Assessment:
+    async def _asked(self, body: bytes, key: dict[str, str], limit: float) -> Assessment:
         """Whatever can go wrong between us and the API is MayPass."""
         try:
-            return read_answer(*await self._post(body, key, limit), self._now())
+            return read_answer(*await self._http.post(body, key, limit), self._now())
         except TimeoutError:
             raise MayPass("timeout", "the risk API did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             why = refusal(error) or type(error).__name__
             raise MayPass("broken", f"the connection to the risk API broke: {why}") from error
-
-    async def _post(
-        self, body: bytes, key: dict[str, str], limit: aiohttp.ClientTimeout
-    ) -> tuple[int, bytes, str | None]:
-        response = await self._session.post(self._url, data=body, headers=key, allow_redirects=False, timeout=limit)
-        try:
-            content = response.content
-            read = await content.readany()
-            while len(read) <= MAX_ANSWER_BYTES and not content.at_eof():
-                read += await content.readany()
-            return response.status, read, response.headers.get("Retry-After")
-        finally:
-            response.release()

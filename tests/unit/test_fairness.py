@@ -14,6 +14,7 @@ from creditstream.risk.guarded import Gate, GuardedRisk
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
 from creditstream.settings import Settings
 from creditstream.testing import FakeStore, ManualClock, an_order
+from schemas.assessment import Assessment
 from tests.unit.pipeline_rig import ROUTES, Rig, home_of, id_of, order_json, run
 
 _ALL = frozenset(range(ROUTES.partitions))
@@ -130,9 +131,9 @@ class Calls(RiskClient):
 
     made = 0
 
-    async def _post(self, *request: object) -> tuple[int, bytes, str | None]:
+    async def _asked(self, *request: object) -> Assessment:
         self.made += 1
-        return 200, b'{"score":712,"reasons":[],"model_version":"m"}', None
+        return Assessment(score=712, model_version="m")
 
 
 async def _closed_gate(clock: ManualClock) -> tuple[Calls, Gate]:
