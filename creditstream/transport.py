@@ -81,8 +81,9 @@ class InOrderConsumer(driver.Consumer):
         """Where each source partition stands; while tables recover, each changelog; none while a rebalance is on."""
         recovery = cast(Any, self.app.tables).recovery
         if recovery.in_recovery:
-            ends = recovery.active_highwaters
-            return {tp: Standing(offset, ends[tp]) for tp, offset in recovery.active_offsets.items() if tp in ends}
+            # None, or no entry: not known yet.
+            offsets, ends = recovery.active_offsets, recovery.active_highwaters
+            return {tp: Standing(offsets.get(tp) or 0, end) for tp, end in ends.items() if end is not None}
         if self.app.rebalancing:
             return {}
         return {

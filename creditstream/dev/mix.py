@@ -53,9 +53,14 @@ def make_mix(
         ("duplicate", duplicates, _repeat),
         ("conflict", conflicts, _contradict),
     )
+    repeated: set[int] = set()
     for kind, count, change in changes:
+        # Repeated or contradicted, not both: whichever record is taken first, there are as many of each outcome.
+        free = [place for place in range(orders) if kind == "duplicate" or place not in repeated] or range(orders)
         for _ in range(count):
-            place = dice.randrange(orders)
+            place = dice.choice(free)
+            if kind == "duplicate":
+                repeated.add(place)
             value = change(dice, originals[place])
             # Any distance after the original: mostly near, where it meets the original still in flight.
             after = place + min(dice.expovariate(1 / 50), orders - place) + 0.5

@@ -1,6 +1,7 @@
 """PostgreSQL is away: no worker ends, intake pauses instead of filling memory, and all goes on by itself."""
 
 import asyncio
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from creditstream.dev.mix import make_mix
@@ -49,7 +50,7 @@ def test_intake_pauses_while_postgresql_is_away_and_goes_on(
 
 
 def orders_come_while_it_is_away(worker: Worker, topics: Topics, risk_api: RiskApiProcess) -> None:
-    topics.produce("orders", [(None, line.value) for line in make_mix(_ORDERS, 0, 0, 0, seed=9)])
+    topics.produce("orders", [(None, line.value) for line in make_mix(_ORDERS, 0, 0, 0, seed=9, now=datetime.now(UTC))])
     wait_for(lambda: risk_api.journal()["calls"] >= _MOST, _WITHIN, "as many are in flight as may be")
     seen = worker.log().count(_AWAY)
     wait_for(lambda: worker.log().count(_AWAY) > seen + 3, _WITHIN, "it goes on trying")

@@ -23,7 +23,7 @@ SELECT order_id, 'c-' || n % 5000, 1500, 12, 'personal_loan',
 FROM filled;
 ANALYZE orders, order_keys;
 """
-NO_FILTER = dict.fromkeys(("status", "customer", "since", "until", "after", "after_id")) | {"limit": 50}
+NO_FILTER = dict.fromkeys(("status", "product", "customer", "since", "until", "after", "after_id")) | {"limit": 50}
 OLD = "SELECT order_id::text FROM orders WHERE created_at < now() - interval '1 month' ORDER BY order_id LIMIT %s"
 
 

@@ -63,7 +63,9 @@ def asked(certificate: trustme.LeafCert | None, name: str = _NAME) -> tuple[str,
             server.close()
 
     api = Hostile(says(answer(200, GOOD)))
-    return asyncio.run(test()), outcomes, api.requests
+    # asyncio's own loop: uvloop, if another test has chosen it, looks names up past what `here` has put in place.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(test()), outcomes, api.requests
 
 
 async def in_the_clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -95,3 +95,15 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
     asyncio.run(consumer._drain_once())
     assert delivered == [first]
+
+
+def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> None:
+    first, second, third = (TP("order-status", number) for number in range(3))
+    recovery = SimpleNamespace(
+        in_recovery=True,
+        active_offsets={first: 3, second: None, third: None},
+        active_highwaters={first: 9, second: 9, third: None},
+    )
+    consumer = InOrderConsumer.__new__(InOrderConsumer)
+    consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
+    assert consumer.standings() == {first: (3, 9), second: (0, 9)}
