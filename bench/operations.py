@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import RiskApiProcess, Worker, free_port
+from creditstream.dev.programs import RiskApiProcess, Worker
+from creditstream.dev.stack.ports import free_port
 from creditstream.dev.wait import wait_for
 from creditstream.kafka import Publisher
 from creditstream.partitions import home_partition

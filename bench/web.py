@@ -17,7 +17,7 @@ import msgspec
 from contenders import Creditstream
 from run import _place, _produce, _start
 
-from creditstream.dev.programs import free_port
+from creditstream.dev.stack.ports import free_port
 from creditstream.settings import load_settings
 from creditstream.store.reads import APPLICATION_NAME
 

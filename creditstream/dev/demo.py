@@ -22,7 +22,7 @@ from creditstream.dev.mix import Line, make_mix
 from creditstream.dev.programs import Worker
 from creditstream.dev.settled import progress_bar, wait_until_settled
 from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.stack.ports import taken
+from creditstream.dev.stack.ports import free_port, taken
 from creditstream.dev.stack.product import prepare_product
 from creditstream.settings import Settings, load_settings
 
@@ -78,7 +78,7 @@ def _start_stack(cleanup: ExitStack) -> tuple[Settings, dict[str, str], Stack]:
 
 
 def _start_workers(cleanup: ExitStack, environ: dict[str, str]) -> list[Worker]:
-    first = 6066 if not taken(6066) else Ports.free().risk
+    first = 6066 if not taken(6066) else free_port()
     workers = []
     folder = (_LOCAL / "demo").absolute()
     for number, port in enumerate((first, first + 1), start=1):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import uvloop
 
-from creditstream.dev.programs import RiskApiProcess, free_port, http
+from creditstream.dev.programs import RiskApiProcess, http
+from creditstream.dev.stack.ports import free_port
 from creditstream.errors import RiskUnavailable
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.settings import Settings

@@ -20,6 +20,7 @@ import psutil
 from creditstream.audit import audit
 from creditstream.dev.programs import Worker, clean_environ, faust_command, http
 from creditstream.dev.stack import Ports, Stack
+from creditstream.dev.stack.ports import free_port
 from creditstream.dev.stack.product import prepare_product
 from creditstream.dev.wait import wait_for
 from creditstream.settings import load_settings
@@ -174,7 +175,7 @@ def _started(cleanup: ExitStack) -> tuple[Stack, Worker]:
     folder = _ROOT.absolute()
     own: dict[str, Any] = {
         "CREDITSTREAM_DATA_DIR": str(folder / "data"),
-        "CREDITSTREAM_WEB_PORT": str(Ports.free().risk),
+        "CREDITSTREAM_WEB_PORT": str(free_port()),
     }
     worker = Worker({**stack.environment(), **own}, folder, "worker")
     cleanup.callback(worker.discard)

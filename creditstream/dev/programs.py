@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from creditstream.dev.stack import Ports
 from creditstream.dev.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,7 +151,3 @@ class RiskApiProcess(Program):
 
 def faust_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "faust", "-A", "creditstream", *arguments]
-
-
-def free_port() -> int:
-    return Ports.free().risk

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from creditstream.dev.programs import free_port
+from creditstream.dev.stack.ports import free_port
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask
 from tests.support.kafka import Topics

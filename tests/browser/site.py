@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from playwright.sync_api import Page
 
-from creditstream.dev.programs import Program, RiskApiProcess, Worker, clean_environ, free_port
+from creditstream.dev.programs import Program, RiskApiProcess, Worker, clean_environ
+from creditstream.dev.stack.ports import free_port
 from creditstream.dev.stack.redis import redis_server
 from creditstream.dev.wait import wait_for
 from tests.support.database import Database

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from creditstream.dev.programs import Program, RiskApiProcess, Worker, free_port
+from creditstream.dev.programs import Program, RiskApiProcess, Worker
 from creditstream.dev.settled import wait_until_settled
+from creditstream.dev.stack.ports import free_port
 from creditstream.settings import load_settings
 from tests.support.database import Database, cloned
 from tests.support.kafka import Topics

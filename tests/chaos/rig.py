@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg2
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from creditstream.dev.programs import Worker, free_port
+from creditstream.dev.programs import Worker
 from creditstream.dev.stack import Ports, Stack, processes
 from creditstream.dev.stack.kafka import Kafka
-from creditstream.dev.stack.ports import HOST
+from creditstream.dev.stack.ports import HOST, free_port
 from creditstream.dev.stack.product import prepare_product
 from creditstream.dev.stack.service import Service, silent
 from tests.chaos.monitor import Monitor

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from creditstream.dev.programs import free_port
-from creditstream.dev.stack.ports import HOST
+from creditstream.dev.stack.ports import HOST, free_port
 from creditstream.dev.stack.redis import Redis
 from creditstream.dev.stack.service import Service, silent
 from tests.secure.certificates import Certificates

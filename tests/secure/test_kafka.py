@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.programs import Worker, free_port
+from creditstream.dev.programs import Worker
+from creditstream.dev.stack.ports import free_port
 from creditstream.dev.wait import wait_for
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka import Publisher, open_admin

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from creditstream.dev.programs import Program, clean_environ, free_port, http
+from creditstream.dev.programs import Program, clean_environ, http
+from creditstream.dev.stack.ports import free_port
 from tests.support.servers import LOCAL
 
 #: 19 MB and the package lists.

@@ -14,6 +14,7 @@ from creditstream.dev.stack.errors import StackError
 HOST = "127.0.0.1"
 #: Below the range from which systems hand out ports for outgoing connections (32768 on Linux).
 _FREE_RANGE = range(20_000, 32_000)
+_claims: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nothing listens on now."""
-        names = [field.name for field in fields(cls)]
-        candidates = random.sample(_FREE_RANGE, k=len(_FREE_RANGE))
-        return cls(**dict(zip(names, (port for port in candidates if not taken(port)), strict=False)))
+        """Ports that nothing listens on now, and that nobody else of ours will choose."""
+        return cls(**{field.name: free_port() for field in fields(cls)})
 
     @classmethod
     def chosen(cls, file: Path, environ: Mapping[str, str] | None = None) -> Self:
@@ -52,6 +51,27 @@ class Ports:
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))
+
+
+def free_port() -> int:
+    """A port that nothing listens on now, claimed until this process ends."""
+    candidates = random.sample(_FREE_RANGE, k=len(_FREE_RANGE))
+    return next(port for port in candidates if not taken(port) and _claim(port))
+
+
+def _claim(port: int) -> bool:
+    """Whether no other process of ours has chosen it: seconds pass before a server listens there.
+
+    A claim is the UDP port of the same number, which no server of the stack uses.
+    """
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind((HOST, port))
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
 
 
 def variable(name: str) -> str:
