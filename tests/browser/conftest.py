@@ -1,5 +1,6 @@
 """Two real workers with a Redis of their own, and a real Chromium that looks at them. Both once for a whole module."""
 
+import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ _PATIENCE = 60_000
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
+    LOCAL.mkdir(exist_ok=True)
     try:
-        return chromium(log=LOCAL / "chromium.log")
+        # Test processes run side by side: one installs it, the others wait until it is there as a whole.
+        with (LOCAL / "chromium.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return chromium(log=LOCAL / "chromium.log")
     except NoBrowser as error:
         pytest.fail(str(error), pytrace=False)
 
