@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> CreditApp:
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_brokers.split(",")],
         broker_credentials=faust_credentials(settings),
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 3.5,
+        broker_heartbeat_interval=settings.session_timeout / 6,  # how soon a rebalance is noticed (ADR 0012)
         broker_commit_interval=1.0,
         broker_max_poll_records=1_000,
         processing_guarantee="at_least_once",
