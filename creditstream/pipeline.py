@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,12 +16,10 @@ from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
 from creditstream.scoring import Scoring
-from creditstream.settlement import Routes, Settlement, letter_parcel
+from creditstream.settlement import Routes, Settlement, letter_parcel, note_letter
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 from schemas.status import same_content
-
-log = logging.getLogger(__name__)
 
 _TICK = 0.1
 #: Orders that wait for their turn, as a multiple of `max_in_flight`: one that waits long must not keep out, at the
@@ -228,8 +225,7 @@ class Pipeline:
         return decode_order(record.value, latest=latest, max_bytes=self._limits.order_max_bytes)
 
     def _dead_letter(self, record: Record, reason: str, message: str) -> None:
-        self._metrics.letters.add(reason)
-        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
+        note_letter(self._metrics, reason, record)
         self._ended(letter=True)
         letter = record.letter(reason, message, self._now())
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))

@@ -224,19 +224,15 @@ class Settlement:
             outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
             return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
         message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
-        self._note_letter(answer.reason, first)
+        note_letter(self._metrics, answer.reason, first)
         letter = first.letter(answer.reason, message, self._now(), flight.turn)
         return [letter_parcel(self._routes, letter, lambda: None)]
 
     def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
         for record in records:
-            self._note_letter(reason, record)
+            note_letter(self._metrics, reason, record)
         letters = [record.letter(reason, message, self._now()) for record in records]
         return [letter_parcel(self._routes, letter, lambda: None) for letter in letters]
-
-    def _note_letter(self, reason: str, record: Record) -> None:
-        self._metrics.letters.add(reason)
-        log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
@@ -247,6 +243,12 @@ class Settlement:
             record.acknowledge()
         for record in (*flight.records[len(covered) :], *flight.others):
             self.accept_again(record)
+
+
+def note_letter(metrics: Instruments, reason: str, record: Record) -> None:
+    """Count the letter and say it in the log."""
+    metrics.letters.add(reason)
+    log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
 
 
 def letter_parcel(routes: Routes, letter: DeadLetter, delivered: Callable[[], object]) -> Parcel:

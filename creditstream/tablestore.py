@@ -38,11 +38,3 @@ class TableStore:
         store = self._table.data
         store._db_for_partition(partition).write(batch)
         store.set_persisted_offset(TP(self.changelog, partition), last_offset)
-
-    def find(self, key: bytes) -> bytes | None:
-        """The key's value in whichever open partition has it."""
-        for db in list(self._table.data._dbs.values()):
-            value = db.get(key)
-            if value is not None:
-                return cast(bytes, value)
-        return None

@@ -61,10 +61,6 @@ class ManualClock:
         heapq.heappush(self._sleepers, (self._elapsed + seconds, self._order, wake))
         await wake
 
-    @property
-    def sleeping(self) -> int:
-        return sum(not wake.done() for _, _, wake in self._sleepers)
-
     def advance(self, seconds: float) -> None:
         self._elapsed += seconds
         while self._sleepers and self._sleepers[0][0] <= self._elapsed:

@@ -10,6 +10,7 @@ from creditstream.dev.programs import RiskApiProcess, Worker
 from creditstream.dev.stack.ports import free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
+from tests.support.product import settings_for
 from tests.support.servers import Servers, open_servers
 
 StartWorker = Callable[..., Worker]
@@ -61,15 +62,7 @@ def worker_environ(
 ) -> dict[str, str]:
     """Settings of a program that works on this test's database, topics and risk API: for any faust command."""
     return {
-        "CREDITSTREAM_KAFKA_BROKERS": stack.brokers,
-        "CREDITSTREAM_KAFKA_REPLICATION_FACTOR": str(stack.replication_factor),
-        "CREDITSTREAM_TOPIC_PREFIX": topics.prefix,
-        "CREDITSTREAM_GROUP": f"{topics.prefix}workers",
-        "CREDITSTREAM_PARTITIONS": str(topics.partitions),
-        "CREDITSTREAM_POSTGRES_DSN": database.dsn,
-        "CREDITSTREAM_POSTGRES_REPLICA_DSN": database.replica_dsn,
-        "CREDITSTREAM_REDIS_URL": stack.redis_url,
-        "CREDITSTREAM_RISK_URL": risk_api.url,
+        **settings_for(stack, database, topics, risk_api),
         "CREDITSTREAM_DATA_DIR": str(tmp_path / "data"),
     }
 

@@ -102,8 +102,7 @@ class Dashboard:
         return await self._ask(ask)
 
     async def _load_orders(self, query: Query) -> Listed:
-        search = Search(*query[:-1])
-        rows = await self._ask(lambda reads: reads.search(search, query.limit + 1))
+        rows = await self._ask(lambda reads: reads.search(query.search, query.limit + 1))
         shown = rows[: query.limit]
         cursor = new_cursor(shown[-1].created_at, shown[-1].order_id) if len(rows) > len(shown) else None
         return Listed([published(row) for row in shown], cursor)

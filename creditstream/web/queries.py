@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
+from creditstream.ports import Search
 from schemas.decision import Status
 
 MOST = 100
@@ -30,15 +31,10 @@ class BadQuery(ValueError):
 
 
 class Query(NamedTuple):
-    """A page of a list. `since` is included, `until` is not; `after`: the last order of the page before."""
+    """A page of a list, of so many orders."""
 
-    status: Status | None = None
-    product: str | None = None
-    customer: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    after: tuple[datetime, UUID] | None = None
-    limit: int = _FEW
+    search: Search
+    limit: int
 
 
 def parse_query(given: Mapping[str, Any]) -> Query:
@@ -50,15 +46,15 @@ def parse_query(given: Mapping[str, Any]) -> Query:
         if name in values:
             raise BadQuery(f"{name} is given twice")
         values[name] = value
-    return Query(
+    search = Search(
         status=_status(values.get("status")),
         product=_text("product", values.get("product")),
         customer=_text("customer", values.get("customer")),
         since=_moment("from", values.get("from"), timedelta(0)),
         until=_moment("to", values.get("to"), timedelta(days=1)),
         after=read_cursor(values["cursor"]) if "cursor" in values else None,
-        limit=_limit(values.get("limit")),
     )
+    return Query(search, _limit(values.get("limit")))
 
 
 def parse_order_id(text: str) -> UUID:

@@ -14,7 +14,7 @@ from creditstream.dev.stack.redis import redis_server
 from creditstream.dev.wait import wait_for
 from tests.support.database import Database
 from tests.support.kafka import Topics
-from tests.support.product import order_line
+from tests.support.product import order_line, settings_for
 from tests.support.servers import Servers
 
 TOKEN = "a-token-for-the-tests"
@@ -32,16 +32,8 @@ class Site:
         self.workers: list[Worker] = []
         self._redis: Program | None = None
         self._environ = {
-            "CREDITSTREAM_KAFKA_BROKERS": stack.brokers,
-            "CREDITSTREAM_KAFKA_REPLICATION_FACTOR": str(stack.replication_factor),
-            "CREDITSTREAM_TOPIC_PREFIX": topics.prefix,
-            "CREDITSTREAM_GROUP": f"{topics.prefix}workers",
-            "CREDITSTREAM_PARTITIONS": str(topics.partitions),
-            "CREDITSTREAM_POSTGRES_DSN": database.dsn,
-            "CREDITSTREAM_POSTGRES_REPLICA_DSN": database.replica_dsn,
+            **settings_for(stack, database, topics, risk_api),
             "CREDITSTREAM_REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
-            "CREDITSTREAM_RISK_URL": risk_api.url,
-            "CREDITSTREAM_SESSION_TIMEOUT": "6",
             # A risk API that hung is asked again soon.
             "CREDITSTREAM_RISK_ATTEMPT_TIMEOUT": "1",
             "CREDITSTREAM_RETRY_DELAY": "1",

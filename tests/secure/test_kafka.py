@@ -9,7 +9,7 @@ import pytest
 
 from creditstream.dev.programs import Worker
 from creditstream.dev.stack.ports import free_port
-from creditstream.dev.wait import wait_for
+from creditstream.dev.wait import wait_for, wait_for_async
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka import Publisher, open_admin
 from creditstream.ports import Outgoing
@@ -126,7 +126,9 @@ def test_a_new_password_is_used_by_the_next_connection(
             await asyncio.to_thread(secure_kafka.change_password, "long-and-random-4")
             for connection in list(publisher._producer.client._conns.values()):
                 connection.close()
-            await _until_published(publisher, topics.name("orders"), Outgoing(None, b"after"))
+            after = Outgoing(None, b"after")
+            # The broker may need a moment for the new password, as the program's loops give it.
+            await wait_for_async(lambda: _is_published(publisher, topics.name("orders"), after), 60, "it is taken")
         finally:
             await publisher.close()
 
@@ -175,16 +177,12 @@ def _order_id(number: int) -> str:
     return f"7b0c0a52-6d0e-4a52-9a25-0d6a1d5b{number:04x}"
 
 
-async def _until_published(publisher: Publisher, topic: str, record: Outgoing) -> None:
-    """The broker may need a moment for the new password, as the program's loops give it."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await publisher.publish(topic, {0: [record]})
-            except BrokerUnavailable:
-                await asyncio.sleep(0.1)
-            else:
-                return
+async def _is_published(publisher: Publisher, topic: str, record: Outgoing) -> bool:
+    try:
+        await publisher.publish(topic, {0: [record]})
+    except BrokerUnavailable:
+        return False
+    return True
 
 
 def _partitions(worker: Worker) -> str:

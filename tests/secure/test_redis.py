@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from creditstream.dev.wait import wait_for_async
 from creditstream.errors import StartError
 from creditstream.settings import Secret, Settings
 from creditstream.web.cache import Cache
@@ -25,10 +26,12 @@ def settings(url: Secret, cafile: Path) -> Settings:
 
 async def until(cache: Cache, condition: Callable[[], Awaitable[bool]]) -> None:
     """Asks again and again: a slow machine's time-outs are not the point."""
-    async with asyncio.timeout(60):
-        while not await condition():
-            cache._asleep_until = float("-inf")
-            await asyncio.sleep(0.05)
+
+    async def awake() -> bool:
+        cache._asleep_until = float("-inf")
+        return await condition()
+
+    await wait_for_async(awake, 60)
 
 
 async def answers(cache: Cache) -> bool:

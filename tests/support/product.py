@@ -7,11 +7,29 @@ from typing import Any
 
 import msgspec
 
-from creditstream.dev.programs import clean_environ, faust_command
+from creditstream.dev.programs import RiskApiProcess, clean_environ, faust_command
 from creditstream.dev.settled import wait_until_settled
 from creditstream.settings import load_settings
+from tests.support.database import Database
+from tests.support.kafka import Topics
+from tests.support.servers import Servers
 
 _COMMAND_WITHIN = 120.0
+
+
+def settings_for(servers: Servers, database: Database, topics: Topics, risk_api: RiskApiProcess) -> dict[str, str]:
+    """As environment variables: where a worker, or a command, finds what it works on."""
+    return {
+        "CREDITSTREAM_KAFKA_BROKERS": servers.brokers,
+        "CREDITSTREAM_KAFKA_REPLICATION_FACTOR": str(servers.replication_factor),
+        "CREDITSTREAM_TOPIC_PREFIX": topics.prefix,
+        "CREDITSTREAM_GROUP": f"{topics.prefix}workers",
+        "CREDITSTREAM_PARTITIONS": str(topics.partitions),
+        "CREDITSTREAM_POSTGRES_DSN": database.dsn,
+        "CREDITSTREAM_POSTGRES_REPLICA_DSN": database.replica_dsn,
+        "CREDITSTREAM_REDIS_URL": servers.redis_url,
+        "CREDITSTREAM_RISK_URL": risk_api.url,
+    }
 
 
 def faust(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

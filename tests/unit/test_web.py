@@ -85,9 +85,9 @@ def test_any_query_is_understood_or_refused(query: dict[str, str]) -> None:
 
 def test_dates_are_days_in_utc() -> None:
     query = parse_query({"from": "2026-11-23", "to": "2026-11-23", "customer": "c", "limit": "7"})
-    assert (query.since, query.until) == (NOON.replace(hour=0), NOON.replace(hour=0) + timedelta(days=1))
-    assert (query.customer, query.limit) == ("c", 7)
-    assert parse_query({"to": "2026-11-23T09:00:00-03:00"}).until == NOON
+    assert (query.search.since, query.search.until) == (NOON.replace(hour=0), NOON.replace(hour=0) + timedelta(days=1))
+    assert (query.search.customer, query.limit) == ("c", 7)
+    assert parse_query({"to": "2026-11-23T09:00:00-03:00"}).search.until == NOON
 
 
 @pytest.mark.parametrize("text", ["", "x", UUID(int=1).hex, f"{{{UUID(int=1)}}}", f"urn:uuid:{UUID(int=1)}"])
