@@ -20,7 +20,9 @@ from creditstream.dev.stack.ports import HOST, free_port
 from creditstream.dev.stack.product import prepare_product
 from creditstream.dev.stack.service import Service, silent
 from tests.chaos.monitor import Monitor
+from tests.chaos.previous import Version
 from tests.chaos.proxy import Proxy
+from tests.chaos.rolling import Rolling
 
 PARTITIONS = 8
 MAX_IN_FLIGHT = 500
@@ -48,8 +50,9 @@ Say = Callable[[str], None]
 class Rig:
     """One run's world. `failures`: what must not happen to a worker, in words."""
 
-    def __init__(self, root: Path, stack: Stack) -> None:
-        self.root, self.stack = root, stack
+    def __init__(self, root: Path, stack: Stack, previous: Version | None = None) -> None:
+        self.root, self.stack, self.previous = root, stack, previous
+        self.rolling = Rolling(())
         ports = stack.ports
         self.postgres, self.redis, self.risk = Proxy(ports.postgres), Proxy(ports.redis), Proxy(ports.risk)
         self.workers: dict[int, Worker] = {}
@@ -84,7 +87,8 @@ class Rig:
         for name, proxy in proxied.items():
             variable = f"CREDITSTREAM_{name}"
             direct[variable] = direct[variable].replace(f"{HOST}:{proxy.target}", f"{HOST}:{proxy.port}")
-        return direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        environ = direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        return self.previous.environ(environ) if self.previous and number in self.rolling.old else environ
 
     def data(self, number: int) -> Path:
         return self.root / f"data-{number}"
@@ -164,19 +168,27 @@ class Rig:
 
 
 @asynccontextmanager
-async def open_rig(root: Path, cache: Path, *, workers: int, brokers: int, say: Say) -> AsyncIterator[Rig]:
-    """Everything up and ready. At the end all is stopped; the data stay for a look until the next run."""
+async def open_rig(
+    root: Path, cache: Path, *, workers: int, brokers: int, say: Say, previous: Version | None = None
+) -> AsyncIterator[Rig]:
+    """Everything up and ready, of the `previous` version if there is one.
+
+    At the end all is stopped; the data stay for a look until the next run.
+    """
     _clear(root)
     more = [(ports.kafka, ports.kafka_controller) for ports in (Ports.free() for _ in range(brokers - 1))]
     stack = Stack(root, Ports.free(), cache=cache, more_kafka=more)
-    rig = Rig(root, stack)
+    rig = Rig(root, stack, previous)
     try:
         await asyncio.to_thread(stack.up, lambda name, text, last: say(f"{name:<10} {text}") if last else None)
         await _create_status_topic(rig.environ)
-        say(f"product    {await asyncio.to_thread(prepare_product, rig.environ)}")
+        prepare = previous.prepare if previous else prepare_product
+        say(f"product    {await asyncio.to_thread(prepare, rig.environ)}")
         for proxy in rig.proxies:
             await proxy.open()
         await rig.set_risk(latency_ms=RISK_LATENCY_MS, rescore=True)
+        if previous:
+            rig.rolling = Rolling(range(1, workers + 1))
         await rig.start(*range(1, workers + 1))
         say(f"workers    {len(rig.running())} ready")
         yield rig

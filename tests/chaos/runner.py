@@ -17,10 +17,11 @@ from tests.chaos.books import read_books
 from tests.chaos.evidence import Allowed
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import Load, make_lines
+from tests.chaos.previous import Version, check_out
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.rig import MAX_IN_FLIGHT, Rig, open_rig
-from tests.chaos.schedule import KINDS, Planned, make_schedule
+from tests.chaos.schedule import KINDS, ROLL, Planned, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
@@ -114,14 +115,18 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
+    previous: Version | None = None,
     show: Shown,
 ) -> Result:
-    """One run from nothing to the verdict. The books and the workers' logs stay under `root`."""
+    """One run from nothing to the verdict. The books and the workers' logs stay under `root`.
+
+    With a `previous` version all workers begin with it, and change to this one and back, one at a time.
+    """
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, rolls=previous is not None)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
     lines = make_lines(rate, seconds, seed)
-    async with open_rig(root, cache, workers=workers, brokers=brokers, say=show.say) as rig:
+    async with open_rig(root, cache, workers=workers, brokers=brokers, say=show.say, previous=previous) as rig:
         console = rig.stack.tools / "kafka-console-producer"
         addresses = rig.environ["CREDITSTREAM_KAFKA_BROKERS"]
         load = Load(addresses, console, lines, rate=rate, partitions=rig.monitor.partitions, seed=seed)
@@ -144,6 +149,7 @@ async def chaos(
             producers=dict(load.producers),
             recoveries=dict(rig.monitor.recoveries),
             verdict=verify(books, run.allowed),
+            previous=previous.revision if previous else "",
             failures=rig.failures,
         )
 
@@ -156,9 +162,10 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
+    parser.add_argument("--previous", default="", help=f"a revision: upgrades from it and back ({ROLL.name}) too")
     options = parser.parse_args()
-    names = options.faults.split(",") if options.faults else list(KINDS)
-    if unknown := set(names) - set(KINDS):
+    names = list(filter(None, options.faults.split(","))) or list(KINDS)
+    if unknown := set(names) - {*KINDS, *([ROLL.name] if options.previous else [])}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     if options.workers < 2 or options.minutes <= 0 or options.rate <= 0:
         parser.error("at least two workers, and minutes and rate above zero")
@@ -173,12 +180,13 @@ def main() -> int:
             chaos(
                 seed=options.seed,
                 minutes=options.minutes,
-                names=names,
+                names=[name for name in names if name in KINDS],
                 rate=options.rate,
                 root=(root / "run").absolute(),
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
+                previous=check_out(options.previous, root / "versions") if options.previous else None,
                 show=show,
             )
         )

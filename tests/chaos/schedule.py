@@ -1,7 +1,7 @@
 """PURE: which fault when, from a seed. Two lanes run beside each other: workers, and the servers they depend on."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Lane = Literal["workers", "servers"]
@@ -58,28 +58,44 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def make_schedule(seed: int, seconds: float, names: Sequence[str], *, short: bool) -> list[Planned]:
+#: Not one of the kinds: with two versions, every second fault of the workers' lane is one of these.
+ROLL = Kind("roll", "workers", (2, 6), 10, "one")
+
+
+def make_schedule(
+    seed: int, seconds: float, names: Sequence[str], *, short: bool, rolls: bool = False
+) -> list[Planned]:
     """Faults that are over after about `seconds`. The same arguments give the same schedule."""
     planned = [
         each
         for lane in ("workers", "servers")
         for each in _lane(
-            random.Random(f"{seed} {lane}"), seconds, [KINDS[n] for n in names if KINDS[n].lane == lane], short
+            random.Random(f"{seed} {lane}"),
+            seconds,
+            [KINDS[n] for n in names if KINDS[n].lane == lane],
+            short,
+            ROLL if rolls and lane == ROLL.lane else None,
         )
     ]
     return sorted(planned, key=lambda each: each.at)
 
 
-def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool) -> list[Planned]:
-    """Every kind comes once before any comes again."""
+def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool, between: Kind | None) -> list[Planned]:
     planned: list[Planned] = []
-    at, left = dice.uniform(*_PAUSES), list[Kind]()
-    while kinds:
-        left = left or dice.sample(kinds, len(kinds))
-        kind = left.pop()
+    at = dice.uniform(*_PAUSES)
+    for kind in _turns(dice, kinds, between):
         hold = float(kind.hold[0] if short else kind.hold[1])
         if at + hold + kind.cost > seconds:
-            return planned
+            break
         planned.append(Planned(round(at, 1), kind, hold, dice.random()))
         at += hold + kind.cost + dice.uniform(*_PAUSES)
     return planned
+
+
+def _turns(dice: random.Random, kinds: list[Kind], between: Kind | None) -> Iterator[Kind]:
+    """Without end. Every kind comes once before any comes again; `between`: before each of them."""
+    while kinds or between:
+        for kind in reversed(dice.sample(kinds, len(kinds))):
+            yield from (between, kind) if between else (kind,)
+        if between and not kinds:
+            yield between

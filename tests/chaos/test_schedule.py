@@ -2,7 +2,7 @@
 
 from creditstream.settings import Settings
 from tests.chaos.faults import FAULTS
-from tests.chaos.schedule import KINDS, Planned, make_schedule
+from tests.chaos.schedule import KINDS, ROLL, Planned, make_schedule
 
 
 def lane(planned: list[Planned], name: str) -> list[Planned]:
@@ -35,7 +35,7 @@ def test_every_kind_comes_before_any_comes_again() -> None:
 def test_only_the_chosen_kinds_and_each_is_known_to_the_runner() -> None:
     planned = make_schedule(1, 300, ["kill", "redis_kill"], short=True)
     assert {each.kind.name for each in planned} == {"kill", "redis_kill"}
-    assert FAULTS.keys() == KINDS.keys()
+    assert FAULTS.keys() == {*KINDS, ROLL.name}
 
 
 def test_a_freeze_outlasts_the_session() -> None:
