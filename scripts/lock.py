@@ -1,6 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
-requirements/lock.txt from pyproject.toml; requirements/bench.txt, which only `make bench` installs, from bench.in.
+requirements/lock.txt from pyproject.toml; requirements/runtime.txt, the part of it that an image gets; requirements/bench.txt,
+which only `make bench` installs, from bench.in.
 """
 
 import os
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Each lock file, what it is made from, and that source's own options.
 LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
     (ROOT / "requirements" / "lock.txt", "pyproject.toml", ["--extra=dev"]),
+    (ROOT / "requirements" / "runtime.txt", "pyproject.toml", ["--extra=msk", "--constraint=requirements/lock.txt"]),
     (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
 )
 OPTIONS = [
