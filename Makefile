@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint bench chaos lock
+.PHONY: help demo test up down clean lint bench chaos lock licences wheel
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -34,3 +34,9 @@ chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py
+
+licences:  ## docs/licences.md anew, for the packages of requirements/runtime.txt
+	$(INSTALL) $(PY) scripts/licences.py
+
+wheel:  ## dist/: the wheel, the same bytes for the same commit, and its bill of materials (CycloneDX)
+	$(INSTALL) $(PY) -m build --wheel --no-isolation && $(PY) scripts/sbom.py dist

@@ -1,7 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
-requirements/lock.txt from pyproject.toml; requirements/runtime.txt, the part of it that an image gets; requirements/bench.txt,
-which only `make bench` installs, from bench.in.
+requirements/lock.txt from pyproject.toml; requirements/runtime.txt, the part of it that an image gets;
+requirements/bench.txt, which only `make bench` installs, from bench.in.
 """
 
 import os
