@@ -13,9 +13,9 @@ from creditstream.dev.stack import StackError
 from creditstream.settings import PREFIX
 
 #: N-1: the version that the next release must run beside. CONTRIBUTING.md says when to move it.
-PREVIOUS = "3a2f1aa518fecc6ab2829b149c3cbd489785970a"
+PREVIOUS = "21f6dee6d0bb6934d151ec460e9dbebfa332fc96"
 _PACKAGES = ("creditstream", "agents", "tables", "schemas")
-_SETTINGS = "from creditstream.settings import Settings as s; print(*s.__struct_fields__)"
+_SETTINGS = "import creditstream.settings as s; print(s.__file__, *s.Settings.__struct_fields__)"
 _PREPARE = "import os; from creditstream.dev.stack.product import prepare_product; print(prepare_product(os.environ))"
 
 
@@ -46,7 +46,9 @@ def check_out(revision: str, folder: Path) -> Version:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(part, filter="data")
         part.rename(code)
-    names = _python(code, _SETTINGS, {"PYTHONPATH": str(code)}).split()
+    file, *names = _python(code, _SETTINGS, {"PYTHONPATH": str(code)}).split()
+    if not Path(file).is_relative_to(code):
+        raise StackError(f"{commit[:7]} does not run: Python finds creditstream in {file}")
     return Version(commit[:7], code, frozenset(f"{PREFIX}{name.upper()}" for name in names))
 
 

@@ -41,3 +41,11 @@ def test_only_the_chosen_kinds_and_each_is_known_to_the_runner() -> None:
 def test_a_freeze_outlasts_the_session() -> None:
 
     assert min(KINDS["freeze"].hold) >= 2 * Settings().session_timeout
+
+
+def test_with_two_versions_every_second_fault_of_the_workers_is_a_roll() -> None:
+    planned = lane(make_schedule(7, 900, list(KINDS), short=False, rolls=True), "workers")
+    assert {each.kind for each in planned[::2]} == {ROLL}
+    assert ROLL not in {each.kind for each in planned[1::2]}
+    alone = make_schedule(7, 100, [], short=True, rolls=True)
+    assert len(alone) > 4 and {each.kind for each in alone} == {ROLL}
