@@ -4,11 +4,11 @@
 FROM python:3.11.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
 WORKDIR /build
-COPY requirements/lock.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/runtime.txt requirements/
 # What the program needs, with the lock's hashes; in a layer of its own that seldom changes.
 RUN python -m venv /opt/creditstream \
     && /opt/creditstream/bin/pip install --require-hashes -r requirements/runtime.txt \
-    && pip install -c requirements/lock.txt hatchling cyclonedx-bom
+    && pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml ./
 COPY scripts/sbom.py scripts/
 COPY creditstream creditstream

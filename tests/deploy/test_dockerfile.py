@@ -49,7 +49,7 @@ def test_the_program_gets_the_locks_packages_alone() -> None:
 
 def test_the_build_has_the_locks_tools() -> None:
     installs = re.findall(r"&& pip install (.+)", "\n".join(LINES))
-    assert installs == ["-c requirements/lock.txt hatchling cyclonedx-bom"]
+    assert installs == ["--require-hashes -r requirements/build.txt"]
 
 
 def test_what_is_copied_is_let_through() -> None:

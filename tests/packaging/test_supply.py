@@ -24,10 +24,11 @@ def lock(name: str) -> Lock:
 RUNTIME = lock("runtime.txt")
 
 
-def test_the_runtimes_lock_is_a_part_of_the_whole_one() -> None:
+@pytest.mark.parametrize("part", ["runtime.txt", "build.txt"])
+def test_the_images_locks_are_parts_of_the_whole_one(part: str) -> None:
     whole = lock("lock.txt")
-    assert {name: whole.get(name) for name in RUNTIME} == RUNTIME
-    assert len(RUNTIME) < len(whole) / 2
+    assert {name: whole.get(name) for name in lock(part)} == lock(part)
+    assert 10 < len(lock(part)) < len(whole) / 2
 
 
 def test_it_has_what_the_project_names() -> None:
