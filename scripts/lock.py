@@ -1,7 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
-lock.txt from pyproject.toml; of its packages runtime.txt, what an image gets, and build.txt, what builds it; bench.txt, which
-only `make bench` installs, from bench.in.
+lock.txt from pyproject.toml. Of its packages: runtime.txt, what an image gets, and build.txt, what builds it.
+bench.txt, which only `make bench` installs, from bench.in.
 """
 
 import os
