@@ -6,7 +6,9 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import cycle
 
-from creditstream.dev.stack.product import prepare_product
+from creditstream.preflight import patiently
+from creditstream.settings import load_settings
+from creditstream.store.migrations import migrate
 from tests.chaos.rig import ATTEMPT_TIMEOUT, RISK_LATENCY_MS, Rig, restart
 from tests.chaos.schedule import KINDS, ROLL, Planned
 
@@ -58,7 +60,8 @@ async def _roll(rig: Rig, planned: Planned) -> None:
     """The next worker is stopped, and started with the other version; an upgrade migrates the database before."""
     number, way, first = rig.rolling.next(rig.running())
     if first and way == "upgrade":
-        await asyncio.to_thread(prepare_product, rig.environ)
+        settings = load_settings(rig.environ)
+        await patiently(settings, lambda: migrate(settings.postgres_dsn.reveal()))
     rig.monitor.fault_over("roll")
     await rig.stop(number)
     await rig.start(number)
