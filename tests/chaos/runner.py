@@ -6,7 +6,8 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,6 +102,19 @@ async def chaos(
         )
 
 
+@contextmanager
+def alone(parser: argparse.ArgumentParser) -> Iterator[tuple[Path, Shown]]:
+    """The run's folder and how it shows itself; one run at a time."""
+    folder = _LOCAL / "chaos"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock, shown() as show:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser.error("another run of make chaos is under way")
+        yield (folder / "run").absolute(), show
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the same seed plans the same faults and orders")
@@ -115,27 +129,21 @@ def main() -> int:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     if options.workers < 2 or options.minutes <= 0 or options.rate <= 0:
         parser.error("at least two workers, and minutes and rate above zero")
-    root = _LOCAL / "chaos"
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock, shown() as show:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            parser.error("another run of make chaos is under way")
+    with alone(parser) as (root, show):
         result = asyncio.run(
             chaos(
                 seed=options.seed,
                 minutes=options.minutes,
                 names=names,
                 rate=options.rate,
-                root=(root / "run").absolute(),
+                root=root,
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
                 show=show,
             )
         )
-    (root / "latest.json").write_text(json.dumps(result.as_dict(), indent=2, default=str) + "\n")
+    (_LOCAL / "chaos" / "latest.json").write_text(json.dumps(result.as_dict(), indent=2, default=str) + "\n")
     render(Console(), result)
     return 0 if result.clean else 1
 
