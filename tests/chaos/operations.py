@@ -3,19 +3,23 @@ commands (docs/operations.md), run again when a server went away under them, as 
 
 import asyncio
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka.errors import KafkaError
 
+from creditstream.dev.programs import faust_command
 from tests.chaos.evidence import Operation
 from tests.chaos.history import KEPT_KEYS_MONTHS, KEPT_MONTHS, Pair, new_order, order_ids
 from tests.chaos.rig import Rig
 from tests.chaos.schedule import Planned
-from tests.support.product import faust
+from tests.support.product import run_to_end
 
 #: From 4, as in the documents.
 GROWN_PARTITIONS = 12
+#: What tests/chaos/mutated_command.py can put into a command.
+MUTATIONS = ("recent_months_go", "no_tombstones", "statuses_not_copied", "letters_not_blanked")
 _DONE_WITHIN = 240.0
 _AGAIN = 2.0
 _WINDOW = {
@@ -40,7 +44,7 @@ async def run_command(rig: Rig, *arguments: str, before: Before = _nothing) -> O
         tries += 1
         try:
             await before()
-            done = await asyncio.to_thread(faust, rig.operator_environ | _WINDOW, *arguments)
+            done = await asyncio.to_thread(run_to_end, rig.operator_environ | _WINDOW, _command(rig, *arguments))
         except (KafkaError, OSError, TimeoutError, subprocess.TimeoutExpired) as error:
             said = f"{type(error).__name__}: {error}"
         else:
@@ -52,6 +56,12 @@ async def run_command(rig: Rig, *arguments: str, before: Before = _nothing) -> O
         await asyncio.sleep(_AGAIN)
     rig.failures.append(f"{' '.join(arguments)} is not done after {tries} tries: {said}")
     return None
+
+
+def _command(rig: Rig, *arguments: str) -> list[str]:
+    if rig.mutation:
+        return [sys.executable, "-m", "tests.chaos.mutated_command", rig.mutation, *arguments]
+    return faust_command(*arguments)
 
 
 async def grow(rig: Rig, planned: Planned) -> None:

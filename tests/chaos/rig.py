@@ -64,6 +64,8 @@ class Rig:
         self.purpose = Purpose()
         self.status_book = StatusBook(brokers)
         self.history: History | None = None
+        #: Calibration: this fault is put into every command.
+        self.mutation = ""
         self.send: Callable[[list[Line]], Awaitable[None]]
 
     @property

@@ -18,6 +18,7 @@ from tests.chaos.books import read_books
 from tests.chaos.history import make_history, mixed
 from tests.chaos.load import Load, make_lines
 from tests.chaos.opening import PARTITIONS, open_rig
+from tests.chaos.operations import MUTATIONS
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.run import Run, prepare
@@ -45,9 +46,13 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
+    mutation: str = "",
     show: Shown,
 ) -> Result:
-    """One run from nothing to the verdict. The books and the workers' logs stay under `root`."""
+    """One run from nothing to the verdict. The books and the workers' logs stay under `root`.
+
+    `mutation`: a fault of tests/chaos/mutated_command.py that the commands have.
+    """
     seconds = minutes * 60
     planned = make_schedule(seed, seconds, names, short=minutes <= SHORT)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
@@ -71,6 +76,7 @@ async def chaos(
             partitions=rig.monitor.partitions,
             seed=seed,
         )
+        rig.mutation = mutation
         if history:
             show.say(f"history    {await prepare(rig, load, history)} records from before")
         run = Run(rig, load, planned, show)
@@ -123,6 +129,7 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
+    parser.add_argument("--mutate", default="", choices=["", *MUTATIONS], help="calibration: not clean then")
     options = parser.parse_args()
     names = options.faults.split(",") if options.faults else list(KINDS)
     if unknown := set(names) - set(KINDS):
@@ -140,6 +147,7 @@ def main() -> int:
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
+                mutation=options.mutate,
                 show=show,
             )
         )

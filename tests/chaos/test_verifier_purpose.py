@@ -95,12 +95,17 @@ FAULTS: list[tuple[str, Callable[[], Books], str, Change]] = [
     ("his id is in a row", forgotten_books, "divergent", lambda b: b.rows[1].update(customer_id="c-1")),
     ("his metadata are", forgotten_books, "divergent", lambda b: b.rows[1].update(metadata={"phone": "55"})),
     ("the changed row was not published", forgotten_books, "divergent", lambda b: b.statuses.pop()),
+    ("his letter is whole", forgotten_books, "misjudged", lambda b: whole_letter(b)),
     ("another's letter is blank", forgotten_books, "misjudged", lambda b: blank_line(b)),
 ]
 
 
 def old_state(books: Books) -> None:
     books.statuses[-1] = status(4, row(TWO), status="under_review", score=None, version=1)._replace(era=1)
+
+
+def whole_letter(books: Books) -> None:
+    books.letters[0] = books.letters[0]._replace(value=books.orders[2].value)
 
 
 def blank_line(books: Books) -> None:

@@ -78,6 +78,8 @@ def _check_outcomes(verdict: Verdict, books: Books, rows: Rows, known: Known) ->
         origin = letter.headers
         place = int(origin.get("x-original-partition", -1)), int(origin.get("x-original-offset", -1))
         letters[place].append(letter)
+        if known.names_forgotten(letter.value or b""):
+            verdict.fault("misjudged", f"{where('orders', place)}: its letter names a customer who was to be forgotten")
     taken: set[UUID] = set()
     for record in books.orders:
         place = (record.partition, record.offset)
