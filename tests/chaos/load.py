@@ -4,7 +4,7 @@ import asyncio
 import random
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,9 @@ class Load:
     def __init__(
         self, brokers: str, console: Path, lines: Sequence[Line], *, rate: float, partitions: int, seed: int
     ) -> None:
-        self._brokers, self._console, self._lines = brokers, console, lines
+        self._brokers, self._console, self._lines = brokers, console, list(lines)
+        #: Asked when all lines are sent: an empty list ends the load.
+        self.more: Callable[[], list[Line]] = list
         #: `partitions`: at first; more are found as any producer finds them.
         self._rate, self._partitions, self._dice = rate, partitions, random.Random(seed)
         self.sent: list[Sent] = []
@@ -113,8 +115,10 @@ class Load:
         clock = asyncio.get_running_loop().time
         due = clock()
         step = max(1, int(self._rate / _PER_SECOND))
-        for start in range(0, len(self._lines), step):
-            for line in self._lines[start : start + step]:
+        start = 0
+        while start < len(self._lines) or self._lines_more():
+            lines, start = self._lines[start : start + step], start + step
+            for line in lines:
                 if self._dice.random() < _BY_CONSOLE and _is_text(line.value):
                     await self._type(console, line)
                 else:
@@ -122,6 +126,11 @@ class Load:
             # After a pause the load goes on at its rate: what was held back is not sent in one rush.
             due = max(due + step / self._rate, clock() - 1.0)
             await asyncio.sleep(max(0.0, due - clock()))
+
+    def _lines_more(self) -> bool:
+        more = self.more()
+        self._lines += more
+        return bool(more)
 
     async def _send(self, producer: AIOKafkaProducer, line: Line, answers: asyncio.TaskGroup) -> None:
         self._partitions = max(self._partitions, len(await producer.partitions_for(TOPIC)))

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import fcntl
+import itertools
 import json
 import sys
 import time
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from creditstream.dev.stack import StackError
 from tests.chaos.books import read_books
-from tests.chaos.history import make_history, mixed
+from tests.chaos.history import hash_of, make_history, mixed
 from tests.chaos.load import Load, make_lines
 from tests.chaos.opening import PARTITIONS, open_rig
 from tests.chaos.operations import MUTATIONS
@@ -32,6 +33,8 @@ _OPERATED = {name for name, kind in KINDS.items() if kind.lane == "operators"}
 FEW_PARTITIONS = 4
 #: Three minutes: `seen` forgets within the run, and PostgreSQL answers.
 _FORGETFUL = {"SEEN_RETENTION": 0.05}
+#: On a slow machine the load goes on until the operators are done, so many seconds' worth at a time.
+_AT_A_TIME = 2.0
 #: Up to these minutes, faults are held for their shorter time.
 SHORT = 3.0
 
@@ -80,6 +83,8 @@ async def chaos(
         if history:
             show.say(f"history    {await prepare(rig, load, history)} records from before")
         run = Run(rig, load, planned, show)
+        more = itertools.count(1)
+        load.more = lambda: make_lines(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
         started = time.monotonic()
         settled_in = await run.run()
         flowing = time.monotonic() - started - settled_in
