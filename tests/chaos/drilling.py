@@ -101,8 +101,9 @@ def _fill(drilled: Drilled, alarms: Alarms, began: dict[str, float], mended: Seq
         since = began[row.alert]
         row.fires = next((at - since for at in alarms.fired[row.alert] if at >= since), None)
         ends = [at for at in alarms.resolved[row.alert] if row.fires is not None and at > since + row.fires]
-        if row.alert in alarms.firing or not ends:
+        ends_last = row.alert in _ENDS_LAST
+        if not ends or (ends_last and row.alert in alarms.firing):
             continue
-        end = ends[-1] if row.alert in _ENDS_LAST else ends[0]
+        end = ends[-1] if ends_last else ends[0]
         mends = [at for at in mended if since < at <= end]
         row.resolved = end - mends[-1] if mends else 0.0
