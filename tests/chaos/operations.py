@@ -48,7 +48,8 @@ async def run_command(rig: Rig, *arguments: str, before: Before = _nothing) -> O
         except (KafkaError, OSError, TimeoutError, subprocess.TimeoutExpired) as error:
             said = f"{type(error).__name__}: {error}"
         else:
-            said = (done.stdout.strip() or done.stderr.strip()).rpartition("\n")[2]
+            lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
+            said = lines[0 if arguments[0] == "forget" and done.returncode == 0 else -1]
             if done.returncode == 0:
                 operation = Operation(arguments[0], tries, time.monotonic() - began, said)
                 rig.operations.append(operation)
