@@ -66,7 +66,7 @@ async def _audited(rig: Rig, sent: int) -> str:
 def render(console: Console, drilled: Drilled) -> None:
     table = Table(title=f"Alerts, the rules {FACTOR:g} times as fast, ages {AGES:g} times as young")
     for name in ("alert", "fault", "fires after s", "resolved after s"):
-        table.add_column(name, justify="right" if name.endswith(" s") else "left")
+        table.add_column(name, justify="right" if name.endswith(" s") else "left", no_wrap=name == "alert")
     for row in drilled.rows:
         table.add_row(row.alert, row.fault, _seconds(row.fires), _seconds(row.resolved))
     console.print(table)
