@@ -9,6 +9,8 @@ from itertools import cycle
 from creditstream.preflight import patiently
 from creditstream.settings import load_settings
 from creditstream.store.migrations import migrate
+from tests.chaos.operations import forget, grow, retention
+from tests.chaos.pauses import read_pauses, wait_for_pauses
 from tests.chaos.rig import ATTEMPT_TIMEOUT, RISK_LATENCY_MS, Rig, restart
 from tests.chaos.schedule import KINDS, ROLL, Planned
 
@@ -49,8 +51,10 @@ async def _stop(rig: Rig, planned: Planned) -> None:
 async def _add(rig: Rig, planned: Planned) -> None:
     """One more worker, and away again."""
     number = _ADDED_FROM + int(planned.at)
+    before = await read_pauses(rig)
     await rig.start(number)
     rig.monitor.fault_over("add")
+    rig.pauses += await wait_for_pauses(rig, before)
     await asyncio.sleep(planned.hold)
     if number in rig.workers:
         await rig.stop(number)
@@ -204,5 +208,8 @@ FAULTS: Mapping[str, Fault] = {
     "risk_5xx": _risk_5xx,
     "risk_garbage": _risk_garbage,
     "risk_rescore": _risk_rescore,
+    "grow": grow,
+    "retention": retention,
+    "forget": forget,
 }
 assert FAULTS.keys() == {*KINDS, ROLL.name}

@@ -1,10 +1,11 @@
-"""PURE: which fault when, from a seed. Two lanes run beside each other: workers, and the servers they depend on."""
+"""PURE: which fault when, from a seed. Lanes run beside each other: workers, the servers they depend on, operators."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-Lane = Literal["workers", "servers"]
+Lane = Literal["workers", "servers", "operators"]
+LANES: tuple[Lane, ...] = ("workers", "servers", "operators")
 #: Seconds between one fault's end and the next one's start in a lane: some meet a pipeline at rest, some a busy one.
 _PAUSES = (2.0, 7.0)
 
@@ -20,6 +21,8 @@ class Kind(NamedTuple):
     disturbs: Literal["one", "all", "none"] = "none"
     #: Answers of the risk API may get lost on their way while it lasts.
     loses_answers: bool = False
+    #: At most once in a run.
+    once: bool = False
 
 
 class Planned(NamedTuple):
@@ -54,6 +57,9 @@ KINDS: Mapping[str, Kind] = {
         Kind("risk_5xx", "servers", (5, 15), 0),
         Kind("risk_garbage", "servers", (4, 10), 0, loses_answers=True),
         Kind("risk_rescore", "servers", (4, 10), 0, loses_answers=True),
+        Kind("grow", "operators", (0, 0), 16, "all", once=True),
+        Kind("retention", "operators", (0, 0), 5),
+        Kind("forget", "operators", (0, 0), 5),
     )
 }
 
@@ -68,7 +74,7 @@ def make_schedule(
     """Faults that are over after about `seconds`. The same arguments give the same schedule."""
     planned = [
         each
-        for lane in ("workers", "servers")
+        for lane in LANES
         for each in _lane(
             random.Random(f"{seed} {lane}"),
             seconds,
@@ -97,5 +103,6 @@ def _turns(dice: random.Random, kinds: list[Kind], between: Kind | None) -> Iter
     while kinds or between:
         for kind in reversed(dice.sample(kinds, len(kinds))):
             yield from (between, kind) if between else (kind,)
+        kinds = [kind for kind in kinds if not kind.once]
         if between and not kinds:
             yield between

@@ -38,6 +38,14 @@ def test_only_the_chosen_kinds_and_each_is_known_to_the_runner() -> None:
     assert FAULTS.keys() == {*KINDS, ROLL.name}
 
 
+def test_growth_comes_once_and_the_others_again_and_other_lanes_do_not_change_with_it() -> None:
+    names = ["kill", "broker_kill", "grow", "retention"]
+    planned = make_schedule(2, 600, names, short=True)
+    operators = [each.kind.name for each in lane(planned, "operators")]
+    assert operators.count("grow") == 1 and operators.count("retention") > 5
+    assert lane(planned, "workers") == make_schedule(2, 600, ["kill"], short=True)
+
+
 def test_a_freeze_outlasts_the_session() -> None:
 
     assert min(KINDS["freeze"].hold) >= 2 * Settings().session_timeout
