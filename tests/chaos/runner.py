@@ -20,7 +20,7 @@ from tests.chaos.load import Load, make_lines
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.rig import MAX_IN_FLIGHT, Rig, open_rig
-from tests.chaos.schedule import KINDS, Planned, make_schedule
+from tests.chaos.schedule import KINDS, PAUSE, Planned, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
@@ -114,11 +114,12 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
+    pause: float = PAUSE,
     show: Shown,
 ) -> Result:
     """One run from nothing to the verdict. The books and the workers' logs stay under `root`."""
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, pause=pause)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
     lines = make_lines(rate, seconds, seed)
     async with open_rig(root, cache, workers=workers, brokers=brokers, say=show.say) as rig:
@@ -156,6 +157,7 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     options = parser.parse_args()
     names = options.faults.split(",") if options.faults else list(KINDS)
     if unknown := set(names) - set(KINDS):
@@ -179,6 +181,7 @@ def main() -> int:
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
+                pause=options.pause,
                 show=show,
             )
         )
