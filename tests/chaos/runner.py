@@ -36,8 +36,8 @@ _MARGIN = 4.0
 class Run:
     """One run: the load, the lanes of faults, the watchers, and what they note."""
 
-    def __init__(self, rig: Rig, load: Load, planned: Sequence[Planned], show: Shown) -> None:
-        self.rig, self.load, self.planned, self.show = rig, load, planned, show
+    def __init__(self, rig: Rig, load: Load, planned: Sequence[Planned], show: Shown, *, pause: float) -> None:
+        self.rig, self.load, self.planned, self.show, self._pause = rig, load, planned, show, pause
         self.allowed = Allowed(lost_answers=[])
         self.done: list[str] = []
         self.now: dict[str, str] = {}
@@ -63,8 +63,10 @@ class Run:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     async def _inject(self, planned: Sequence[Planned]) -> None:
+        ended = 0.0
         for each in planned:
-            await asyncio.sleep(max(0.0, self._started + each.at - time.monotonic()))
+            # A slow machine's servers take longer to come back than was planned: the pause is kept all the same.
+            await asyncio.sleep(max(self._started + each.at, ended + self._pause) - time.monotonic())
             kind = each.kind
             self.now[kind.lane] = kind.name
             share = {"none": 0, "one": 1, "all": len(self.rig.workers)}[kind.disturbs]
@@ -78,6 +80,7 @@ class Run:
                 self.allowed.lost_answers = [*self.allowed.lost_answers, (since - _MARGIN, time.time() + _MARGIN)]
             self.done.append(kind.name)
             self.now.pop(kind.lane)
+            ended = time.monotonic()
 
     async def _settle(self) -> float:
         """Every record done and every order decided, seen at a look that is later than the last order."""
@@ -126,7 +129,7 @@ async def chaos(
         console = rig.stack.tools / "kafka-console-producer"
         addresses = rig.environ["CREDITSTREAM_KAFKA_BROKERS"]
         load = Load(addresses, console, lines, rate=rate, partitions=rig.monitor.partitions, seed=seed)
-        run = Run(rig, load, planned, show)
+        run = Run(rig, load, planned, show, pause=pause)
         started = time.monotonic()
         settled_in = await run.run()
         flowing = time.monotonic() - started - settled_in
