@@ -24,7 +24,7 @@ from tests.chaos.previous import Version, check_out
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.run import Run, prepare
-from tests.chaos.schedule import KINDS, ROLL, make_schedule
+from tests.chaos.schedule import KINDS, PAUSE, ROLL, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
@@ -52,6 +52,7 @@ async def chaos(
     brokers: int = 1,
     mutation: str = "",
     previous: Version | None = None,
+    pause: float = PAUSE,
     show: Shown,
 ) -> Result:
     """One run from nothing to the verdict. The books and the workers' logs stay under `root`.
@@ -60,7 +61,7 @@ async def chaos(
     begin with it, and change to this one and back, one at a time.
     """
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, rolls=previous is not None)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, rolls=previous is not None, pause=pause)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
     history = make_history(seed, datetime.now(UTC)) if _OPERATED & set(names) else None
     async with open_rig(
@@ -86,7 +87,7 @@ async def chaos(
         rig.mutation = mutation
         if history:
             show.say(f"history    {await prepare(rig, load, history)} records from before")
-        run = Run(rig, load, planned, show)
+        run = Run(rig, load, planned, show, pause=pause)
         more = itertools.count(1)
         load.more = lambda: make_lines(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
         started = time.monotonic()
@@ -141,6 +142,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
     parser.add_argument("--mutate", default="", choices=["", *MUTATIONS], help="calibration: not clean then")
     parser.add_argument("--previous", default="", help=f"a revision: upgrades from it and back ({ROLL.name}) too")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     options = parser.parse_args()
     usual = [name for name in KINDS if not options.previous or name not in _OPERATED]
     names = options.faults.split(",") if options.faults else usual
@@ -160,6 +162,7 @@ def main() -> int:
                 workers=options.workers,
                 brokers=options.brokers,
                 mutation=options.mutate,
+                pause=options.pause,
                 previous=check_out(options.previous, _LOCAL / "chaos" / "versions") if options.previous else None,
                 show=show,
             )

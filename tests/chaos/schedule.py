@@ -1,13 +1,15 @@
 """PURE: which fault when, from a seed. Lanes run beside each other: workers, the servers they depend on, operators."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Lane = Literal["workers", "servers", "operators"]
 LANES: tuple[Lane, ...] = ("workers", "servers", "operators")
-#: Seconds between one fault's end and the next one's start in a lane: some meet a pipeline at rest, some a busy one.
-_PAUSES = (2.0, 7.0)
+#: Seconds between one fault's end and the next one's start in a lane, at least: some meet a pipeline at rest, some not.
+PAUSE = 2.0
+#: At most so many more.
+_MORE = 5.0
 
 
 class Kind(NamedTuple):
@@ -69,40 +71,55 @@ ROLL = Kind("roll", "workers", (2, 6), 10, "one")
 
 
 def make_schedule(
-    seed: int, seconds: float, names: Sequence[str], *, short: bool, rolls: bool = False
+    seed: int, seconds: float, names: Sequence[str], *, short: bool, rolls: bool = False, pause: float = PAUSE
 ) -> list[Planned]:
-    """Faults that are over after about `seconds`. The same arguments give the same schedule."""
+    """Faults that are over after about `seconds`. The same arguments give the same schedule.
+
+    `pause`: at least so many seconds between two of a lane; with enough of them each meets a pipeline at rest. `rolls`:
+    see ROLL.
+    """
     planned = [
         each
         for lane in LANES
         for each in _lane(
             random.Random(f"{seed} {lane}"),
             seconds,
-            [KINDS[n] for n in names if KINDS[n].lane == lane],
+            _turns([KINDS[n] for n in names if KINDS[n].lane == lane], ROLL if rolls and lane == ROLL.lane else None),
             short,
-            ROLL if rolls and lane == ROLL.lane else None,
+            (pause, pause + _MORE),
         )
     ]
     return sorted(planned, key=lambda each: each.at)
 
 
-def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool, between: Kind | None) -> list[Planned]:
+#: Kinds one after the other, drawn by the dice that are given.
+_Turns = Callable[[random.Random], Iterator[Kind]]
+
+
+def _lane(
+    dice: random.Random, seconds: float, turns: _Turns, short: bool, pauses: tuple[float, float]
+) -> list[Planned]:
     planned: list[Planned] = []
-    at = dice.uniform(*_PAUSES)
-    for kind in _turns(dice, kinds, between):
+    at = dice.uniform(*pauses)
+    for kind in turns(dice):
         hold = float(kind.hold[0] if short else kind.hold[1])
         if at + hold + kind.cost > seconds:
             break
         planned.append(Planned(round(at, 1), kind, hold, dice.random()))
-        at += hold + kind.cost + dice.uniform(*_PAUSES)
+        at += hold + kind.cost + dice.uniform(*pauses)
     return planned
 
 
-def _turns(dice: random.Random, kinds: list[Kind], between: Kind | None) -> Iterator[Kind]:
+def _turns(kinds: list[Kind], between: Kind | None) -> _Turns:
     """Without end. Every kind comes once before any comes again; `between`: before each of them."""
-    while kinds or between:
-        for kind in reversed(dice.sample(kinds, len(kinds))):
-            yield from (between, kind) if between else (kind,)
-        kinds = [kind for kind in kinds if not kind.once]
-        if between and not kinds:
-            yield between
+
+    def drawn(dice: random.Random) -> Iterator[Kind]:
+        left = kinds
+        while left or between:
+            for kind in reversed(dice.sample(left, len(left))):
+                yield from (between, kind) if between else (kind,)
+            left = [kind for kind in left if not kind.once]
+            if between and not left:
+                yield between
+
+    return drawn
