@@ -26,8 +26,8 @@ clean:  ## stop the local stack and remove its data
 lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, BENCH=web)
-	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter growth web,$(firstword $(BENCH))),bench.$(BENCH),bench.run $(BENCH))
+bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, web, flame)
+	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter growth web flame,$(firstword $(BENCH))),bench.$(BENCH),bench.run $(BENCH))
 
 chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3 PAUSE=2)
 	$(INSTALL) $(PY) -m tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(RATE),--rate $(RATE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PAUSE),--pause $(PAUSE))
