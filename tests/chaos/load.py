@@ -61,6 +61,8 @@ class Load:
         self._brokers, self._console, self._lines = brokers, console, list(lines)
         #: Asked when all lines are sent: an empty list ends the load.
         self.more: Callable[[], list[Line]] = list
+        #: All that was planned is sent.
+        self.is_over = False
         #: `partitions`: at first; more are found as any producer finds them.
         self._rate, self._partitions, self._dice = rate, partitions, random.Random(seed)
         self.sent: list[Sent] = []
@@ -115,8 +117,9 @@ class Load:
         clock = asyncio.get_running_loop().time
         due = clock()
         step = max(1, int(self._rate / _PER_SECOND))
-        start = 0
+        start, planned = 0, len(self._lines)
         while start < len(self._lines) or self._lines_more():
+            self.is_over = start >= planned
             lines, start = self._lines[start : start + step], start + step
             for line in lines:
                 if self._dice.random() < _BY_CONSOLE and _is_text(line.value):
@@ -126,6 +129,7 @@ class Load:
             # After a pause the load goes on at its rate: what was held back is not sent in one rush.
             due = max(due + step / self._rate, clock() - 1.0)
             await asyncio.sleep(max(0.0, due - clock()))
+        self.is_over = True
 
     def _lines_more(self) -> bool:
         more = self.more()

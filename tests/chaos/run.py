@@ -18,7 +18,7 @@ from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.progress import Shown
 from tests.chaos.rig import MAX_IN_FLIGHT, Rig
-from tests.chaos.schedule import KINDS, LANES, Planned
+from tests.chaos.schedule import LANES, Planned
 
 #: After the last fault: parked orders wait for their turn, a backlog of a minute is worked off.
 _SETTLES_WITHIN = 180.0
@@ -57,13 +57,14 @@ class Run:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     def operators_wait(self) -> bool:
-        """Whether a command that is planned is not done: it is to be done while orders flow."""
-        kinds = [each.kind for each in self.planned if each.kind.lane == "operators"]
-        return sum(KINDS[name].lane == "operators" for name in self.done) < len(kinds)
+        """Whether a command that is planned was not done once: it is to be done while orders flow."""
+        return any(each.kind.lane == "operators" and each.kind.name not in self.done for each in self.planned)
 
     async def _inject(self, planned: Sequence[Planned]) -> None:
         for each in planned:
             await asyncio.sleep(max(0.0, self._started + each.at - time.monotonic()))
+            if each.kind.lane == "operators" and self.load.is_over and each.kind.name in self.done:
+                continue  # a slow machine is behind the schedule, and without orders it shows nothing new
             async with self.rig.staff if each.kind.lane == "workers" else nullcontext():
                 await self._do(each)
 
