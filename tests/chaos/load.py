@@ -93,13 +93,24 @@ class Load:
 
     @asynccontextmanager
     async def _producing(self) -> AsyncIterator[AIOKafkaProducer]:
-        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
-        producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
-        await producer.start()
+        producer = await self._started()
         try:
             yield producer
         finally:
             await producer.stop()
+
+    async def _started(self) -> AIOKafkaProducer:
+        """As long as it takes for the broker to come back."""
+        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
+        while True:
+            producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
+            try:
+                await producer.start()
+            except (KafkaError, OSError):
+                await producer.stop()
+                await asyncio.sleep(0.5)
+            else:
+                return producer
 
     async def _run(self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process) -> None:
         try:
