@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from creditstream.dev.programs import Worker
 from creditstream.dev.wait import wait_for
 from creditstream.partitions import home_partition
+from creditstream.settings import Secret
 from creditstream.store.reads import APPLICATION_NAME
+from creditstream.web.login import COOKIE, SESSION_SECONDS, Login
 from schemas.status import StatusRecord, encode_status
 from tests.conftest import StartWorker
 from tests.support.database import Database
@@ -103,6 +106,7 @@ def test_changes_lists_and_orders(
     database.wait_for_replica()
     check_lists(workers[0], ids)
     check_orders(workers, ids)
+    check_strangers(workers[0].url)
     check_openapi(workers[0], ids[0])
     stats = [ask(worker.url + "/stats").json for worker in workers]
     assert all(answer["available"] and sum(answer["today"].values()) >= 1 for answer in stats)
@@ -186,6 +190,13 @@ def check_orders(workers: list[Worker], ids: list[str]) -> None:
     assert ask(f"{workers[0].url}/stats", method="DELETE").status == 405
 
 
+def check_strangers(url: str) -> None:
+    """Another site's name that leads here (DNS rebinding) reads no order."""
+    for path in ("/", "/orders", "/events"):
+        assert ask(url + path, Host="rebound.example").status == 403, path
+    assert ask(url + "/health/live", Host="rebound.example").status == 200
+
+
 def check_openapi(worker: Worker, known: str) -> None:
     """schemathesis: what the file says and what the worker does agree; nothing that it makes up is a 500."""
     schema = schemathesis.openapi.from_path(OPENAPI)
@@ -263,6 +274,7 @@ def test_with_a_login_and_without_replica_and_redis(
     assert ask(workers[0].url + "/orders", Authorization=bearer).status == 503
     assert dashboard_connections(database.dsn) == 0, "the primary does not answer in the replica's place"
     check_login(workers[0].url)
+    check_session_end(workers[1].url)
     assert all(TOKEN not in worker.log() and "hush" not in worker.log() for worker in workers)
 
 
@@ -285,3 +297,23 @@ def check_login(url: str) -> None:
     tries = [ask(url + "/stats", Authorization=f"Bearer {number}").status for number in range(8)]
     assert tries[0] == 401
     assert tries[-1] == 429
+
+
+def check_session_end(url: str) -> None:
+    """A stream that is open when its session ends, ends too; what is asked with that session is refused."""
+    ended = Login(Secret(TOKEN)).new_session(time.time() - SESSION_SECONDS + 8)
+    cookie = f"{COOKIE}={ended}"
+    with Stream(url, cookie=cookie) as stream:
+        assert next(stream.events).name == "hello"
+        assert "status" not in [event.name for event in stream.events], "it ended by itself"
+    assert ask(url + "/stats", Cookie=cookie).status == 401
+
+
+def test_who_asks_too_often_has_to_wait(start_worker: StartWorker) -> None:
+    """One request in ten seconds, one at once; health is always told."""
+    worker = start_worker(web_rate=0.1)
+    answers = [ask(worker.url + "/login") for _ in range(8)]
+    [refused, *_] = [answer for answer in answers if answer.status == 429]
+    assert 1 <= int(refused.headers["Retry-After"]) <= 11
+    assert "\n" not in refused.json["error"]
+    assert ask(worker.url + "/health/live").status == ask(worker.url + "/metrics").status == 200

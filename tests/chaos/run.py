@@ -30,8 +30,8 @@ _MARGIN = 4.0
 class Run:
     """Driven by `run`, once."""
 
-    def __init__(self, rig: Rig, load: Load, planned: Sequence[Planned], show: Shown) -> None:
-        self.rig, self.load, self.planned, self.show = rig, load, planned, show
+    def __init__(self, rig: Rig, load: Load, planned: Sequence[Planned], show: Shown, *, pause: float) -> None:
+        self.rig, self.load, self.planned, self.show, self._pause = rig, load, planned, show, pause
         self.allowed = Allowed(lost_answers=[])
         self.done: list[str] = []
         self.now: dict[str, str] = {}
@@ -61,12 +61,15 @@ class Run:
         return any(each.kind.lane == "operators" and each.kind.name not in self.done for each in self.planned)
 
     async def _inject(self, planned: Sequence[Planned]) -> None:
+        ended = 0.0
         for each in planned:
-            await asyncio.sleep(max(0.0, self._started + each.at - time.monotonic()))
+            # A slow machine's servers take longer to come back than was planned: the pause is kept all the same.
+            await asyncio.sleep(max(self._started + each.at, ended + self._pause) - time.monotonic())
             if each.kind.lane == "operators" and self.load.is_over and each.kind.name in self.done:
                 continue  # a slow machine is behind the schedule, and without orders it shows nothing new
             async with self.rig.staff if each.kind.lane == "workers" else nullcontext():
                 await self._do(each)
+            ended = time.monotonic()
 
     async def _do(self, each: Planned) -> None:
         kind = each.kind

@@ -23,7 +23,7 @@ from tests.chaos.operations import MUTATIONS
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.run import Run, prepare
-from tests.chaos.schedule import KINDS, make_schedule
+from tests.chaos.schedule import KINDS, PAUSE, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
@@ -49,6 +49,7 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
+    pause: float = PAUSE,
     mutation: str = "",
     show: Shown,
 ) -> Result:
@@ -57,7 +58,7 @@ async def chaos(
     `mutation`: a fault of tests/chaos/mutated_command.py that the commands have.
     """
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, pause=pause)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
     history = make_history(seed, datetime.now(UTC)) if _OPERATED & set(names) else None
     async with open_rig(
@@ -82,7 +83,7 @@ async def chaos(
         rig.mutation = mutation
         if history:
             show.say(f"history    {await prepare(rig, load, history)} records from before")
-        run = Run(rig, load, planned, show)
+        run = Run(rig, load, planned, show, pause=pause)
         more = itertools.count(1)
         load.more = lambda: make_lines(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
         started = time.monotonic()
@@ -134,6 +135,7 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     parser.add_argument("--mutate", default="", choices=["", *MUTATIONS], help="calibration: not clean then")
     options = parser.parse_args()
     names = options.faults.split(",") if options.faults else list(KINDS)
@@ -152,6 +154,7 @@ def main() -> int:
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
+                pause=options.pause,
                 mutation=options.mutate,
                 show=show,
             )

@@ -6,8 +6,10 @@ from typing import Literal, NamedTuple
 
 Lane = Literal["workers", "servers", "operators"]
 LANES: tuple[Lane, ...] = ("workers", "servers", "operators")
-#: Seconds between one fault's end and the next one's start in a lane: some meet a pipeline at rest, some a busy one.
-_PAUSES = (2.0, 7.0)
+#: Seconds between one fault's end and the next one's start in a lane, at least: some meet a pipeline at rest, some not.
+PAUSE = 2.0
+#: At most so many more.
+_MORE = 5.0
 
 
 class Kind(NamedTuple):
@@ -64,22 +66,33 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def make_schedule(seed: int, seconds: float, names: Sequence[str], *, short: bool) -> list[Planned]:
-    """Faults that are over after about `seconds`. The same arguments give the same schedule."""
+def make_schedule(
+    seed: int, seconds: float, names: Sequence[str], *, short: bool, pause: float = PAUSE
+) -> list[Planned]:
+    """Faults that are over after about `seconds`. The same arguments give the same schedule.
+
+    `pause`: at least so many seconds between two of a lane; with enough of them each meets a pipeline at rest.
+    """
     planned = [
         each
         for lane in LANES
         for each in _lane(
-            random.Random(f"{seed} {lane}"), seconds, [KINDS[n] for n in names if KINDS[n].lane == lane], short
+            random.Random(f"{seed} {lane}"),
+            seconds,
+            [KINDS[n] for n in names if KINDS[n].lane == lane],
+            short,
+            (pause, pause + _MORE),
         )
     ]
     return sorted(planned, key=lambda each: each.at)
 
 
-def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool) -> list[Planned]:
+def _lane(
+    dice: random.Random, seconds: float, kinds: list[Kind], short: bool, pauses: tuple[float, float]
+) -> list[Planned]:
     """Every kind comes once before any comes again."""
     planned: list[Planned] = []
-    at, left = dice.uniform(*_PAUSES), list[Kind]()
+    at, left = dice.uniform(*pauses), list[Kind]()
     while kinds:
         left = left or dice.sample(kinds, len(kinds))
         kind = left.pop()
@@ -89,5 +102,5 @@ def _lane(dice: random.Random, seconds: float, kinds: list[Kind], short: bool) -
         if at + hold + kind.cost > seconds:
             return planned
         planned.append(Planned(round(at, 1), kind, hold, dice.random()))
-        at += hold + kind.cost + dice.uniform(*_PAUSES)
+        at += hold + kind.cost + dice.uniform(*pauses)
     return planned

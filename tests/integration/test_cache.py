@@ -98,6 +98,22 @@ def test_many_who_ask_at_once_are_one_query(stack: Any) -> None:
     asyncio.run(scenario())
 
 
+def test_an_answer_is_given_again_for_a_moment_without_asking_redis(stack: Any) -> None:
+    async def scenario() -> None:
+        question, key, clock = Question(7), str(uuid4()), ManualClock()
+        async with _opened(stack.redis_url, clock) as cache:
+            for lookups in (1, 1, 2):
+                assert await cache.get_or_load(key, 30, question) == b"7"
+                assert sum(cache.lookups.values()) == lookups
+                clock.advance(0.2)
+            for number in range(1_000):
+                cache._hold(str(number), b"")
+            assert len(cache._held) <= 500
+        assert question.asked == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_failure_reaches_all_who_asked_and_is_not_kept(stack: Any) -> None:
     async def scenario() -> None:
         question, key = Question(StoreUnavailable("away"), 8), str(uuid4())
@@ -158,9 +174,11 @@ def test_a_hanging_redis_is_asked_once_and_then_left_alone(caplog: pytest.LogCap
 
 def test_without_a_redis_every_question_is_loaded() -> None:
     async def scenario() -> None:
-        question = Question(1, 2)
-        async with _opened("") as cache:
-            assert [await cache.get_or_load("k", 30, question) for _ in range(2)] == [b"1", b"2"]
+        question, clock = Question(1, 2), ManualClock()
+        async with _opened("", clock) as cache:
+            assert await cache.get_or_load("k", 30, question) == b"1"
+            clock.advance(1)
+            assert await cache.get_or_load("k", 30, question) == b"2"
 
     asyncio.run(scenario())
 

@@ -54,7 +54,9 @@ class Event(NamedTuple):
 class Stream:
     """An open `GET /events`."""
 
-    def __init__(self, url: str, token: str | None = None, *, gzip: bool = False, receive: int | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, *, gzip: bool = False, receive: int | None = None, cookie: str = ""
+    ) -> None:
         """`receive`: bytes of the socket's buffer; `read` nothing, and the server sees a slow reader."""
         parts = urlsplit(url)
         self._socket = socket.socket()
@@ -64,6 +66,7 @@ class Stream:
         self._socket.connect((parts.hostname, parts.port))
         lines = ["GET /events HTTP/1.1", f"Host: {parts.netloc}", *([f"Last-Event-ID: {token}"] if token else [])]
         lines += ["Accept-Encoding: gzip"] if gzip else []
+        lines += [f"Cookie: {cookie}"] if cookie else []
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
         self.token = token or ""
