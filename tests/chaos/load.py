@@ -61,6 +61,8 @@ class Load:
         self._brokers, self._console, self._lines = brokers, console, list(lines)
         #: Asked when all lines are sent: an empty list ends the load.
         self.more: Callable[[], list[Line]] = list
+        #: All that was planned is sent.
+        self.is_over = False
         #: `partitions`: at first; more are found as any producer finds them.
         self._rate, self._partitions, self._dice = rate, partitions, random.Random(seed)
         self.sent: list[Sent] = []
@@ -91,13 +93,24 @@ class Load:
 
     @asynccontextmanager
     async def _producing(self) -> AsyncIterator[AIOKafkaProducer]:
-        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
-        producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
-        await producer.start()
+        producer = await self._started()
         try:
             yield producer
         finally:
             await producer.stop()
+
+    async def _started(self) -> AIOKafkaProducer:
+        """As long as it takes for the broker to come back."""
+        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
+        while True:
+            producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
+            try:
+                await producer.start()
+            except (KafkaError, OSError):
+                await producer.stop()
+                await asyncio.sleep(0.5)
+            else:
+                return producer
 
     async def _run(self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process) -> None:
         try:
@@ -115,8 +128,9 @@ class Load:
         clock = asyncio.get_running_loop().time
         due = clock()
         step = max(1, int(self._rate / _PER_SECOND))
-        start = 0
+        start, planned = 0, len(self._lines)
         while start < len(self._lines) or self._lines_more():
+            self.is_over = start >= planned
             lines, start = self._lines[start : start + step], start + step
             for line in lines:
                 if self._dice.random() < _BY_CONSOLE and _is_text(line.value):
@@ -126,6 +140,7 @@ class Load:
             # After a pause the load goes on at its rate: what was held back is not sent in one rush.
             due = max(due + step / self._rate, clock() - 1.0)
             await asyncio.sleep(max(0.0, due - clock()))
+        self.is_over = True
 
     def _lines_more(self) -> bool:
         more = self.more()
