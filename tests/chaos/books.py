@@ -3,59 +3,107 @@
 import asyncio
 import json
 import urllib.request
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from types import MappingProxyType
 from typing import Any
 
 import psycopg2
 import psycopg2.extras
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.chaos.evidence import Books, Call, Logged, Sent
+from tests.chaos.evidence import Books, Call, Logged, Purpose, Sent
 
 _READ_WITHIN = 180.0
 _MAX_FETCH = 6 * 1024 * 1024
+_FROM_0: Mapping[int, int] = MappingProxyType({})
 
 
-async def read_books(environ: Mapping[str, str], sent: list[Sent], risk_url: str) -> Books:
+class StatusBook:
+    """Every record ever on `order-status`: what growth removes is read before."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self.records: list[Logged] = []
+        self._era = 0
+        self._read_to: dict[int, int] = {}
+
+    async def read_on(self) -> None:
+        """From where the last reading ended. Raises LookupError when records are gone that were not read."""
+        for record in await read_topic(self._brokers, "order-status", self._read_to):
+            self.records.append(record._replace(era=self._era))
+            self._read_to[record.partition] = record.offset + 1
+
+    async def close_era(self) -> None:
+        """Before each try of a growth, with no worker there: what comes from now on may stand elsewhere."""
+        await self.read_on()
+        self._era += 1
+
+
+async def read_books(
+    environ: Mapping[str, str], sent: list[Sent], risk_url: str, statuses: StatusBook, purpose: Purpose
+) -> Books:
     """`environ` says where Kafka and PostgreSQL are."""
     brokers, dsn = environ["CREDITSTREAM_KAFKA_BROKERS"], environ["CREDITSTREAM_POSTGRES_DSN"]
-    orders, letters, statuses = [
-        await read_topic(brokers, name) for name in ("orders", "orders-dead-letter", "order-status")
-    ]
+    orders = await read_topic(brokers, "orders")
+    # To forget somebody, the letters' beginning is written anew behind their end, and removed.
+    letters = await read_topic(brokers, "orders-dead-letter", None if purpose.forgotten else _FROM_0)
+    await statuses.read_on()
+    begins = await read_beginnings(brokers, "order-status")
     keys = [row["order_id"] for row in await asyncio.to_thread(read_table, dsn, "order_keys")]
     rows = await asyncio.to_thread(read_table, dsn, "orders")
     calls = await asyncio.to_thread(_read_calls, risk_url)
-    return Books(sent, orders, letters, statuses, keys, rows, calls)
+    return Books(sent, orders, letters, statuses.records, keys, rows, calls, begins, purpose)
 
 
-async def read_topic(brokers: str, topic: str) -> list[Logged]:
-    """Every record, as it was written."""
+async def read_topic(brokers: str, topic: str, since: Mapping[int, int] | None = _FROM_0) -> list[Logged]:
+    """Every record, as it was written; by partition, from the offset in `since`, else from 0.
+
+    None: from wherever the topic begins. Raises LookupError when it begins later than that.
+    """
+    async with _reading(brokers) as consumer, asyncio.timeout(_READ_WITHIN):
+        return await _read_to_end(consumer, topic, since)
+
+
+async def read_beginnings(brokers: str, topic: str) -> dict[int, int]:
+    """The first offset that is there, by partition."""
+    async with _reading(brokers) as consumer, asyncio.timeout(_READ_WITHIN):
+        starts = await consumer.beginning_offsets(await _partitions(consumer, topic))
+        return {place.partition: offset for place, offset in starts.items()}
+
+
+@asynccontextmanager
+async def _reading(brokers: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=brokers, enable_auto_commit=False, max_partition_fetch_bytes=_MAX_FETCH, fetch_max_wait_ms=50
     )
     await consumer.start()
     try:
-        async with asyncio.timeout(_READ_WITHIN):
-            return await _read_to_end(consumer, topic)
+        yield consumer
     finally:
         await consumer.stop()
 
 
-async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[Logged]:
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     await consumer._client.add_topic(topic)  # until it is asked for, its partitions are not known
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
     if not partitions:
         raise LookupError(f"there is no topic {topic}")
+    return partitions
+
+
+async def _read_to_end(consumer: AIOKafkaConsumer, topic: str, since: Mapping[int, int] | None) -> list[Logged]:
+    partitions = await _partitions(consumer, topic)
     ends = await consumer.end_offsets(partitions)
     starts = await consumer.beginning_offsets(partitions)
     consumer.assign(partitions)
-    for partition in partitions:
-        if starts[partition]:
-            raise LookupError(f"{partition} does not begin at 0: the book is not complete")
-        consumer.seek(partition, 0)
+    for place in partitions:
+        wanted = starts[place] if since is None else since.get(place.partition, 0)
+        if starts[place] > wanted:
+            raise LookupError(f"{place} begins at {starts[place]}, not at {wanted}: the book is not complete")
+        consumer.seek(place, wanted)
     found: list[Logged] = []
-    while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+    while any([await consumer.position(place) < ends[place] for place in partitions]):
         for messages in (await consumer.getmany(timeout_ms=500)).values():
             found += [_logged(message) for message in messages]
     return found

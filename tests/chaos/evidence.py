@@ -18,13 +18,14 @@ class Sent(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """A record that a topic holds."""
+    """A record that a topic holds, or held. `era`: how often growth was tried before it was written."""
 
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, str]
+    era: int = 0
 
 
 class Call(NamedTuple):
@@ -35,9 +36,31 @@ class Call(NamedTuple):
     score: int | None
 
 
+class Operation(NamedTuple):
+    """A documented command that ended well: after how many tries and seconds, and its last line."""
+
+    name: str
+    tries: int
+    seconds: float
+    said: str
+
+
+@dataclass
+class Purpose:
+    """What commands took away on purpose. `dropped`: orders whose month is gone, `expired`: those of them whose id is
+    gone too, `forgotten`: customers."""
+
+    dropped: set[UUID] = field(default_factory=set)
+    expired: set[UUID] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
+
+
 @dataclass
 class Books:
-    """Everything that a run left behind. `rows` as PostgreSQL gives them, by column."""
+    """Everything that a run left behind. `rows` as PostgreSQL gives them, by column.
+
+    `begins`: where each partition of `order-status` begins now; `statuses` also holds what growth has removed.
+    """
 
     sent: list[Sent]
     orders: list[Logged]
@@ -46,6 +69,8 @@ class Books:
     keys: list[UUID]
     rows: list[dict[str, Any]]
     calls: dict[str, list[Call]]
+    begins: Mapping[int, int] = field(default_factory=dict)
+    purpose: Purpose = field(default_factory=Purpose)
 
 
 @dataclass

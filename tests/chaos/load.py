@@ -4,7 +4,8 @@ import asyncio
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _UNANSWERED = 2_000
 #: Through Kafka's own console producer: enough to have null keys from a real one, as it gives no receipts.
 _BY_CONSOLE = 0.1
 _CONSOLE_ENDS_WITHIN = 90.0
+#: How soon a producer hears of new partitions: Kafka's five minutes are longer than most runs.
+_NEWS_EVERY_MS = 3_000
 
 
 def partition_by_crc32(key: bytes, partitions: int) -> int:
@@ -55,7 +58,12 @@ class Load:
     def __init__(
         self, brokers: str, console: Path, lines: Sequence[Line], *, rate: float, partitions: int, seed: int
     ) -> None:
-        self._brokers, self._console, self._lines = brokers, console, lines
+        self._brokers, self._console, self._lines = brokers, console, list(lines)
+        #: Asked when all lines are sent: an empty list ends the load.
+        self.more: Callable[[], list[Line]] = list
+        #: All that was planned is sent.
+        self.is_over = False
+        #: `partitions`: at first; more are found as any producer finds them.
         self._rate, self._partitions, self._dice = rate, partitions, random.Random(seed)
         self.sent: list[Sent] = []
         self.unsure = 0
@@ -71,18 +79,46 @@ class Load:
 
     async def run(self) -> None:
         """Ends when Kafka has acknowledged every line."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._brokers, acks="all", linger_ms=5, request_timeout_ms=10_000, retry_backoff_ms=200
-        )
         console = await self._start_console()
-        await producer.start()
+        async with self._producing() as producer:
+            await self._run(producer, console)
+
+    async def send_now(self, lines: Sequence[Line]) -> None:
+        """Beside the load, or before it: acknowledged when this returns. Throws no dice, so that the load replays."""
+        async with self._producing() as producer, asyncio.TaskGroup() as answers:
+            for line in lines:
+                await self._unanswered.acquire()
+                partition = zlib.crc32(line.value) % self._partitions
+                answers.create_task(self._deliver(producer, line, partition, None))
+
+    @asynccontextmanager
+    async def _producing(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = await self._started()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    async def _started(self) -> AIOKafkaProducer:
+        """As long as it takes for the broker to come back."""
+        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
+        while True:
+            producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
+            try:
+                await producer.start()
+            except (KafkaError, OSError):
+                await producer.stop()
+                await asyncio.sleep(0.5)
+            else:
+                return producer
+
+    async def _run(self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process) -> None:
         try:
             async with asyncio.TaskGroup() as answers:
                 await self._send_all(producer, console, answers)
             await self._end_console(console)
             await self._send_again(producer, [(line, self._anywhere(), None) for line in await self._missing()])
         finally:
-            await producer.stop()
             if console.returncode is None:
                 console.kill()
 
@@ -92,8 +128,11 @@ class Load:
         clock = asyncio.get_running_loop().time
         due = clock()
         step = max(1, int(self._rate / _PER_SECOND))
-        for start in range(0, len(self._lines), step):
-            for line in self._lines[start : start + step]:
+        start, planned = 0, len(self._lines)
+        while start < len(self._lines) or self._lines_more():
+            self.is_over = start >= planned
+            lines, start = self._lines[start : start + step], start + step
+            for line in lines:
                 if self._dice.random() < _BY_CONSOLE and _is_text(line.value):
                     await self._type(console, line)
                 else:
@@ -101,8 +140,15 @@ class Load:
             # After a pause the load goes on at its rate: what was held back is not sent in one rush.
             due = max(due + step / self._rate, clock() - 1.0)
             await asyncio.sleep(max(0.0, due - clock()))
+        self.is_over = True
+
+    def _lines_more(self) -> bool:
+        more = self.more()
+        self._lines += more
+        return bool(more)
 
     async def _send(self, producer: AIOKafkaProducer, line: Line, answers: asyncio.TaskGroup) -> None:
+        self._partitions = max(self._partitions, len(await producer.partitions_for(TOPIC)))
         partition, key = self._place(line)
         await self._unanswered.acquire()
         answers.create_task(self._deliver(producer, line, partition, key))
@@ -147,6 +193,7 @@ class Load:
     async def _start_console(self) -> asyncio.subprocess.Process:
         # Its own three retries would be used up in half a second of a broker's restart.
         patience = ["--message-send-max-retries", "100000", "--max-block-ms", "120000"]
+        patience += ["--metadata-expiry-ms", str(_NEWS_EVERY_MS)]
         return await asyncio.create_subprocess_exec(
             *(str(self._console), "--bootstrap-server", self._brokers, "--topic", TOPIC, "--timeout", "10"),
             *patience,

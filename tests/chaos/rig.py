@@ -2,37 +2,35 @@
 
 import asyncio
 import contextlib
-import shutil
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import psycopg2
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from creditstream.dev.mix import Line
 from creditstream.dev.programs import Worker
-from creditstream.dev.stack import Ports, Stack, processes
+from creditstream.dev.stack import Stack
 from creditstream.dev.stack.kafka import Kafka
 from creditstream.dev.stack.ports import HOST, free_port
-from creditstream.dev.stack.product import prepare_product
 from creditstream.dev.stack.service import Service, silent
+from tests.chaos.books import StatusBook
+from tests.chaos.evidence import Operation, Purpose
+from tests.chaos.history import History
 from tests.chaos.monitor import Monitor
+from tests.chaos.previous import Version
 from tests.chaos.proxy import Proxy
+from tests.chaos.rolling import Rolling
+from tests.support.database import ask
 
-PARTITIONS = 8
 MAX_IN_FLIGHT = 500
 ATTEMPT_TIMEOUT = 1.0
 RISK_LATENCY_MS = 50
 STOPS_WITHIN = 30.0
 _READY_WITHIN = 120.0
-_KILLED_WITHIN = 10.0
-_A_LIFETIME_MS = 10 * 365 * 86_400 * 1_000
 #: Parked orders come back within the run, a dead worker's partitions move soon, and no order runs out of turns.
 _SETTINGS = {
-    "PARTITIONS": PARTITIONS,
     "MAX_IN_FLIGHT": MAX_IN_FLIGHT,
     "RISK_CONCURRENCY": 128,
     "RISK_DEADLINE": 3,
@@ -42,26 +40,43 @@ _SETTINGS = {
     "DRAIN_TIMEOUT": 3,
     "START_TIMEOUT": 60,
 }
-Say = Callable[[str], None]
 
 
 class Rig:
-    """One run's world. `failures`: what must not happen to a worker, in words."""
+    """One run's world. `failures`: what must not happen to a worker or a command, in words.
 
-    def __init__(self, root: Path, stack: Stack) -> None:
+    `settings`: of all workers, beside `_SETTINGS`. `staff` is held by whoever ends or starts workers.
+    """
+
+    def __init__(self, root: Path, stack: Stack, partitions: int, settings: Mapping[str, object]) -> None:
         self.root, self.stack = root, stack
+        self._settings = {**_SETTINGS, "PARTITIONS": partitions, **settings}
         ports = stack.ports
         self.postgres, self.redis, self.risk = Proxy(ports.postgres), Proxy(ports.redis), Proxy(ports.risk)
         self.workers: dict[int, Worker] = {}
         self.frozen: set[int] = set()
+        #: The version that some workers run, if there are two.
+        self.previous: Version | None = None
+        self.rolling = Rolling(())
         self.failures: list[str] = []
-        self.monitor = Monitor(self.environ["CREDITSTREAM_KAFKA_BROKERS"], "creditstream", PARTITIONS)
+        brokers = self.environ["CREDITSTREAM_KAFKA_BROKERS"]
+        self.monitor = Monitor(brokers, "creditstream", partitions)
         self._web_ports: dict[int, int] = {}
+        self.staff = asyncio.Lock()
+        self.pauses: list[float] = []
+        # What operators do, and what they took away with it.
+        self.operations: list[Operation] = []
+        self.purpose = Purpose()
+        self.status_book = StatusBook(brokers)
+        self.history: History | None = None
+        #: Calibration: this fault is put into every command.
+        self.mutation = ""
+        self.send: Callable[[list[Line]], Awaitable[None]]
 
     @property
     def environ(self) -> dict[str, str]:
         """The way past the proxies."""
-        return self.stack.environment() | {f"CREDITSTREAM_{name}": str(value) for name, value in _SETTINGS.items()}
+        return self.stack.environment() | {f"CREDITSTREAM_{name}": str(value) for name, value in self._settings.items()}
 
     @property
     def proxies(self) -> tuple[Proxy, ...]:
@@ -76,7 +91,16 @@ class Rig:
     async def set_risk(self, **control: object) -> None:
         await asyncio.to_thread(lambda: self.stack.set_risk(**control))
 
+    @property
+    def operator_environ(self) -> dict[str, str]:
+        """Of the documented commands: over the network's faults, as a worker."""
+        return self._worker_environ(0)
+
     # -- workers
+
+    def url(self, number: int) -> str:
+        """Of a worker's web server; the same in all its lives."""
+        return f"http://{HOST}:{self._web_ports.setdefault(number, free_port())}"
 
     def _worker_environ(self, number: int) -> dict[str, str]:
         port = self._web_ports.setdefault(number, free_port())
@@ -84,7 +108,8 @@ class Rig:
         for name, proxy in proxied.items():
             variable = f"CREDITSTREAM_{name}"
             direct[variable] = direct[variable].replace(f"{HOST}:{proxy.target}", f"{HOST}:{proxy.port}")
-        return direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        environ = direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        return self.previous.environ(environ) if self.previous and number in self.rolling.old else environ
 
     def data(self, number: int) -> Path:
         return self.root / f"data-{number}"
@@ -154,64 +179,19 @@ class Rig:
             await proxy.heal()
         await self.set_risk(mode="ok", error_rate=0.0, latency_ms=RISK_LATENCY_MS)
 
+    async def execute(self, statement: str, *parameters: object) -> None:
+        """Past the proxies, as long as it takes for PostgreSQL to come back."""
+        while True:
+            with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
+                await asyncio.to_thread(ask, self.environ["CREDITSTREAM_POSTGRES_DSN"], statement, parameters)
+                return
+            await asyncio.sleep(0.5)
+
     def undecided(self) -> int:
         """Orders under review."""
-        connection = psycopg2.connect(self.environ["CREDITSTREAM_POSTGRES_DSN"], connect_timeout=5)
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM orders WHERE status = 'under_review'")
-            [(count,)] = cursor.fetchall()
+        question = "SELECT count(*) FROM orders WHERE status = 'under_review'"
+        [(count,)] = ask(self.environ["CREDITSTREAM_POSTGRES_DSN"], question)
         return int(count)
-
-
-@asynccontextmanager
-async def open_rig(root: Path, cache: Path, *, workers: int, brokers: int, say: Say) -> AsyncIterator[Rig]:
-    """Everything up and ready. At the end all is stopped; the data stay for a look until the next run."""
-    _clear(root)
-    more = [(ports.kafka, ports.kafka_controller) for ports in (Ports.free() for _ in range(brokers - 1))]
-    stack = Stack(root, Ports.free(), cache=cache, more_kafka=more)
-    rig = Rig(root, stack)
-    try:
-        await asyncio.to_thread(stack.up, lambda name, text, last: say(f"{name:<10} {text}") if last else None)
-        await _create_status_topic(rig.environ)
-        say(f"product    {await asyncio.to_thread(prepare_product, rig.environ)}")
-        for proxy in rig.proxies:
-            await proxy.open()
-        await rig.set_risk(latency_ms=RISK_LATENCY_MS, rescore=True)
-        await rig.start(*range(1, workers + 1))
-        say(f"workers    {len(rig.running())} ready")
-        yield rig
-    finally:
-        for worker in list(rig.workers.values()):
-            worker.discard()
-        for proxy in rig.proxies:
-            await proxy.close()
-        for broker in rig.brokers():
-            await asyncio.to_thread(broker.stop, signal.SIGKILL)  # the last of a cluster would wait for the others
-        await asyncio.to_thread(stack.down)
-
-
-def _clear(root: Path) -> None:
-    """Whatever a killed run has left in `root`: servers, workers (known by the folder they work in), data."""
-    nodes = ((1, 2), (3, 4))  # a server is found by its folder; its port does not matter
-    left = Stack(root, Ports(), more_kafka=nodes)
-    for service in left.services:
-        service.stop(signal.SIGKILL)
-    processes.end(processes.owned(root, sys.executable), signal.SIGKILL, _KILLED_WITHIN)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-async def _create_status_topic(environ: dict[str, str]) -> None:
-    """As the product does, and compaction waits for longer than any run: the verifier reads every record ever."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=environ["CREDITSTREAM_KAFKA_BROKERS"])
-    await admin.start()
-    configs = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_A_LIFETIME_MS)}
-    copies = int(environ["CREDITSTREAM_KAFKA_REPLICATION_FACTOR"])
-    try:
-        answer = await admin.create_topics([NewTopic("order-status", PARTITIONS, copies, topic_configs=configs)])
-        if any(code for _, code, *_ in answer.topic_errors):
-            raise RuntimeError(f"order-status is not created: {answer}")
-    finally:
-        await admin.close()
 
 
 async def restart(service: Service, how: signal.Signals | None, away: float) -> None:

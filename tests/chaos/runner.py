@@ -3,108 +3,41 @@
 import argparse
 import asyncio
 import fcntl
+import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
 from rich.console import Console
 
 from creditstream.dev.stack import StackError
 from tests.chaos.books import read_books
-from tests.chaos.evidence import Allowed
-from tests.chaos.faults import FAULTS
+from tests.chaos.history import hash_of, make_history, mixed
 from tests.chaos.load import Load, make_lines
+from tests.chaos.opening import PARTITIONS, open_rig
+from tests.chaos.operations import MUTATIONS
+from tests.chaos.previous import Version, check_out
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
-from tests.chaos.rig import MAX_IN_FLIGHT, Rig, open_rig
-from tests.chaos.schedule import KINDS, PAUSE, Planned, make_schedule
+from tests.chaos.run import Run, prepare
+from tests.chaos.schedule import KINDS, PAUSE, ROLL, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
+#: Faults that need something from before the run.
+_OPERATED = {name for name, kind in KINDS.items() if kind.lane == "operators"}
+#: As in docs/operations.md, which goes from them to twelve.
+FEW_PARTITIONS = 4
+#: Three minutes: `seen` forgets within the run, and PostgreSQL answers.
+_FORGETFUL = {"SEEN_RETENTION": 0.05}
+#: On a slow machine the load goes on until the operators are done, so many seconds' worth at a time.
+_AT_A_TIME = 2.0
 #: Up to these minutes, faults are held for their shorter time.
 SHORT = 3.0
-#: After the last fault: parked orders wait for their turn, a backlog of a minute is worked off.
-_SETTLES_WITHIN = 180.0
-_SHOW_EVERY = 1.0
-#: An answer that was on its way when a fault of the risk API began or ended may be lost with it.
-_MARGIN = 4.0
-
-
-class Run:
-    """One run: the load, the lanes of faults, the watchers, and what they note."""
-
-    def __init__(self, rig: Rig, load: Load, planned: Sequence[Planned], show: Shown, *, pause: float) -> None:
-        self.rig, self.load, self.planned, self.show, self._pause = rig, load, planned, show, pause
-        self.allowed = Allowed(lost_answers=[])
-        self.done: list[str] = []
-        self.now: dict[str, str] = {}
-        self._started = time.monotonic()
-
-    async def run(self) -> float:
-        """Returns how long it took to come to rest after the last fault and the last order."""
-        watchers = [
-            asyncio.create_task(watch)
-            for watch in (self.rig.monitor.run(), self.rig.watch_workers(), self._show_progress())
-        ]
-        self._started = time.monotonic()
-        try:
-            async with asyncio.TaskGroup() as work:
-                work.create_task(self.load.run())
-                for lane in ("workers", "servers"):
-                    work.create_task(self._inject([each for each in self.planned if each.kind.lane == lane]))
-            await self.rig.heal()
-            return await self._settle()
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
-            await asyncio.gather(*watchers, return_exceptions=True)
-
-    async def _inject(self, planned: Sequence[Planned]) -> None:
-        ended = 0.0
-        for each in planned:
-            # A slow machine's servers take longer to come back than was planned: the pause is kept all the same.
-            await asyncio.sleep(max(self._started + each.at, ended + self._pause) - time.monotonic())
-            kind = each.kind
-            self.now[kind.lane] = kind.name
-            share = {"none": 0, "one": 1, "all": len(self.rig.workers)}[kind.disturbs]
-            self.allowed.calls += share * MAX_IN_FLIGHT
-            since = time.time()
-            try:
-                await FAULTS[kind.name](self.rig, each)
-            except (StackError, OSError, psycopg2.Error) as error:
-                self.rig.failures.append(f"{kind.name}: {type(error).__name__}: {error}")
-            if kind.loses_answers:
-                self.allowed.lost_answers = [*self.allowed.lost_answers, (since - _MARGIN, time.time() + _MARGIN)]
-            self.done.append(kind.name)
-            self.now.pop(kind.lane)
-            ended = time.monotonic()
-
-    async def _settle(self) -> float:
-        """Every record done and every order decided, seen at a look that is later than the last order."""
-        monitor, started = self.rig.monitor, time.monotonic()
-        while time.monotonic() - started < _SETTLES_WITHIN:
-            at_rest = monitor.looked > started and not any(monitor.lag.values())
-            if at_rest and not await asyncio.to_thread(self.rig.undecided):
-                return time.monotonic() - started
-            await asyncio.sleep(0.5)
-        undecided = await asyncio.to_thread(self.rig.undecided)
-        self.rig.failures.append(f"no rest: {monitor.stuck} records not done, {undecided} orders not decided")
-        return time.monotonic() - started
-
-    async def _show_progress(self) -> None:
-        while True:
-            await asyncio.sleep(_SHOW_EVERY)
-            monitor, elapsed = self.rig.monitor, time.monotonic() - self._started
-            self.show.advance(
-                monitor.done,
-                self.load.total,
-                f"{elapsed:4.0f} s  sent {len(self.load.sent):,}  lag {sum(monitor.lag.values()):,}  "
-                f"workers {len(self.rig.running())}  faults {len(self.done)} of {len(self.planned)}  "
-                + " + ".join(self.now.values()),
-            )
 
 
 async def chaos(
@@ -117,25 +50,54 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
+    mutation: str = "",
+    previous: Version | None = None,
     pause: float = PAUSE,
     show: Shown,
 ) -> Result:
-    """One run from nothing to the verdict. The books and the workers' logs stay under `root`."""
+    """One run from nothing to the verdict. The books and the workers' logs stay under `root`.
+
+    `mutation`: a fault of tests/chaos/mutated_command.py that the commands have. With a `previous` version all workers
+    begin with it, and change to this one and back, one at a time.
+    """
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, pause=pause)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, rolls=previous is not None, pause=pause)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
-    lines = make_lines(rate, seconds, seed)
-    async with open_rig(root, cache, workers=workers, brokers=brokers, say=show.say) as rig:
-        console = rig.stack.tools / "kafka-console-producer"
-        addresses = rig.environ["CREDITSTREAM_KAFKA_BROKERS"]
-        load = Load(addresses, console, lines, rate=rate, partitions=rig.monitor.partitions, seed=seed)
+    history = make_history(seed, datetime.now(UTC)) if _OPERATED & set(names) else None
+    async with open_rig(
+        root,
+        cache,
+        workers=workers,
+        brokers=brokers,
+        say=show.say,
+        partitions=FEW_PARTITIONS if "grow" in names else PARTITIONS,
+        settings=_FORGETFUL if "retention" in names else {},
+        previous=previous,
+    ) as rig:
+        lines = make_lines(rate, seconds, seed)
+        lines = mixed(lines, history.repeats, seed) if history else lines
+        load = Load(
+            rig.environ["CREDITSTREAM_KAFKA_BROKERS"],
+            rig.stack.tools / "kafka-console-producer",
+            lines,
+            rate=rate,
+            partitions=rig.monitor.partitions,
+            seed=seed,
+        )
+        rig.mutation = mutation
+        if history:
+            show.say(f"history    {await prepare(rig, load, history)} records from before")
         run = Run(rig, load, planned, show, pause=pause)
+        more = itertools.count(1)
+        load.more = lambda: make_lines(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
         started = time.monotonic()
         settled_in = await run.run()
         flowing = time.monotonic() - started - settled_in
         for number in list(rig.workers):
             await rig.stop(number)
-        books = await read_books(rig.environ, load.sent, rig.stack.environment()["CREDITSTREAM_RISK_URL"])
+        books = await read_books(
+            rig.environ, load.sent, rig.stack.environment()["CREDITSTREAM_RISK_URL"], rig.status_book, rig.purpose
+        )
         return Result(
             seed=seed,
             minutes=minutes,
@@ -148,8 +110,26 @@ async def chaos(
             producers=dict(load.producers),
             recoveries=dict(rig.monitor.recoveries),
             verdict=verify(books, run.allowed),
+            previous=previous.revision if previous else "",
             failures=rig.failures,
+            pauses=rig.pauses,
+            operations=rig.operations,
+            removed={kind: len(getattr(rig.purpose, kind)) for kind in ("dropped", "expired", "forgotten")},
+            books=books,
         )
+
+
+@contextmanager
+def alone(parser: argparse.ArgumentParser) -> Iterator[tuple[Path, Shown]]:
+    """The run's folder and how it shows itself; one run at a time."""
+    folder = _LOCAL / "chaos"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock, shown() as show:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser.error("another run of make chaos is under way")
+        yield (folder / "run").absolute(), show
 
 
 def main() -> int:
@@ -160,35 +140,34 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
+    parser.add_argument("--mutate", default="", choices=["", *MUTATIONS], help="calibration: not clean then")
+    parser.add_argument("--previous", default="", help=f"a revision: upgrades from it and back ({ROLL.name}) too")
     parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     options = parser.parse_args()
-    names = options.faults.split(",") if options.faults else list(KINDS)
-    if unknown := set(names) - set(KINDS):
+    usual = [name for name in KINDS if not options.previous or name not in _OPERATED]
+    names = options.faults.split(",") if options.faults else usual
+    if unknown := set(names) - {*KINDS, *([ROLL.name] if options.previous else [])}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     if options.workers < 2 or options.minutes <= 0 or options.rate <= 0:
         parser.error("at least two workers, and minutes and rate above zero")
-    root = _LOCAL / "chaos"
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock, shown() as show:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            parser.error("another run of make chaos is under way")
+    with alone(parser) as (root, show):
         result = asyncio.run(
             chaos(
                 seed=options.seed,
                 minutes=options.minutes,
-                names=names,
+                names=[name for name in names if name in KINDS],
                 rate=options.rate,
-                root=(root / "run").absolute(),
+                root=root,
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
+                mutation=options.mutate,
                 pause=options.pause,
+                previous=check_out(options.previous, _LOCAL / "chaos" / "versions") if options.previous else None,
                 show=show,
             )
         )
-    (root / "latest.json").write_text(json.dumps(result.as_dict(), indent=2, default=str) + "\n")
+    (_LOCAL / "chaos" / "latest.json").write_text(json.dumps(result.as_dict(), indent=2, default=str) + "\n")
     render(Console(), result)
     return 0 if result.clean else 1
 

@@ -2,27 +2,46 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from tests.chaos.evidence import Allowed, Books, Logged, Verdict
+from tests.chaos.evidence import Allowed, Books, Logged, Purpose, Verdict
+from tests.chaos.verify_statuses import DECIDED, FORGOTTEN_CUSTOMER, check_statuses, where
 
-_DECIDED = ("approved", "rejected")
 Content = tuple[str, Decimal, int, str, datetime]
+Rows = Mapping[UUID, Mapping[str, Any]]
+
+
+class Known(NamedTuple):
+    """What the sender knows: the kind of each value, what each order said first, what was taken away on purpose."""
+
+    kinds: Mapping[bytes, str]
+    originals: Mapping[UUID, Content]
+    purpose: Purpose
+
+    def is_forgotten(self, order_id: UUID) -> bool:
+        original = self.originals.get(order_id)
+        return original is not None and original[0] in self.purpose.forgotten
+
+    def names_forgotten(self, value: bytes) -> bool:
+        return any(customer.encode() in value for customer in self.purpose.forgotten)
 
 
 def verify(books: Books, allowed: Allowed | None = None) -> Verdict:
     """Compare the books of a pipeline at rest."""
     verdict = Verdict(records=len(books.orders))
     rows = {row["order_id"]: row for row in books.rows}
-    known = {sent.value: sent.kind for sent in books.sent}
+    kinds = {sent.value: sent.kind for sent in books.sent}
+    originals = dict(content_of(sent.value) for sent in books.sent if sent.kind == "order")
+    known = Known(kinds, originals, books.purpose)
     _check_arrivals(verdict, books)
     _check_outcomes(verdict, books, rows, known)
     _check_rows(verdict, books, known)
-    _check_statuses(verdict, books, rows)
+    forgotten = {order_id for order_id in rows if known.is_forgotten(order_id)}
+    check_statuses(verdict, books, rows, forgotten)
     _check_calls(verdict, books, rows, allowed or Allowed())
     return verdict
 
@@ -35,9 +54,12 @@ def content_of(value: bytes) -> tuple[UUID, Content]:
     return UUID(order["order_id"]), fields
 
 
-def _content_of_row(row: Mapping[str, Any]) -> Content:
-    created_at = row["created_at"].astimezone(UTC)
-    return row["customer_id"], row["amount"], row["term_months"], row["product"], created_at
+def _content_of_row(row: Mapping[str, Any], known: Known) -> Content:
+    """A forgotten customer's row is as it was sent but for the customer, whose id must be gone."""
+    created_at, customer = row["created_at"].astimezone(UTC), row["customer_id"]
+    if known.is_forgotten(row["order_id"]) and customer == FORGOTTEN_CUSTOMER and not row["metadata"]:
+        customer = known.originals[row["order_id"]][0]
+    return customer, row["amount"], row["term_months"], row["product"], created_at
 
 
 def _check_arrivals(verdict: Verdict, books: Books) -> None:
@@ -46,18 +68,18 @@ def _check_arrivals(verdict: Verdict, books: Books) -> None:
     values = set(there.values())
     for sent in books.sent:
         if sent.value not in values if sent.place is None else there.get(sent.place) != sent.value:
-            verdict.fault("lost", f"{_where('orders', sent.place)}: sent and not on the topic")
+            verdict.fault("lost", f"{where('orders', sent.place)}: sent and not on the topic")
 
 
-def _check_outcomes(
-    verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]], known: Mapping[bytes, str]
-) -> None:
+def _check_outcomes(verdict: Verdict, books: Books, rows: Rows, known: Known) -> None:
     """I1: each record is exactly one of a row, a duplicate of a row, a dead letter."""
     letters: dict[tuple[int, int], list[Logged]] = defaultdict(list)
     for letter in books.letters:
         origin = letter.headers
         place = int(origin.get("x-original-partition", -1)), int(origin.get("x-original-offset", -1))
         letters[place].append(letter)
+        if known.names_forgotten(letter.value or b""):
+            verdict.fault("misjudged", f"{where('orders', place)}: its letter names a customer who was to be forgotten")
     taken: set[UUID] = set()
     for record in books.orders:
         place = (record.partition, record.offset)
@@ -65,105 +87,76 @@ def _check_outcomes(
         if outcome in ("orders", "duplicates", "conflicts", "malformed"):
             setattr(verdict, outcome, getattr(verdict, outcome) + 1)
         else:
-            verdict.fault("misjudged" if "letter" in outcome else "lost", f"{_where('orders', place)}: {outcome}")
+            verdict.fault("misjudged" if "letter" in outcome else "lost", f"{where('orders', place)}: {outcome}")
     for place in letters:
-        verdict.fault("misjudged", f"{_where('orders', place)}: a letter for a record that is not there")
+        verdict.fault("misjudged", f"{where('orders', place)}: a letter for a record that is not there")
 
 
-def _outcome(
-    record: Logged,
-    letters: list[Logged],
-    rows: Mapping[UUID, Mapping[str, Any]],
-    known: Mapping[bytes, str],
-    taken: set[UUID],
-) -> str:
+def _outcome(record: Logged, letters: list[Logged], rows: Rows, known: Known, taken: set[UUID]) -> str:
     """Which of the good outcomes the record has, or in words what is wrong."""
     value = record.value or b""
-    kind = known.get(value)
-    if any(letter.value != record.value or letter.key != record.key for letter in letters):
+    kind = known.kinds.get(value)
+    if not all(_is_letter_of(letter, record, known) for letter in letters):
         return "its dead letter has other bytes"
     if kind is None:
         return "nobody sent it"
     if kind == "malformed":
         return "malformed" if letters else "no order, and nothing came of it"
     order_id, content = content_of(value)
-    row = rows.get(order_id)
+    row, first = rows.get(order_id), order_id not in taken
+    if row is None and order_id in known.purpose.dropped:
+        taken.add(order_id)
+        return _outcome_of_dropped(content == known.originals[order_id], letters, first)
     if row is None:
         return f"order {order_id} has no row"
-    if _content_of_row(row) != content:
-        return "conflicts" if letters else f"contradicts the row of {order_id}, and nothing came of it"
-    if letters and row["status"] in _DECIDED:
+    if _content_of_row(row, known) != content:
+        # Whatever comes with a forgotten order's id is a repeat: its content is not known any more.
+        went_unseen = known.is_forgotten(order_id) and content[0] in known.purpose.forgotten
+        return "conflicts" if letters or went_unseen else f"contradicts the row of {order_id}, and nothing came of it"
+    if letters and row["status"] in DECIDED:
         return f"order {order_id} is decided and has a letter ({letters[0].headers.get('x-error-class')})"
-    first = order_id not in taken
     taken.add(order_id)
     return "orders" if first else "duplicates"
 
 
-def _check_rows(verdict: Verdict, books: Books, known: Mapping[bytes, str]) -> None:
+def _outcome_of_dropped(same: bool, letters: list[Logged], first: bool) -> str:
+    """Of an order whose month was dropped on purpose: what came afterwards is a repeat or has a letter that says so."""
+    reasons = {letter.headers.get("x-error-class") for letter in letters}
+    if not same:
+        return "conflicts" if letters else "contradicts an order that was dropped, and nothing came of it"
+    if reasons - {"row_removed"}:
+        return f"a repeat of an order that was dropped has a letter ({', '.join(sorted(map(str, reasons)))})"
+    return "orders" if first else "duplicates"
+
+
+def _is_letter_of(letter: Logged, record: Logged, known: Known) -> bool:
+    """The record's bytes; or none, when they were blanked to forget somebody who is named in them."""
+    if letter.value is None and letter.key is None and known.names_forgotten(record.value or b""):
+        return True
+    return letter.value == record.value and letter.key == record.key
+
+
+def _check_rows(verdict: Verdict, books: Books, known: Known) -> None:
     """I2 within PostgreSQL: one key and one row for each id, of an order that was sent."""
-    sent = {content_of(value) for value, kind in known.items() if kind != "malformed"}
+    sent = {content_of(value) for value, kind in known.kinds.items() if kind != "malformed"}
     ids = {order_id for order_id, _ in sent}
     keys, rows = Counter(books.keys), Counter(row["order_id"] for row in books.rows)
-    for order_id in keys.keys() | rows.keys():
+    for order_id in keys.keys() | rows.keys() | books.purpose.dropped:
+        wanted_rows = int(order_id not in books.purpose.dropped)
+        wanted_keys = int(order_id not in books.purpose.expired)
         if keys[order_id] > 1 or rows[order_id] > 1:
             verdict.fault("duplicated", f"{order_id}: {keys[order_id]} keys, {rows[order_id]} rows")
-        elif keys[order_id] != rows[order_id]:
+        elif (keys[order_id], rows[order_id]) != (wanted_keys, wanted_rows):
             verdict.fault("divergent", f"{order_id}: {keys[order_id]} keys, {rows[order_id]} rows")
     for row in books.rows:
         if row["order_id"] not in ids:
             verdict.fault("divergent", f"{row['order_id']}: a row of an order that nobody sent")
-        elif (row["order_id"], _content_of_row(row)) not in sent:
+        elif (row["order_id"], _content_of_row(row, known)) not in sent:
             verdict.fault("divergent", f"{row['order_id']}: the row holds what nobody sent")
-        if row["status"] not in _DECIDED:
+        elif row["customer_id"] in books.purpose.forgotten:
+            verdict.fault("divergent", f"{row['order_id']}: its customer was to be forgotten")
+        if row["status"] not in DECIDED:
             verdict.fault("undecided", f"{row['order_id']}: {row['status']}, {row['reason']}")
-
-
-def _check_statuses(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """I2 and I4 on `order-status`, read as it was written, record by record."""
-    histories: dict[bytes, list[Logged]] = defaultdict(list)
-    for record in sorted(books.statuses, key=lambda record: (record.partition, record.offset)):
-        histories[record.key or b""].append(record)
-    for key, history in histories.items():
-        for fault, what in _history_faults(key, history, rows):
-            verdict.fault(fault, f"{key.decode(errors='replace')}: {what}")
-    for order_id in rows:
-        if str(order_id).encode() not in histories:
-            verdict.fault("divergent", f"{order_id}: the row was never published")
-
-
-def _history_faults(
-    key: bytes, history: list[Logged], rows: Mapping[UUID, Mapping[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    try:
-        states = [json.loads(record.value or b"") for record in history]
-        row = rows.get(UUID(key.decode()))
-    except ValueError:
-        yield "divergent", f"no status record at {_where('order-status', history[0][:2])}"
-        return
-    if row is None:
-        yield "orphans", "a status without a committed row"
-        return
-    if len({record.partition for record in history}) > 1:
-        yield "divergent", "status records on two partitions"
-    decisions = {_canonical(state) for state in states if state["status"] in _DECIDED}
-    if len(decisions) > 1:
-        yield "duplicated", f"{len(decisions)} different decisions published"
-    yield from _version_faults(history, states)
-    published, committed = states[-1], _as_published(row)
-    wrong = [name for name in committed.keys() | published.keys() if committed.get(name) != _typed(published, name)]
-    if wrong:
-        yield "divergent", f"the row and the last status differ in {', '.join(sorted(wrong))}"
-
-
-def _version_faults(history: list[Logged], states: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    newest, contents = 0, dict[int, str]()
-    for record, state in zip(history, states, strict=True):
-        version = state["version"]
-        if version < newest:
-            yield "version_back", f"version {version} after {newest} at {_where('order-status', record[:2])}"
-        if contents.setdefault(version, _canonical(state)) != _canonical(state):
-            yield "divergent", f"two contents of version {version}"
-        newest = max(newest, version)
 
 
 def _check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]], allowed: Allowed) -> None:
@@ -183,34 +176,3 @@ def _check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str
     for order_id, row in rows.items():
         if row["score"] is not None and str(order_id) not in books.calls:
             verdict.fault("divergent", f"{order_id}: scored and the risk API was never asked")
-
-
-_PUBLISHED = (
-    *("order_id", "customer_id", "amount", "term_months", "product", "status", "score", "reason"),
-    *("model_version", "policy_version", "created_at", "updated_at", "version"),
-)
-
-
-def _as_published(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _PUBLISHED}
-
-
-def _typed(state: Mapping[str, Any], name: str) -> Any:
-    """The published field in the row's type."""
-    value = state.get(name)
-    match name:
-        case "order_id":
-            return UUID(value)
-        case "amount":
-            return Decimal(str(value))
-        case "created_at" | "updated_at":
-            return datetime.fromisoformat(str(value))
-    return value
-
-
-def _canonical(state: Mapping[str, Any]) -> str:
-    return json.dumps(state, sort_keys=True)
-
-
-def _where(topic: str, place: tuple[Any, ...] | None) -> str:
-    return f"{topic}[{place[0]}]@{place[1]}" if place else topic

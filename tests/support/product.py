@@ -34,8 +34,12 @@ def settings_for(servers: Servers, database: Database, topics: Topics, risk_api:
 
 def faust(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """A faust command of the product, run to its end."""
+    return run_to_end(environ, faust_command(*arguments))
+
+
+def run_to_end(environ: Mapping[str, str], command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        faust_command(*arguments),
+        command,
         env=clean_environ(environ),
         capture_output=True,
         text=True,

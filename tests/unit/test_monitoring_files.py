@@ -99,6 +99,13 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
         assert f"`{name}`" in (ROOT / "docs" / "runbook.md").read_text(), name
 
 
+def test_every_alert_was_drilled_and_the_runbook_says_what_was_seen() -> None:
+    drills = (ROOT / "docs" / "runbook.md").read_text().split("## Drills")[1]
+    rows = [line for line in drills.splitlines() if line.startswith("| `Creditstream") and "pending" not in line]
+    for name in ALERTS:
+        assert [row for row in rows if f"`{name}`" in row and re.search(r"\d (s|min|\|)", row)], name
+
+
 def test_every_alert_has_a_monitor_with_the_same_section() -> None:
     monitors = {monitor["name"]: monitor for monitor in json.loads((DEPLOY / "datadog" / "monitors.json").read_text())}
     assert set(monitors) == set(ALERTS) - _ONLY_PROMETHEUS
