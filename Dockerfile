@@ -7,7 +7,9 @@ WORKDIR /build
 COPY pyproject.toml ./
 COPY requirements/lock.txt requirements/
 # What the program needs, in the lock's versions and with its hashes; in a layer of its own that seldom changes.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > runtime.txt \
+# --build-arg EXTRAS=msk: with the signer for Amazon MSK's IAM.
+ARG EXTRAS=
+RUN python -c "import sys, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *(d for e in sys.argv[1:] for d in p['optional-dependencies'][e]), sep='\n')" $EXTRAS > runtime.txt \
     && python -m venv /opt/creditstream \
     && /opt/creditstream/bin/pip install -c requirements/lock.txt -r runtime.txt \
     && pip install -c requirements/lock.txt setuptools wheel

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
+
 from tests.support.servers import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text()
@@ -45,9 +47,12 @@ def test_no_tools_and_no_secrets_are_left_in_it() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
-def test_the_list_of_dependencies_is_the_projects() -> None:
-    found = re.search(r'python -c "(.+?)" > runtime\.txt', TEXT)
+@pytest.mark.parametrize("extras", [[], ["msk"]])
+def test_the_list_of_dependencies_is_the_projects(extras: list[str]) -> None:
+    found = re.search(r'python -c "(.+?)" \$EXTRAS > runtime\.txt', TEXT)
     assert found
-    done = subprocess.run([sys.executable, "-c", found[1]], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert done.stdout.splitlines() == wanted
+    command = [sys.executable, "-c", found[1], *extras]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    more = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    assert done.stdout.splitlines() == [*project["dependencies"], *more]
