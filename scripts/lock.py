@@ -1,6 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
-requirements/lock.txt from pyproject.toml; requirements/bench.txt, which only `make bench` installs, from bench.in.
+requirements/lock.txt from pyproject.toml; requirements/bench.txt, which only `make bench` installs, from bench.in;
+requirements/cloud.txt, which the tests of deploy/aws install, from cloud.in.
 """
 
 import os
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
     (ROOT / "requirements" / "lock.txt", "pyproject.toml", ["--extra=dev"]),
     (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
+    (ROOT / "requirements" / "cloud.txt", "requirements/cloud.in", []),
 )
 OPTIONS = [
     "--quiet",
