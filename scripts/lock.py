@@ -1,7 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
 lock.txt from pyproject.toml. Of its packages: runtime.txt, what an image gets, and build.txt, what builds it.
-bench.txt, which only `make bench` installs, from bench.in.
+bench.txt, which only `make bench` installs, from bench.in; cloud.txt, of the tests of deploy/aws, from cloud.in.
 """
 
 import os
@@ -18,6 +18,7 @@ LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
     (ROOT / "requirements" / "runtime.txt", "pyproject.toml", ["--extra=msk", *_AS_LOCKED]),
     (ROOT / "requirements" / "build.txt", "requirements/build.in", _AS_LOCKED),
     (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
+    (ROOT / "requirements" / "cloud.txt", "requirements/cloud.in", []),
 )
 OPTIONS = [
     "--quiet",
