@@ -7,8 +7,11 @@ import pytest
 from tests.support.helm import CHART, helm, merged
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "more workers than partitions": ({"replicas": 5}, "a worker without a partition is never ready"),
-    "scaling beyond the partitions": ({"autoscaling": {"enabled": True, "maxReplicas": 5}}, "settings.partitions (4)"),
+    "more workers than partitions": ({"replicas": 13}, "a worker without a partition is never ready"),
+    "scaling beyond the partitions": (
+        {"autoscaling": {"enabled": True, "maxReplicas": 13}},
+        "settings.partitions (12)",
+    ),
     "no time to end": ({"preStopSeconds": 20}, "terminationGracePeriodSeconds is shorter"),
     "no password": ({"secrets": {"kafka_sasl_password": None}}, "secrets.kafka_sasl_password are needed"),
     "nothing to drop": ({"settings": {"retention_months": 0}}, "retention.enabled needs settings.retention_months"),

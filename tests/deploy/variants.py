@@ -19,6 +19,9 @@ _BARE: dict[str, Any] = {
     "retention": {"enabled": False},
     "migrations": {"enabled": False},
     "preStopSeconds": 0,
+    "ingress": {"enabled": False},
+    "serviceMonitor": {"enabled": False},
+    "prometheusRule": {"enabled": False},
 }
 _IAM: dict[str, Any] = {
     "settings": {
@@ -26,6 +29,7 @@ _IAM: dict[str, Any] = {
         "kafka_sasl_mechanism": "AWS_MSK_IAM",
         "kafka_aws_region": "eu-west-1",
         "topic_prefix": "eu-",
+        "start_timeout": 120,
         "dogstatsd_address": "$(HOST_IP):8125",
     },
     "secrets": _NO_PASSWORD["secrets"],
