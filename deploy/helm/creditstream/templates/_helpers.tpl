@@ -105,7 +105,7 @@ helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
   projected:
     defaultMode: 0440
     sources:
-      {{- . | nindent 6 }}
+      {{- . | trim | nindent 6 }}
 {{- end }}
 {{- end }}
 
