@@ -44,7 +44,7 @@ def program() -> dict[str, Any]:
         "'commands': [k.__name__ for k in c._Command.__subclasses__()]}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", ask], env=clean_environ(), capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", ask], env=clean_environ(), capture_output=True, text=True, timeout=300, check=True
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

@@ -56,7 +56,7 @@ def _unpack(part: Path) -> None:
 def helm(*arguments: str, more: Manifest | None = None, ok: bool = True) -> str:
     """Its output and errors; `-f=-` reads `more`. `ok` says whether it must succeed or fail."""
     done = subprocess.run(
-        [binary(), *arguments], input=json.dumps(more), capture_output=True, text=True, timeout=60, check=False
+        [binary(), *arguments], input=json.dumps(more), capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode == 0) is ok, done.stdout + done.stderr
     return done.stdout + done.stderr
