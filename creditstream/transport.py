@@ -119,6 +119,7 @@ class InOrderConsumer(driver.Consumer):
         await self.seek_wait({tp: start for tp, (start, _) in points.items()})
         if epoch != self._epoch:
             return  # another rebalance began meanwhile; its own seek follows
+        self._epoch += 1  # a round of deliveries that is under way ends: its records are read again from the start
         self._backlog.clear()
         self.progress = {
             tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()

@@ -97,6 +97,39 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
     assert delivered == [first]
 
 
+def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a rebalance in between: Faust seeks once a recovery is over, when the round may have begun."""
+    first, second = TP("orders", 0), TP("orders", 1)
+    delivered: list[TP] = []
+
+    class Thread:
+        async def starting_points(self, sources: set[TP]) -> dict[TP, tuple[int, int]]:
+            return dict.fromkeys(sources, (0, 0))
+
+    async def deliver(self: InOrderConsumer, tp: TP, epoch: int) -> None:
+        delivered.append(tp)
+        await self._position(epoch)
+
+    async def fetch(self: object) -> dict[TP, list[object]]:
+        return {first: [object()], second: [object()]}
+
+    async def nothing(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(InOrderConsumer, "_deliver", deliver)
+    monkeypatch.setattr(InOrderConsumer, "_fetch", fetch)
+    monkeypatch.setattr(InOrderConsumer, "seek_wait", nothing)
+    monkeypatch.setattr(InOrderConsumer, "_is_source", lambda *_: True)
+    monkeypatch.setattr(InOrderConsumer, "assignment", lambda *_: {first, second})
+    consumer = InOrderConsumer.__new__(InOrderConsumer)
+    consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
+    consumer._revoked_at, consumer._last_generation = 0.0, 0
+    consumer._thread = cast(Any, Thread())
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
+    asyncio.run(consumer._drain_once())
+    assert delivered == [first]
+
+
 def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> None:
     first, second, third = (TP("order-status", number) for number in range(3))
     recovery = SimpleNamespace(
