@@ -4,19 +4,20 @@
 FROM python:3.11.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
 WORKDIR /build
+COPY requirements/build.txt requirements/runtime.txt requirements/
+# What the program needs, with the lock's hashes; in a layer of its own that seldom changes.
+RUN python -m venv /opt/creditstream \
+    && /opt/creditstream/bin/pip install --require-hashes -r requirements/runtime.txt \
+    && pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml ./
-COPY requirements/lock.txt requirements/
-# What the program needs, in the lock's versions and with its hashes; in a layer of its own that seldom changes.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > runtime.txt \
-    && python -m venv /opt/creditstream \
-    && /opt/creditstream/bin/pip install -c requirements/lock.txt -r runtime.txt \
-    && pip install -c requirements/lock.txt setuptools wheel
+COPY scripts/sbom.py scripts/
 COPY creditstream creditstream
 COPY agents agents
 COPY schemas schemas
 COPY tables tables
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/creditstream/bin/pip install --no-deps dist/*.whl \
+    && python scripts/sbom.py /opt/creditstream \
     && /opt/creditstream/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11.13-slim-bookworm

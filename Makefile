@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint bench chaos lock
+.PHONY: help demo test up down clean lint bench chaos lock licences wheel
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -26,11 +26,17 @@ clean:  ## stop the local stack and remove its data
 lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, BENCH=web)
-	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter growth web,$(BENCH)),bench.$(BENCH),bench.run $(BENCH))
+bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, web, flame)
+	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter growth web flame,$(firstword $(BENCH))),bench.$(BENCH),bench.run $(BENCH))
 
-chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3 PAUSE=2), or with ALERTS=1 a fault for every alert (ONLY=… MINUTES=2 healthy before)
-	$(INSTALL) $(PY) -m $(if $(ALERTS),tests.chaos.alerts $(if $(ONLY),--only $(ONLY)),tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PAUSE),--pause $(PAUSE))) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
+chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3 PREVIOUS=revision PAUSE=2), or with ALERTS=1 a fault for every alert (ONLY=… MINUTES=2 healthy before)
+	$(INSTALL) $(PY) -m $(if $(ALERTS),tests.chaos.alerts $(if $(ONLY),--only $(ONLY)),tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(PAUSE),--pause $(PAUSE))) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
 
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py
+
+licences:  ## docs/licences.md anew, for the packages of requirements/runtime.txt
+	$(INSTALL) $(PY) scripts/licences.py
+
+wheel:  ## dist/: the wheel, the same bytes for the same commit, and its bill of materials (CycloneDX)
+	$(INSTALL) $(PY) -m build --wheel --no-isolation && $(PY) scripts/sbom.py dist

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
-from bench.burst import Measured, a_place, ask, burst, leave, some_orders
+from bench.burst import Measured, a_place, ask, burst, some_orders
 from bench.contenders import Creditstream, Place
 from bench.report import RESULTS, machine
 from bench.run import started
@@ -68,37 +68,50 @@ def cases(most: int) -> list[Case]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench BENCH=growth", description=__doc__)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids and rows (10,000,000 takes long)")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", help="these rows: part of their name")
     options = parser.parse_args()
-    wanted = {(case.row, case.size): case for case in cases(options.most)}
-    taken: dict[tuple[str, str], list[Measured]] = {name: [] for name in wanted}
+    only = options.only or [""]
+    wanted = [case for case in cases(options.most) if any(each in case.row for each in only)]
+    taken: dict[Case, list[Measured]] = {case: [] for case in wanted}
     with started(_ROOT) as stack:
+        places = {case: prepare(stack, case) for case in wanted}
         for number in range(options.rounds):
-            for name, case in wanted.items():
-                taken[name].append(measure(stack, case, seed=number))
-                print(f"{' '.join(name)}: {taken[name][-1].cpu_us:,.0f} µs", flush=True)
-    report({name: statistics.median(each.cpu_us for each in measured) for name, measured in taken.items()})
+            for case, place in places.items():
+                taken[case].append(measure(place, case, seed=number))
+                print(f"{case.row} {case.size}: {_words(taken[case][-1])}", flush=True)
+    report(taken)
     return 0
 
 
-def measure(stack: Stack, case: Case, seed: int) -> Measured:
-    """The group's CPU per order in that case, at a risk API that answers at once."""
+def prepare(stack: Stack, case: Case) -> Place:
+    """A place with what is there before the orders come: made once, so that the rounds of all cases can take turns."""
     given = {"CREDITSTREAM_PARTITIONS": case.partitions, "CREDITSTREAM_RISK_CONCURRENCY_FLOOR": "256"}
     place = a_place(stack, "growth", _ROOT, given)
     if case.rows:
         fill_rows(place, case.rows)
+    if case.ids:
+        with group(place, case) as [worker]:  # its first start makes the tables
+            worker.stop()
+        fill_ids(place, case.ids)
+    if case.rows or case.ids:
+        print(f"{case.row} {case.size}: filled", flush=True)
+    return place
+
+
+def measure(place: Place, case: Case, seed: int) -> Measured:
+    """The group's CPU per order in that case, at a risk API that answers at once."""
     with group(place, case) as workers:
-        if case.ids:
-            workers[0].stop()
-            fill_ids(place, case.ids)
-            workers[0].start()
         burst(workers[0], padded(some_orders(500, seed=1_000 + seed), case.padding))
         before = [worker.cpu_seconds() for worker in workers]
         measured = burst(workers[0], padded(some_orders(_ORDERS, seed=seed), case.padding))
         spent = sum(worker.cpu_seconds() - at for worker, at in zip(workers, before, strict=True))
-    leave(stack, place)
     measured.cpu_us = spent / _ORDERS * 1e6
     return measured
+
+
+def _words(measured: Measured) -> str:
+    return f"{measured.cpu_us:,.0f} µs, {measured.rss_mb:,.0f} MB"
 
 
 @contextmanager
@@ -153,19 +166,23 @@ def padded(lines: list[Line], size: int) -> list[Line]:
     return changed
 
 
-def report(medians: dict[tuple[str, str], float]) -> None:
-    """bench/results/growth.json and a table: each size's factor to its row's first."""
+def report(taken: dict[Case, list[Measured]]) -> None:
+    """bench/results/growth.json and a table: each size's factor to its row's first, and the first worker's peak RSS."""
     table = Table(title=f"CPU of an order; {machine()}")
-    for head in ("what grows", "to", "CPU µs/order", "factor"):
+    for head in ("what grows", "to", "CPU µs/order", "factor", "RSS MB"):
         table.add_column(head, justify="left" if head == "what grows" else "right")
     first: dict[str, float] = {}
-    for (row, size), cpu in medians.items():
-        table.add_row(row, size, f"{cpu:,.0f}", f"{cpu / first.setdefault(row, cpu):.2f}")
+    found = []
+    for case, measured in taken.items():
+        cpu = statistics.median(each.cpu_us for each in measured)
+        factor, rss = cpu / first.setdefault(case.row, cpu), max(each.rss_mb for each in measured)
+        table.add_row(case.row, case.size, f"{cpu:,.0f}", f"{factor:.2f}", f"{rss:,.0f}")
+        rounds = [each.cpu_us for each in measured]
+        found.append(
+            {"row": case.row, "size": case.size, "cpu_us": cpu, "factor": factor, "rss_mb": rss, "rounds": rounds}
+        )
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
-    found = [
-        {"row": row, "size": size, "cpu_us": cpu, "factor": cpu / first[row]} for (row, size), cpu in medians.items()
-    ]
     (RESULTS / "growth.json").write_text(json.dumps({"machine": machine(), "growth": found}, indent=2) + "\n")
 
 

@@ -120,8 +120,10 @@ class FakeStore(Store):
         return self.rows[order_id]
 
     def _first(self, proposal: Proposal) -> Row:
+        order = msgspec.structs.asdict(proposal.order)
+        del order["metadata"]
         return Row(
-            **msgspec.structs.asdict(proposal.order),
+            **order,
             **msgspec.structs.asdict(proposal.decision),
             fingerprint=proposal.fingerprint,
             updated_at=self._clock.now(),

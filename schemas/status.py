@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -35,10 +34,12 @@ class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Row(StatusRecord, frozen=True, kw_only=True, gc=False):
-    """A committed row of `orders`, with what is not published: the reasons, the metadata, the fingerprint."""
+    """A committed row of `orders`, with what is not published: the reasons, the fingerprint.
+
+    Without the metadata: they are written, and nothing here reads them.
+    """
 
     reasons: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
     fingerprint: bytes
 
     @property

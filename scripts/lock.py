@@ -1,6 +1,7 @@
 """`make lock`: the lock files anew, with hashes and without any download address.
 
-requirements/lock.txt from pyproject.toml; requirements/bench.txt, which only `make bench` installs, from bench.in.
+lock.txt from pyproject.toml. Of its packages: runtime.txt, what an image gets, and build.txt, what builds it.
+bench.txt, which only `make bench` installs, from bench.in; cloud.txt, of the tests of deploy/aws, from cloud.in.
 """
 
 import os
@@ -10,10 +11,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_AS_LOCKED = ["--constraint=requirements/lock.txt"]
 #: Each lock file, what it is made from, and that source's own options.
 LOCKS: tuple[tuple[Path, str, list[str]], ...] = (
     (ROOT / "requirements" / "lock.txt", "pyproject.toml", ["--extra=dev"]),
+    (ROOT / "requirements" / "runtime.txt", "pyproject.toml", ["--extra=msk", *_AS_LOCKED]),
+    (ROOT / "requirements" / "build.txt", "requirements/build.in", _AS_LOCKED),
     (ROOT / "requirements" / "bench.txt", "requirements/bench.in", []),
+    (ROOT / "requirements" / "cloud.txt", "requirements/cloud.in", []),
 )
 OPTIONS = [
     "--quiet",

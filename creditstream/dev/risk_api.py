@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import get_args
@@ -23,21 +24,23 @@ GET /journal counts the calls, GET /journal?full=1 lists each key's (when, statu
 
 
 @asynccontextmanager
-async def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
+async def serve(
+    simulator: Simulator, port: int = 0, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Serves in the running loop; gives the base address."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HttpProtocol(simulator.handle), host, port)
+    server = await loop.create_server(lambda: HttpProtocol(simulator.handle), host, port, ssl=tls)
     try:
-        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
 
 
-async def _run(simulator: Simulator, host: str, port: int) -> None:
+async def _run(simulator: Simulator, host: str, port: int, tls: ssl.SSLContext | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with serve(simulator, port, host) as url:
+    async with serve(simulator, port, host, tls) as url:
         print(f"risk API simulator at {url}", flush=True)
         await stopped.wait()
 
@@ -57,9 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--latency-ms", type=float, default=0.0, help="before every answer")
     parser.add_argument("--error-rate", type=float, default=0.0, help="share of calls answered 503, 0 to 1")
     parser.add_argument("--seed", type=int, default=7, help="of the error rate's dice")
+    parser.add_argument("--certificate", help="PEM with its chain: speak TLS")
+    parser.add_argument("--key", help="the certificate's, PEM")
     given = parser.parse_args(arguments)
+    tls = None
+    if given.certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(given.certificate, given.key)
     simulator = Simulator(latency_ms=given.latency_ms, error_rate=given.error_rate, seed=given.seed)
-    uvloop.run(_run(simulator, given.host, given.port))
+    uvloop.run(_run(simulator, given.host, given.port, tls))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import cycle
 
+from creditstream.preflight import patiently
+from creditstream.settings import load_settings
+from creditstream.store.migrations import migrate
 from tests.chaos.operations import forget, grow, retention
 from tests.chaos.pauses import read_pauses, wait_for_pauses
 from tests.chaos.rig import ATTEMPT_TIMEOUT, RISK_LATENCY_MS, Rig, restart
-from tests.chaos.schedule import KINDS, Planned
+from tests.chaos.schedule import KINDS, ROLL, Planned
 
 Fault = Callable[[Rig, Planned], Awaitable[None]]
 #: Two of an added worker's lives must not share a data directory by chance: added workers have numbers from here.
@@ -55,6 +58,18 @@ async def _add(rig: Rig, planned: Planned) -> None:
     await asyncio.sleep(planned.hold)
     if number in rig.workers:
         await rig.stop(number)
+
+
+async def _roll(rig: Rig, planned: Planned) -> None:
+    """The next worker is stopped, and started with the other version; an upgrade migrates the database before."""
+    number, way, first = rig.rolling.next(rig.running())
+    if first and way == "upgrade":
+        settings = load_settings(rig.environ)
+        await patiently(settings, lambda: migrate(settings.postgres_dsn.reveal()))
+    rig.monitor.fault_over("roll")
+    await rig.stop(number)
+    await rig.start(number)
+    await asyncio.sleep(planned.hold)
 
 
 async def _kill_all(rig: Rig, planned: Planned) -> None:
@@ -178,6 +193,7 @@ FAULTS: Mapping[str, Fault] = {
     "add": _add,
     "kill_all": _kill_all,
     "wipe": _wipe,
+    "roll": _roll,
     "broker_restart": _broker("broker_restart", None),
     "broker_kill": _broker("broker_kill", signal.SIGKILL),
     "postgres_fast": _server("postgres_fast", "postgres", signal.SIGINT),
@@ -196,4 +212,4 @@ FAULTS: Mapping[str, Fault] = {
     "retention": retention,
     "forget": forget,
 }
-assert FAULTS.keys() == KINDS.keys()
+assert FAULTS.keys() == {*KINDS, ROLL.name}

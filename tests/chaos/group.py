@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from creditstream.dev.programs import Program, RiskApiProcess, Worker
 from creditstream.dev.settled import wait_until_settled
 from creditstream.dev.stack.ports import free_port
 from creditstream.settings import load_settings
+from tests.chaos.previous import Version
 from tests.support.database import Database, cloned
 from tests.support.kafka import Topics
 from tests.support.product import faust
@@ -52,10 +53,20 @@ class Group:
 
     def worker(self, name: str, *launcher: str, **settings: object) -> Worker:
         """A worker, started; `launcher`: a module of tests/chaos and its arguments, to start it in place of faust."""
-        own = {"CREDITSTREAM_DATA_DIR": str(self.folder / name), "CREDITSTREAM_WEB_PORT": str(free_port())}
         given = {f"CREDITSTREAM_{key.upper()}": str(value) for key, value in settings.items()}
         command = [sys.executable, "-m", f"tests.chaos.{launcher[0]}", *launcher[1:], "worker"] if launcher else None
-        worker = Worker({**self.environ, **own, **given}, self.folder, name, command=command)
+        return self._started({**self._environ(name), **given}, name, command)
+
+    def worker_of(self, version: Version, name: str) -> Worker:
+        """A worker of a previous version, started."""
+        return self._started(version.environ(self._environ(name)), name)
+
+    def _environ(self, name: str) -> dict[str, str]:
+        own = {"CREDITSTREAM_DATA_DIR": str(self.folder / name), "CREDITSTREAM_WEB_PORT": str(free_port())}
+        return self.environ | own
+
+    def _started(self, environ: Mapping[str, str], name: str, command: list[str] | None = None) -> Worker:
+        worker = Worker(environ, self.folder, name, command=command)
         self._programs.append(worker)
         return worker
 

@@ -13,7 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from creditstream.dev.stack import Ports, Stack, processes
 from creditstream.dev.stack.product import prepare_product
+from tests.chaos.previous import Version
 from tests.chaos.rig import RISK_LATENCY_MS, Rig
+from tests.chaos.rolling import Rolling
 
 PARTITIONS = 8
 _KILLED_WITHIN = 10.0
@@ -32,8 +34,12 @@ async def open_rig(
     say: Say,
     partitions: int = PARTITIONS,
     settings: Mapping[str, object] = _NO_SETTINGS,
+    previous: Version | None = None,
 ) -> AsyncIterator[Rig]:
-    """Everything up and ready. At the end all is stopped; the data stay for a look until the next run."""
+    """Everything up and ready, of the `previous` version if there is one.
+
+    At the end all is stopped; the data stay for a look until the next run.
+    """
     _clear(root)
     more = [(ports.kafka, ports.kafka_controller) for ports in (Ports.free() for _ in range(brokers - 1))]
     stack = Stack(root, Ports.free(), cache=cache, more_kafka=more)
@@ -41,10 +47,13 @@ async def open_rig(
     try:
         await asyncio.to_thread(stack.up, lambda name, text, last: say(f"{name:<10} {text}") if last else None)
         await _create_status_topic(rig.environ)
-        say(f"product    {await asyncio.to_thread(prepare_product, rig.environ)}")
+        prepare = previous.prepare if previous else prepare_product
+        say(f"product    {await asyncio.to_thread(prepare, rig.environ)}")
         for proxy in rig.proxies:
             await proxy.open()
         await rig.set_risk(latency_ms=RISK_LATENCY_MS, rescore=True)
+        if previous:
+            rig.previous, rig.rolling = previous, Rolling(range(1, workers + 1))
         await rig.start(*range(1, workers + 1))
         say(f"workers    {len(rig.running())} ready")
         yield rig

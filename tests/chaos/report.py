@@ -34,6 +34,7 @@ class Result:
     producers: dict[str, int]
     recoveries: dict[str, list[float]]
     verdict: Verdict
+    previous: str = ""
     failures: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
@@ -81,7 +82,8 @@ def schedule_text(planned: Sequence[Planned]) -> str:
 
 
 def render(console: Console, result: Result) -> None:
-    faults = Table(title=f"Faults (seed {result.seed}, {result.minutes:g} minutes, {result.brokers} broker)")
+    beside = f", beside {result.previous}" if result.previous else ""
+    faults = Table(title=f"Faults (seed {result.seed}, {result.minutes:g} minutes, {result.brokers} broker{beside})")
     for name in ("fault", "times", "recovery p50 s", "p95 s"):
         faults.add_column(name, justify="left" if name == "fault" else "right")
     for kind, times in sorted(Counter(result.faults).items()):

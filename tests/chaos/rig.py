@@ -19,7 +19,9 @@ from tests.chaos.books import StatusBook
 from tests.chaos.evidence import Operation, Purpose
 from tests.chaos.history import History
 from tests.chaos.monitor import Monitor
+from tests.chaos.previous import Version
 from tests.chaos.proxy import Proxy
+from tests.chaos.rolling import Rolling
 from tests.support.database import ask
 
 MAX_IN_FLIGHT = 500
@@ -53,6 +55,9 @@ class Rig:
         self.postgres, self.redis, self.risk = Proxy(ports.postgres), Proxy(ports.redis), Proxy(ports.risk)
         self.workers: dict[int, Worker] = {}
         self.frozen: set[int] = set()
+        #: The version that some workers run, if there are two.
+        self.previous: Version | None = None
+        self.rolling = Rolling(())
         self.failures: list[str] = []
         brokers = self.environ["CREDITSTREAM_KAFKA_BROKERS"]
         self.monitor = Monitor(brokers, "creditstream", partitions)
@@ -103,7 +108,8 @@ class Rig:
         for name, proxy in proxied.items():
             variable = f"CREDITSTREAM_{name}"
             direct[variable] = direct[variable].replace(f"{HOST}:{proxy.target}", f"{HOST}:{proxy.port}")
-        return direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        environ = direct | {"CREDITSTREAM_DATA_DIR": str(self.data(number)), "CREDITSTREAM_WEB_PORT": str(port)}
+        return self.previous.environ(environ) if self.previous and number in self.rolling.old else environ
 
     def data(self, number: int) -> Path:
         return self.root / f"data-{number}"

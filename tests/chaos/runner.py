@@ -20,10 +20,11 @@ from tests.chaos.history import hash_of, make_history, mixed
 from tests.chaos.load import Load, make_lines
 from tests.chaos.opening import PARTITIONS, open_rig
 from tests.chaos.operations import MUTATIONS
+from tests.chaos.previous import Version, check_out
 from tests.chaos.progress import Shown, shown
 from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.run import Run, prepare
-from tests.chaos.schedule import KINDS, PAUSE, make_schedule
+from tests.chaos.schedule import KINDS, PAUSE, ROLL, make_schedule
 from tests.chaos.verifier import verify
 
 _LOCAL = Path(".local")
@@ -49,16 +50,18 @@ async def chaos(
     cache: Path,
     workers: int = 3,
     brokers: int = 1,
-    pause: float = PAUSE,
     mutation: str = "",
+    previous: Version | None = None,
+    pause: float = PAUSE,
     show: Shown,
 ) -> Result:
     """One run from nothing to the verdict. The books and the workers' logs stay under `root`.
 
-    `mutation`: a fault of tests/chaos/mutated_command.py that the commands have.
+    `mutation`: a fault of tests/chaos/mutated_command.py that the commands have. With a `previous` version all workers
+    begin with it, and change to this one and back, one at a time.
     """
     seconds = minutes * 60
-    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, pause=pause)
+    planned = make_schedule(seed, seconds, names, short=minutes <= SHORT, rolls=previous is not None, pause=pause)
     show.say(f"seed {seed}: {len(planned)} faults\n{schedule_text(planned)}")
     history = make_history(seed, datetime.now(UTC)) if _OPERATED & set(names) else None
     async with open_rig(
@@ -69,6 +72,7 @@ async def chaos(
         say=show.say,
         partitions=FEW_PARTITIONS if "grow" in names else PARTITIONS,
         settings=_FORGETFUL if "retention" in names else {},
+        previous=previous,
     ) as rig:
         lines = make_lines(rate, seconds, seed)
         lines = mixed(lines, history.repeats, seed) if history else lines
@@ -106,6 +110,7 @@ async def chaos(
             producers=dict(load.producers),
             recoveries=dict(rig.monitor.recoveries),
             verdict=verify(books, run.allowed),
+            previous=previous.revision if previous else "",
             failures=rig.failures,
             pauses=rig.pauses,
             operations=rig.operations,
@@ -135,11 +140,13 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster, everything three times")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=200.0, help="records per second")
-    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     parser.add_argument("--mutate", default="", choices=["", *MUTATIONS], help="calibration: not clean then")
+    parser.add_argument("--previous", default="", help=f"a revision: upgrades from it and back ({ROLL.name}) too")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between two faults, at least")
     options = parser.parse_args()
-    names = options.faults.split(",") if options.faults else list(KINDS)
-    if unknown := set(names) - set(KINDS):
+    usual = [name for name in KINDS if not options.previous or name not in _OPERATED]
+    names = options.faults.split(",") if options.faults else usual
+    if unknown := set(names) - {*KINDS, *([ROLL.name] if options.previous else [])}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     if options.workers < 2 or options.minutes <= 0 or options.rate <= 0:
         parser.error("at least two workers, and minutes and rate above zero")
@@ -148,14 +155,15 @@ def main() -> int:
             chaos(
                 seed=options.seed,
                 minutes=options.minutes,
-                names=names,
+                names=[name for name in names if name in KINDS],
                 rate=options.rate,
                 root=root,
                 cache=_LOCAL / "cache",
                 workers=options.workers,
                 brokers=options.brokers,
-                pause=options.pause,
                 mutation=options.mutate,
+                pause=options.pause,
+                previous=check_out(options.previous, _LOCAL / "chaos" / "versions") if options.previous else None,
                 show=show,
             )
         )

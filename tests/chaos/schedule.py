@@ -1,7 +1,7 @@
 """PURE: which fault when, from a seed. Lanes run beside each other: workers, the servers they depend on, operators."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Lane = Literal["workers", "servers", "operators"]
@@ -66,12 +66,17 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+#: Not one of the kinds: with two versions, every second fault of the workers' lane is one of these.
+ROLL = Kind("roll", "workers", (2, 6), 10, "one")
+
+
 def make_schedule(
-    seed: int, seconds: float, names: Sequence[str], *, short: bool, pause: float = PAUSE
+    seed: int, seconds: float, names: Sequence[str], *, short: bool, rolls: bool = False, pause: float = PAUSE
 ) -> list[Planned]:
     """Faults that are over after about `seconds`. The same arguments give the same schedule.
 
-    `pause`: at least so many seconds between two of a lane; with enough of them each meets a pipeline at rest.
+    `pause`: at least so many seconds between two of a lane; with enough of them each meets a pipeline at rest. `rolls`:
+    see ROLL.
     """
     planned = [
         each
@@ -79,7 +84,7 @@ def make_schedule(
         for each in _lane(
             random.Random(f"{seed} {lane}"),
             seconds,
-            [KINDS[n] for n in names if KINDS[n].lane == lane],
+            _turns([KINDS[n] for n in names if KINDS[n].lane == lane], ROLL if rolls and lane == ROLL.lane else None),
             short,
             (pause, pause + _MORE),
         )
@@ -87,20 +92,34 @@ def make_schedule(
     return sorted(planned, key=lambda each: each.at)
 
 
+#: Kinds one after the other, drawn by the dice that are given.
+_Turns = Callable[[random.Random], Iterator[Kind]]
+
+
 def _lane(
-    dice: random.Random, seconds: float, kinds: list[Kind], short: bool, pauses: tuple[float, float]
+    dice: random.Random, seconds: float, turns: _Turns, short: bool, pauses: tuple[float, float]
 ) -> list[Planned]:
-    """Every kind comes once before any comes again."""
     planned: list[Planned] = []
-    at, left = dice.uniform(*pauses), list[Kind]()
-    while kinds:
-        left = left or dice.sample(kinds, len(kinds))
-        kind = left.pop()
-        if kind.once:
-            kinds = [other for other in kinds if other is not kind]
+    at = dice.uniform(*pauses)
+    for kind in turns(dice):
         hold = float(kind.hold[0] if short else kind.hold[1])
         if at + hold + kind.cost > seconds:
-            return planned
+            break
         planned.append(Planned(round(at, 1), kind, hold, dice.random()))
         at += hold + kind.cost + dice.uniform(*pauses)
     return planned
+
+
+def _turns(kinds: list[Kind], between: Kind | None) -> _Turns:
+    """Without end. Every kind comes once before any comes again; `between`: before each of them."""
+
+    def drawn(dice: random.Random) -> Iterator[Kind]:
+        left = kinds
+        while left or between:
+            for kind in reversed(dice.sample(left, len(left))):
+                yield from (between, kind) if between else (kind,)
+            left = [kind for kind in left if not kind.once]
+            if between and not left:
+                yield between
+
+    return drawn

@@ -2,7 +2,7 @@
 
 from creditstream.settings import Settings
 from tests.chaos.faults import FAULTS
-from tests.chaos.schedule import KINDS, Planned, make_schedule
+from tests.chaos.schedule import KINDS, ROLL, Planned, make_schedule
 
 
 def lane(planned: list[Planned], name: str) -> list[Planned]:
@@ -35,7 +35,7 @@ def test_every_kind_comes_before_any_comes_again() -> None:
 def test_only_the_chosen_kinds_and_each_is_known_to_the_runner() -> None:
     planned = make_schedule(1, 300, ["kill", "redis_kill"], short=True)
     assert {each.kind.name for each in planned} == {"kill", "redis_kill"}
-    assert FAULTS.keys() == KINDS.keys()
+    assert FAULTS.keys() == {*KINDS, ROLL.name}
 
 
 def test_growth_comes_once_and_the_others_again_and_other_lanes_do_not_change_with_it() -> None:
@@ -49,3 +49,11 @@ def test_growth_comes_once_and_the_others_again_and_other_lanes_do_not_change_wi
 def test_a_freeze_outlasts_the_session() -> None:
 
     assert min(KINDS["freeze"].hold) >= 2 * Settings().session_timeout
+
+
+def test_with_two_versions_every_second_fault_of_the_workers_is_a_roll() -> None:
+    planned = lane(make_schedule(7, 900, list(KINDS), short=False, rolls=True), "workers")
+    assert {each.kind for each in planned[::2]} == {ROLL}
+    assert ROLL not in {each.kind for each in planned[1::2]}
+    alone = make_schedule(7, 100, [], short=True, rolls=True)
+    assert len(alone) > 4 and {each.kind for each in alone} == {ROLL}

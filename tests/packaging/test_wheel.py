@@ -1,9 +1,11 @@
-"""The wheel: exactly four top-level packages, their data in it, and it works where there is no checkout."""
+"""The wheel: exactly four packages with their data, the same bytes wherever it is built, at work without a checkout."""
 
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"creditstream", "agents", "tables", "schemas"}
-#: Files that are not Python and that the program reads at run time, by ending.
-DATA = {".sql", ".json", ".toml", ".yaml", ".yml", ".html", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".txt"}
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+LONG_AGO = 1_000_000_000
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -21,18 +23,23 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: building leaves a `build` folder, from which a later build would take files that are gone."""
-    source = tmp_path_factory.mktemp("source")
+def copied(source: Path) -> Path:
+    """What a build is made from."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
+    shutil.copy(ROOT / "pyproject.toml", source)
+    return source
+
+
+def built(source: Path) -> Path:
     run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."], source)
-    [built] = (source / "dist").glob("*.whl")
-    return built
+    [wheel] = (source / "dist").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(copied(tmp_path_factory.mktemp("source")))
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +63,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_owns_exactly_four_names(contents: set[str]) -> None:
-    assert {name.split("/")[0] for name in contents if ".dist-info/" not in name} == PACKAGES
-    [top] = [name for name in contents if name.endswith(".dist-info/top_level.txt")]
-    assert top.startswith("creditstream-0.1.0")
+    assert {name.split("/")[0] for name in contents} == PACKAGES | {f"creditstream-{VERSION}.dist-info"}
 
 
 def test_everything_but_caches_is_in_it(contents: set[str]) -> None:
@@ -66,22 +71,31 @@ def test_everything_but_caches_is_in_it(contents: set[str]) -> None:
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and (path.suffix in DATA | {".py"}) and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert there - contents == set()
     assert any(name.startswith("creditstream/store/sql/migrations/") for name in there)
     assert any(name.startswith("creditstream/web/") and name.endswith(".html") for name in there)
 
 
-def test_no_file_is_of_a_kind_that_the_build_does_not_know() -> None:
-    known = DATA | {".py", ".typed", ".pyc"}
-    unknown = {
-        str(path.relative_to(ROOT))
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix not in known and path.name != "py.typed"
-    }
-    assert unknown == set(), "add the ending to [tool.setuptools.package-data] and to DATA here"
+def test_another_folder_time_and_umask_give_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    source = copied(tmp_path / "elsewhere")
+    for path in (source, *source.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    before = os.umask(0o077)
+    try:
+        again = built(source)
+    finally:
+        os.umask(before)
+    assert again.name == wheel.name == f"creditstream-{VERSION}-py3-none-any.whl"
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_the_backend_is_the_locks() -> None:
+    """Another one may write other bytes; a build outside this environment would fetch the newest."""
+    [backend] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert f"\n{backend} \\\n" in (ROOT / "requirements" / "lock.txt").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
@@ -97,4 +111,4 @@ def test_its_data_reads_without_the_checkout(installed: Path, tmp_path: Path) ->
 
 def test_the_version_is_the_distributions(installed: Path, tmp_path: Path) -> None:
     code = "from creditstream.version import VERSION; print(VERSION)"
-    assert run([str(installed), "-I", "-c", code], tmp_path).strip() == "0.1.0"
+    assert run([str(installed), "-I", "-c", code], tmp_path).strip() == VERSION

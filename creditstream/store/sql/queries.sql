@@ -31,7 +31,7 @@ SELECT 1;
 
 -- name: row
 order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
-        created_at, updated_at, version, reasons, metadata, encode(fingerprint, 'base64') AS fingerprint
+        created_at, updated_at, version, reasons, encode(fingerprint, 'base64') AS fingerprint
 
 -- name: claim_orders
 -- Sorted, so that two workers' batches wait for each other in one direction only.
