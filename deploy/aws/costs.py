@@ -40,6 +40,11 @@ class Needs(NamedTuple):
     worker_disk: float
 
     @property
+    def claim(self) -> str:
+        """A worker's volume, as Kubernetes writes it."""
+        return f"{10 * ceil(self.worker_disk / 10)}Gi"
+
+    @property
     def millions(self) -> float:
         """Orders of a month."""
         return self.mean * _DAY * _DAYS_OF_MONTH / 1e6
@@ -70,7 +75,8 @@ def needs(size: str) -> Needs:
         database_disk=kept * m["row_bytes"] * a["headroom"] / _GIB,
         iops=rate * a["random_pages"],
         broker_disk=(recent * (m["orders_bytes"] + m["by_id_bytes"]) + statuses + seen) * a["headroom"] / _GIB,
-        worker_disk=(statuses + seen) * a["headroom"] / workers / _GIB,
+        # All tables on each: what a partition leaves behind when it moves away stays, and restarts move partitions.
+        worker_disk=(kept * m["table_status_bytes"] + recent * m["table_seen_bytes"]) * a["headroom"] / _GIB,
     )
 
 
@@ -131,7 +137,7 @@ def tables() -> str:
         _row("risk calls in flight", (f"{one.in_flight:,.0f}" for one in every)),
         _row("`replicas`", (str(one.workers) for one in every)),
         _row("`settings.partitions`", (str(one.partitions) for one in every)),
-        _row("`persistence.size`", (f"{ceil(one.worker_disk)}Gi" for one in every)),
+        _row("`persistence.size`", (one.claim for one in every)),
         _row("cores of PostgreSQL", (f"{one.database_cores:.2f}" for one in every)),
         _row("its disk needs, GiB", (f"{one.database_disk:,.0f}" for one in every)),
         _row("its IOPS, at worst", (f"{one.iops:,}" for one in every)),

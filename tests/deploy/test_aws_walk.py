@@ -19,7 +19,7 @@ from creditstream.tls import client_context
 from deploy.aws import costs
 from deploy.aws.template import templates
 from schemas.order import decode_order
-from tests.support.servers import ROOT
+from tests.support.helm import CHART, SIZES
 from tests.support.walk import Walk, commands
 
 _RISK = "risk-api.creditstream.svc"
@@ -68,14 +68,13 @@ def test_the_program_accepts_the_settings_and_the_secrets(walk: Walk, tmp_path: 
 def test_the_numbers_are_those_of_the_size(walk: Walk) -> None:
     given, need = values(walk), costs.needs("50")
     assert (given["replicas"], given["settings"]["partitions"]) == (need.workers, need.partitions)
-    assert int(given["persistence"]["size"].removesuffix("Gi")) >= need.worker_disk
+    assert given["persistence"]["size"] == need.claim
 
 
 def test_the_chart_takes_the_values(walk: Walk) -> None:
-    for schema in ROOT.glob("deploy/helm/creditstream/values.schema.json"):
-        defaults = yaml.safe_load((schema.parent / "values.yaml").read_text())
-        _merge(defaults, values(walk))
-        jsonschema.validate(defaults, json.loads(schema.read_text()))
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    _merge(defaults, values(walk))
+    jsonschema.validate(defaults, json.loads((CHART / "values.schema.json").read_text()))
 
 
 def test_what_is_asked_of_the_stack_is_in_it(walk: Walk) -> None:
@@ -155,8 +154,11 @@ def test_the_simulated_apis_certificate_is_believed(walk: Walk) -> None:
 def test_sizes_and_document_say_what_the_arithmetic_says() -> None:
     document = costs.DOCUMENT.read_text()
     assert costs.filled(document) == document, "run python -m deploy.aws.costs --write"
-    for size in costs.SIZES:
+    for size, name in zip(costs.SIZES, SIZES, strict=True):
         need, has = costs.needs(size), costs.has(size)
+        chart = yaml.safe_load((CHART / f"values-{name}.yaml").read_text())
+        assert (chart["replicas"], chart["settings"]["partitions"]) == (need.workers, need.partitions)
+        assert chart["persistence"]["size"] == need.claim
         assert has["DatabaseDisk"] >= need.database_disk and has["BrokerDisk"] >= need.broker_disk
         assert max(has["DatabaseIops"], costs.included_iops(has["DatabaseDisk"])) >= need.iops
         assert abs(has["DatabaseFloor"] / (has["DatabaseDisk"] * 2**30) - 0.1) < 0.001
