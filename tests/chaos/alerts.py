@@ -30,7 +30,7 @@ _WORKERS = 3
 #: What the rules wait for is set in the worker, too: five minutes are five seconds here.
 SETTINGS = {
     "STUCK_AFTER": 5,
-    "DEAD_LETTER_LIMIT": 50,
+    "DEAD_LETTER_LIMIT": 20,
     "DEAD_LETTER_WINDOW": 5,
     "RISK_BREAKER_MIN_CALLS": 20,
 }

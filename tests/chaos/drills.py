@@ -15,7 +15,7 @@ from tests.support.database import ask
 
 #: A worker that comes and goes; Prometheus does not know it.
 _VISITOR = 9
-_FLOOD = 300
+_FLOOD = 120
 _SPOILT = 0.3
 _NEXT_MONTH = "SELECT to_char((now() AT TIME ZONE 'UTC') + interval '1 month', '\"orders_\"YYYY_MM')"
 
@@ -163,7 +163,7 @@ DRILLS: tuple[Drill, ...] = (
     Drill("a worker is killed", _worker_killed, ("CreditstreamWorkerDown",)),
     Drill("all workers are killed", _all_killed, ("CreditstreamMetricsAbsent",)),
     Drill("30 lines that are no orders for each 100 orders", _many_letters, ("CreditstreamDeadLetterShare",)),
-    Drill("300 lines that are no orders at once", _flood, ("CreditstreamIntakeStopped",)),
+    Drill("120 lines that are no orders at once", _flood, ("CreditstreamIntakeStopped",)),
     Drill("LOCK TABLE order_keys", _table_locked, ("CreditstreamPartitionStuck", "CreditstreamOffsetBlocked")),
     Drill("PostgreSQL refuses connections", _postgres_refuses, ("CreditstreamStoreRetries",)),
     Drill("the broker is frozen", _frozen("kafka"), ("CreditstreamCommitAge",)),

@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 
 from creditstream.dev.mix import Line, make_mix
 from tests.chaos.books import read_topic
+from tests.chaos.console import NEWS_EVERY_MS, Console, console_producer
 from tests.chaos.evidence import Sent
 
 TOPIC = "orders"
@@ -25,9 +26,6 @@ _PER_SECOND = 10
 _UNANSWERED = 2_000
 #: Through Kafka's own console producer: enough to have null keys from a real one, as it gives no receipts.
 _BY_CONSOLE = 0.1
-_CONSOLE_ENDS_WITHIN = 90.0
-#: How soon a producer hears of new partitions: Kafka's five minutes are longer than most runs.
-_NEWS_EVERY_MS = 3_000
 
 
 def partition_by_crc32(key: bytes, partitions: int) -> int:
@@ -79,9 +77,11 @@ class Load:
 
     async def run(self) -> None:
         """Ends when Kafka has acknowledged every line."""
-        console = await self._start_console()
-        async with self._producing() as producer:
-            await self._run(producer, console)
+        async with console_producer(self._console, self._brokers, TOPIC) as console, self._producing() as producer:
+            async with asyncio.TaskGroup() as answers:
+                await self._send_all(producer, console, answers)
+            await console.end()
+            await self._send_again(producer, [(line, self._anywhere(), None) for line in await self._missing()])
 
     async def send_now(self, lines: Sequence[Line]) -> None:
         """Beside the load, or before it: acknowledged when this returns. Throws no dice, so that the load replays."""
@@ -101,7 +101,7 @@ class Load:
 
     async def _started(self) -> AIOKafkaProducer:
         """As long as it takes for the broker to come back."""
-        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": _NEWS_EVERY_MS}
+        patience = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, "metadata_max_age_ms": NEWS_EVERY_MS}
         while True:
             producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks="all", linger_ms=5, **patience)
             try:
@@ -112,19 +112,7 @@ class Load:
             else:
                 return producer
 
-    async def _run(self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process) -> None:
-        try:
-            async with asyncio.TaskGroup() as answers:
-                await self._send_all(producer, console, answers)
-            await self._end_console(console)
-            await self._send_again(producer, [(line, self._anywhere(), None) for line in await self._missing()])
-        finally:
-            if console.returncode is None:
-                console.kill()
-
-    async def _send_all(
-        self, producer: AIOKafkaProducer, console: asyncio.subprocess.Process, answers: asyncio.TaskGroup
-    ) -> None:
+    async def _send_all(self, producer: AIOKafkaProducer, console: Console, answers: asyncio.TaskGroup) -> None:
         clock = asyncio.get_running_loop().time
         due = clock()
         step = max(1, int(self._rate / _PER_SECOND))
@@ -188,41 +176,13 @@ class Load:
     def _anywhere(self) -> int:
         return self._dice.randrange(self._partitions)
 
-    # -- kafka-console-producer
-
-    async def _start_console(self) -> asyncio.subprocess.Process:
-        # Its own three retries would be used up in half a second of a broker's restart.
-        patience = ["--message-send-max-retries", "100000", "--max-block-ms", "120000"]
-        patience += ["--metadata-expiry-ms", str(_NEWS_EVERY_MS)]
-        return await asyncio.create_subprocess_exec(
-            *(str(self._console), "--bootstrap-server", self._brokers, "--topic", TOPIC, "--timeout", "10"),
-            *patience,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-
-    async def _type(self, console: asyncio.subprocess.Process, line: Line) -> None:
+    async def _type(self, console: Console, line: Line) -> None:
         """No receipt: whether it arrived shows at the end, on the topic."""
         self.producers["console"] += 1
         self._by_console.append(line)
         self.sent.append(Sent(line.kind, line.value))
-        assert console.stdin is not None
-        try:
-            console.stdin.write(line.value + b"\n")
-            await console.stdin.drain()
-        except OSError:
-            self.unsure += 1  # it has given up; the line is sent again at the end
-
-    async def _end_console(self, console: asyncio.subprocess.Process) -> None:
-        assert console.stdin is not None
-        console.stdin.close()
-        try:
-            async with asyncio.timeout(_CONSOLE_ENDS_WITHIN):
-                await console.wait()
-        except TimeoutError:
-            console.kill()
-            await console.wait()
+        if not await console.type(line.value):
+            self.unsure += 1  # the line is sent again at the end
 
     async def _missing(self) -> list[Line]:
         """Lines that were typed and are not on the topic."""

@@ -54,9 +54,16 @@ async def run_command(rig: Rig, *arguments: str, before: Before = _nothing) -> O
                 operation = Operation(arguments[0], tries, time.monotonic() - began, said)
                 rig.operations.append(operation)
                 return operation
+        _log(rig, f"{time.strftime('%H:%M:%S')} {' '.join(arguments)}: try {tries}: {said}")
         await asyncio.sleep(_AGAIN)
     rig.failures.append(f"{' '.join(arguments)} is not done after {tries} tries: {said}")
     return None
+
+
+def _log(rig: Rig, line: str) -> None:
+    """Beside the workers' logs: why a command was run again."""
+    with (rig.root / "logs" / "operators.log").open("a") as log:
+        log.write(line + "\n")
 
 
 def _command(rig: Rig, *arguments: str) -> list[str]:

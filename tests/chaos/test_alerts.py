@@ -18,7 +18,7 @@ from tests.support.servers import Servers
 
 _WORKERS = (1, 2)
 _RATE = 40.0
-_CHEAP = ["CreditstreamBreakerOpen", "CreditstreamWorkerDown", "CreditstreamIntakeStopped"]
+_CHEAP = ["CreditstreamBreakerOpen", "CreditstreamWorkerDown"]
 
 
 class Few:

@@ -18,7 +18,7 @@ from tests.support.servers import LOCAL
 #: Any seed must be clean; this one's schedule has each kind within the time, and growth first.
 _SEED = 278
 _NAMES = ("grow", "retention", "forget", "kill")
-_MINUTES = 0.55
+_MINUTES, _PAUSE = 0.48, 0.5
 _RATE = 80.0
 Change = Callable[[Books], None]
 
@@ -28,6 +28,7 @@ def test_growth_retention_and_forgetting_while_workers_are_killed(tmp_path: Path
         chaos(
             seed=_SEED,
             minutes=_MINUTES,
+            pause=_PAUSE,
             names=_NAMES,
             rate=_RATE,
             root=tmp_path / "run",
