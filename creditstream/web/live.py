@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LINGER = 30.0
 #: Seconds between two blocks: the first change after a pause goes at once; under load a write to each of 500 pages
 #: has its price, which this shares among more changes.
-_PACE = 0.4
+_PACE = 0.25
 #: Changes in one block; encoding them holds up the event loop, 2 us each.
 _MOST = 1_000
 _STATS_EVERY = 2.0
