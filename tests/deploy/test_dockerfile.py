@@ -1,7 +1,9 @@
 """The Dockerfile keeps its rules, and installs what the lock says and nothing else."""
 
 import re
+import subprocess
 
+from tests.support import hadolint
 from tests.support.servers import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text()
@@ -11,6 +13,12 @@ LAST_STAGE = LINES[max(number for number, line in enumerate(LINES) if line.start
 
 def of(instruction: str, lines: list[str] = LAST_STAGE) -> list[str]:
     return [line.removeprefix(instruction).strip() for line in lines if line.startswith(instruction + " ")]
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    command = [hadolint.binary(), "--no-color", "--failure-threshold", "style", str(ROOT / "Dockerfile")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_two_stages_of_one_pinned_image() -> None:
