@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -13,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from creditstream.dev.settled import wait_until_settled
-from creditstream.dev.stack import StackError
 from creditstream.settings import load_settings
 from tests.chaos.alarms import AGES, FACTOR, alert_names, watching_prometheus
 from tests.chaos.drilling import RESOLVED_WITHIN, Drilled, at_work, healthy, play
@@ -21,7 +19,7 @@ from tests.chaos.drills import DRILLS, Drill, Scene
 from tests.chaos.opening import open_rig
 from tests.chaos.progress import Shown
 from tests.chaos.rig import Rig
-from tests.chaos.runner import alone
+from tests.chaos.runner import alone, run_program
 from tests.chaos.steady import Steady
 from tests.support.product import faust
 
@@ -106,10 +104,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("make chaos: interrupted, everything is stopped")
-    except StackError as error:
-        print(f"make chaos: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_program(main)

