@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from creditstream.dev.settled import wait_until_settled
+from creditstream.dev.stack import StackError
 from creditstream.settings import load_settings
 from tests.chaos.alarms import AGES, FACTOR, alert_names, watching_prometheus
 from tests.chaos.drilling import RESOLVED_WITHIN, Drilled, at_work, healthy, play
