@@ -73,7 +73,9 @@ def _record(stack: Stack, program: Path, spy: Path, to: Path, orders: int) -> Me
             finally:
                 recording.send_signal(signal.SIGINT)
                 recording.wait()
-                shutil.move(part, to)
+                # py-spy writes its own command into the picture, with this machine's paths.
+                to.write_text(part.read_text().replace(str(spy), "py-spy").replace(str(part), to.name))
+                part.unlink()
     finally:
         worker.stop()
         leave(stack, place)
