@@ -116,14 +116,15 @@ class InOrderConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         sources = {tp for tp in self.assignment() if self._is_source(tp)}
         points = await self._thread.starting_points(sources) if sources else {}
-        await self.seek_wait({tp: start for tp, (start, _) in points.items()})
-        if epoch != self._epoch:
-            return  # another rebalance began meanwhile; its own seek follows
-        self._epoch += 1  # a round of deliveries that is under way ends: its records are read again from the start
-        self._backlog.clear()
-        self.progress = {
-            tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
-        }
+        async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
+            await super().seek_wait({tp: start for tp, (start, _) in points.items()})
+            if epoch != self._epoch:
+                return  # another rebalance began meanwhile; its own seek follows
+            self._epoch += 1  # ends the round of deliveries that is under way
+            self._backlog.clear()
+            self.progress = {
+                tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
+            }
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
@@ -213,8 +214,7 @@ class InOrderConsumer(driver.Consumer):
             return
         if not self.progress and not self.app.rebalancing and any(map(self._is_source, self.assignment())):
             await self.perform_seek()  # the seek of the rebalance itself did not end in time
-        epoch = self._epoch
-        records = await self._fetch()
+        epoch, records = await self._fetch()
         if epoch != self._epoch or not self.flow_active:
             return
         for tp, batch in records.items():
@@ -224,16 +224,18 @@ class InOrderConsumer(driver.Consumer):
                 return
             await self._deliver(tp, epoch)
 
-    async def _fetch(self) -> Mapping[Any, list[Any]]:
+    async def _fetch(self) -> tuple[int, Mapping[Any, list[Any]]]:
+        """Records, and the epoch that they belong to: a seek may have been waited for."""
         wanted = {tp for tp in self._get_active_partitions() if tp not in self._backlog}
         self._room.clear()
         if wanted:
             wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
             async with self._fetching:
-                return await self._getmany(active_partitions=wanted, timeout=wait)
+                return self._epoch, await self._getmany(active_partitions=wanted, timeout=wait)
+        epoch = self._epoch
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), _ROOM_POLL if self._backlog else _FETCH_WAIT)
-        return {}
+        return epoch, {}
 
     async def _deliver(self, tp: TP, epoch: int) -> None:
         """Hand on the partition's backlog as far as its queues have room; after a jump seek back instead."""

@@ -1,6 +1,7 @@
 """Moments of a rebalance in which a worker came to a stand or crashed: each was seen in a run of make chaos."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -65,6 +66,7 @@ def test_a_seek_waits_for_the_fetch_that_is_on_its_way(monkeypatch: pytest.Monke
         monkeypatch.setattr(driver.Consumer, "seek_wait", seek_wait)
         consumer = InOrderConsumer.__new__(InOrderConsumer)
         consumer._backlog, consumer._room, consumer._fetching = {}, asyncio.Event(), asyncio.Lock()
+        consumer._epoch = 1
         fetch = asyncio.create_task(consumer._fetch())
         await asyncio.sleep(0)
         seek = asyncio.create_task(consumer.seek_wait({TP("order-status", 7): 3}))
@@ -86,8 +88,8 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
         self._epoch += 1
         self._backlog.clear()
 
-    async def fetch(self: object) -> dict[TP, list[object]]:
-        return {first: [object()], second: [object()]}
+    async def fetch(self: InOrderConsumer) -> tuple[int, dict[TP, list[object]]]:
+        return self._epoch, {first: [object()], second: [object()]}
 
     monkeypatch.setattr(InOrderConsumer, "_deliver", deliver)
     monkeypatch.setattr(InOrderConsumer, "_fetch", fetch)
@@ -95,6 +97,27 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
     asyncio.run(consumer._drain_once())
     assert delivered == [first]
+
+
+class _Thread:
+    """Every partition starts at 0."""
+
+    async def starting_points(self, sources: set[TP]) -> dict[TP, tuple[int, int]]:
+        return dict.fromkeys(sources, (0, 0))
+
+
+def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..., Awaitable[None]]) -> InOrderConsumer:
+    """A consumer of source partitions that can take positions."""
+    monkeypatch.setattr(driver.Consumer, "seek_wait", seek)
+    monkeypatch.setattr(InOrderConsumer, "_is_source", lambda *_: True)
+    monkeypatch.setattr(InOrderConsumer, "assignment", lambda *_: tps)
+    consumer = InOrderConsumer.__new__(InOrderConsumer)
+    consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, dict.fromkeys(tps))
+    consumer._revoked_at, consumer._last_generation = 0.0, 0
+    consumer._fetching, consumer._room = asyncio.Lock(), asyncio.Event()
+    consumer._thread = cast(Any, _Thread())
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
+    return consumer
 
 
 def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,32 +125,55 @@ def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: 
     first, second = TP("orders", 0), TP("orders", 1)
     delivered: list[TP] = []
 
-    class Thread:
-        async def starting_points(self, sources: set[TP]) -> dict[TP, tuple[int, int]]:
-            return dict.fromkeys(sources, (0, 0))
-
     async def deliver(self: InOrderConsumer, tp: TP, epoch: int) -> None:
         delivered.append(tp)
         await self._position(epoch)
 
-    async def fetch(self: object) -> dict[TP, list[object]]:
-        return {first: [object()], second: [object()]}
+    async def fetch(self: InOrderConsumer) -> tuple[int, dict[TP, list[object]]]:
+        return self._epoch, {first: [object()], second: [object()]}
 
-    async def nothing(*_: object) -> None:
+    async def seek(*_: object) -> None:
         return
 
     monkeypatch.setattr(InOrderConsumer, "_deliver", deliver)
     monkeypatch.setattr(InOrderConsumer, "_fetch", fetch)
-    monkeypatch.setattr(InOrderConsumer, "seek_wait", nothing)
-    monkeypatch.setattr(InOrderConsumer, "_is_source", lambda *_: True)
-    monkeypatch.setattr(InOrderConsumer, "assignment", lambda *_: {first, second})
-    consumer = InOrderConsumer.__new__(InOrderConsumer)
-    consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
-    consumer._revoked_at, consumer._last_generation = 0.0, 0
-    consumer._thread = cast(Any, Thread())
-    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
+    consumer = _positioned(monkeypatch, {first, second}, seek)
     asyncio.run(consumer._drain_once())
     assert delivered == [first]
+
+
+def test_what_is_fetched_behind_a_seek_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that waits while positions are taken belongs to the new ones: what it drops would not come again."""
+    tp = TP("orders", 0)
+    delivered: list[TP] = []
+
+    async def deliver(self: InOrderConsumer, tp: TP, epoch: int) -> None:
+        delivered.append(tp)
+
+    async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
+        return {tp: [object()]}
+
+    monkeypatch.setattr(InOrderConsumer, "_deliver", deliver)
+    monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
+    monkeypatch.setattr(InOrderConsumer, "_get_active_partitions", lambda self: {tp})
+
+    async def play() -> None:
+        sought, go_on = asyncio.Event(), asyncio.Event()
+
+        async def seek(*_: object) -> None:
+            sought.set()
+            await go_on.wait()
+
+        consumer = _positioned(monkeypatch, {tp}, seek)
+        position = asyncio.create_task(consumer._position(1))
+        await sought.wait()
+        round_ = asyncio.create_task(consumer._drain_once())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(position, round_)
+
+    asyncio.run(play())
+    assert delivered == [tp]
 
 
 def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> None:
