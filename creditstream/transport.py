@@ -268,7 +268,9 @@ class InOrderConsumer(driver.Consumer):
     async def _seek_back(self, tp: TP, progress: Progress, found: int) -> None:
         self.log.warning("%s: got offset %s, expected %s: reading again from there", tp, found, progress.expected)
         try:
-            await self.seek_wait({tp: progress.expected})
+            async with self._fetching:
+                if self.progress.get(tp) is progress:  # otherwise positions were taken anew meanwhile
+                    await super().seek_wait({tp: progress.expected})
         except (KafkaError, TimeoutError) as error:
             self.log.warning("%s: seek failed, the next jump repeats it: %s", tp, type(error).__name__)
 

@@ -1,6 +1,7 @@
 """Moments of a rebalance in which a worker came to a stand or crashed: each was seen in a run of make chaos."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream import transport_thread
+from creditstream.offsets import Progress
 from creditstream.transport import InOrderConsumer
 from creditstream.transport_thread import InOrderThread
 
@@ -116,6 +118,8 @@ def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..
     consumer._revoked_at, consumer._last_generation = 0.0, 0
     consumer._fetching, consumer._room = asyncio.Lock(), asyncio.Event()
     consumer._thread = cast(Any, _Thread())
+    consumer.log = cast(Any, logging.getLogger("test"))
+    consumer.on_ownership = None
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
     return consumer
 
@@ -174,6 +178,29 @@ def test_what_is_fetched_behind_a_seek_is_handed_on(monkeypatch: pytest.MonkeyPa
 
     asyncio.run(play())
     assert delivered == [tp]
+
+
+def test_a_seek_back_does_not_undo_positions_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    tp = TP("orders", 0)
+    sought: list[dict[TP, int]] = []
+
+    async def seek(_self: object, partitions: dict[TP, int]) -> None:
+        sought.append(partitions)
+
+    async def play() -> None:
+        consumer = _positioned(monkeypatch, {tp}, seek)
+        await consumer._position(1)
+        old = consumer.progress[tp]
+        await consumer._seek_back(tp, old, 7)
+        await consumer._fetching.acquire()
+        back = asyncio.create_task(consumer._seek_back(tp, old, 7))
+        await asyncio.sleep(0)
+        consumer.progress = {tp: Progress(3, generation=2, replay_until=3)}
+        consumer._fetching.release()
+        await back
+
+    asyncio.run(play())
+    assert sought == [{tp: 0}, {tp: 0}], "once for the positions, once back; not again"
 
 
 def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> None:
