@@ -166,7 +166,7 @@ def test_orders_are_decided_by_workers_that_use_secure_connections(
         topics.produce("orders", [(None, order_line(_order_id(number)).encode()) for number in range(_ORDERS)])
         settle({**environ, **ways["scram"]}, _ORDERS)
         assert audited({**environ, **ways["scram"]})["orders"] == _ORDERS
-        wait_for(lambda: workers[0].get("/") and REDIS_USER in secure_redis.users(), 60.0, "the cache is asked")
+        wait_for(lambda: workers[0].get("/stats") and REDIS_USER in secure_redis.users(), 60.0, "the cache is asked")
         assert "long-and-random" not in "".join(worker.log() for worker in workers), "the beginning of each password"
     finally:
         for worker in workers:
