@@ -3,6 +3,7 @@
 import json
 import subprocess
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from creditstream.dev.stack import Ports
@@ -19,18 +20,20 @@ _OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
-class SecureKafka(Kafka):
-    """Beside the open door for its own use: `scram`, `mtls`, `oauth`, and two whose certificates are wrong."""
+class KafkaWithDoors(Kafka):
+    """Beside the open door for its own use others, each over TLS; users come by SCRAM, through the door `scram`."""
 
     ready_within = 120.0
 
-    def __init__(self, home: Path, cache: Path, certificates: Certificates) -> None:
+    def __init__(
+        self, home: Path, cache: Path, certificates: Certificates, *, doors: Sequence[str], users: Iterable[str]
+    ) -> None:
         ports, more = Ports.free(), Ports.free()
         super().__init__(home, ports.kafka, ports.kafka_controller, cache)
-        self._certificates = certificates
+        self._certificates, self._users = certificates, tuple(users)
         numbers = {ports.postgres, ports.postgres_replica, ports.redis, ports.risk, more.kafka, more.risk}
         used = {ports.kafka, ports.kafka_controller}
-        self._doors = dict(zip(("scram", "mtls", "oauth", "expired", "elsewhere"), numbers - used, strict=False))
+        self._doors = dict(zip(doors, numbers - used, strict=False))
 
     def door(self, name: str) -> str:
         """Bootstrap brokers."""
@@ -41,8 +44,35 @@ class SecureKafka(Kafka):
         return f"{HOST}:{self.port}"
 
     def format_options(self) -> list[str]:
-        users = [f"SCRAM-SHA-512=[name={name},password={PASSWORD}]" for name in (USER, ROTATING)]
+        users = [f"SCRAM-SHA-512=[name={name},password={PASSWORD}]" for name in self._users]
         return [*super().format_options(), *(part for user in users for part in ("--add-scram", user))]
+
+    def _properties(self) -> dict[str, object]:
+        usual = super()._properties()
+        doors = {name.upper(): port for name, port in self._doors.items()}
+        more = ",".join(f"{name}://{HOST}:{port}" for name, port in doors.items())
+        protocols = ",".join(f"{name}:{'SASL_SSL' if name in ('SCRAM', 'OAUTH') else 'SSL'}" for name in doors)
+        return {
+            **usual,
+            "listeners": f"{usual['listeners']},{more}",
+            "advertised.listeners": f"{usual['advertised.listeners']},{more}",
+            "listener.security.protocol.map": f"{usual['listener.security.protocol.map']},{protocols}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self._certificates.server.both,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self._certificates.ca,
+            "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.scram.scram-sha-512.sasl.jaas.config": f"{_SCRAM} required;",
+        }
+
+
+class SecureKafka(KafkaWithDoors):
+    """`scram`, `mtls`, `oauth`, and two whose certificates are wrong."""
+
+    def __init__(self, home: Path, cache: Path, certificates: Certificates) -> None:
+        doors = ("scram", "mtls", "oauth", "expired", "elsewhere")
+        super().__init__(home, cache, certificates, doors=doors, users=(USER, ROTATING))
 
     def change_password(self, password: str) -> None:
         """Of `ROTATING`, by Kafka's own kafka-configs."""
@@ -55,23 +85,8 @@ class SecureKafka(Kafka):
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _properties(self) -> dict[str, object]:
-        usual = super()._properties()
-        doors = {name.upper(): port for name, port in self._doors.items()}
-        more = ",".join(f"{name}://{HOST}:{port}" for name, port in doors.items())
-        protocols = ",".join(f"{name}:{'SASL_SSL' if name in ('SCRAM', 'OAUTH') else 'SSL'}" for name in doors)
-        server = self._certificates.server.both
         return {
-            **usual,
-            "listeners": f"{usual['listeners']},{more}",
-            "advertised.listeners": f"{usual['advertised.listeners']},{more}",
-            "listener.security.protocol.map": f"{usual['listener.security.protocol.map']},{protocols}",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": server,
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": self._certificates.ca,
-            "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.scram.scram-sha-512.sasl.jaas.config": f"{_SCRAM} required;",
+            **super()._properties(),
             "listener.name.mtls.ssl.client.auth": "required",
             "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",
             "listener.name.oauth.oauthbearer.sasl.jaas.config": f"{_OAUTH} required;",
