@@ -6,11 +6,11 @@ import time
 import urllib.request
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg2
@@ -29,6 +29,9 @@ from creditstream.topics import ORDERS, topic_name
 _FLUSH = 1_000
 _POLL = 0.1
 _GIVE_UP_AFTER = 300.0
+
+
+C = TypeVar("C", bound=Contender)
 
 
 class Measured(msgspec.Struct):
@@ -65,6 +68,24 @@ def leave(stack: Stack, place: Place) -> None:
     """Its database goes; its topics go with the stack."""
     database = place.dsn.rpartition("/")[2]
     ask(stack.environment()["CREDITSTREAM_POSTGRES_DSN"], f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+@contextmanager
+def at_work(stack: Stack, contender: C) -> Iterator[C]:
+    """It runs inside; afterwards neither it nor its place is there."""
+    contender.start()
+    try:
+        yield contender
+    finally:
+        contender.stop()
+        leave(stack, contender.place)
+
+
+def words(measured: Measured) -> str:
+    return (
+        f"{measured.orders_per_second:,.0f} orders/s, {measured.cpu_us:,.0f} µs CPU per order, "
+        f"p50 {measured.p50_ms:,.0f} ms, p99 {measured.p99_ms:,.0f} ms, {measured.rss_mb:,.0f} MB"
+    )
 
 
 def some_orders(orders: int, seed: int) -> list[Line]:

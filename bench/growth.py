@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
-from bench.burst import Measured, a_place, ask, burst, some_orders
+from bench.burst import Measured, a_place, ask, burst, some_orders, words
 from bench.contenders import Creditstream, Place
 from bench.report import RESULTS, machine
 from bench.run import started
@@ -79,7 +79,7 @@ def main() -> int:
         for number in range(options.rounds):
             for case, place in places.items():
                 taken[case].append(measure(place, case, seed=number))
-                print(f"{case.row} {case.size}: {_words(taken[case][-1])}", flush=True)
+                print(f"{case.row} {case.size}: {words(taken[case][-1])}", flush=True)
     report(taken)
     return 0
 
@@ -108,10 +108,6 @@ def measure(place: Place, case: Case, seed: int) -> Measured:
         spent = sum(worker.cpu_seconds() - at for worker, at in zip(workers, before, strict=True))
     measured.cpu_us = spent / _ORDERS * 1e6
     return measured
-
-
-def _words(measured: Measured) -> str:
-    return f"{measured.cpu_us:,.0f} µs, {measured.rss_mb:,.0f} MB"
 
 
 @contextmanager

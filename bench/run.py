@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.burst import Measured, a_place, burst, leave, some_orders
+from bench.burst import Measured, a_place, at_work, burst, some_orders, words
 from bench.contenders import CONTENDERS, Creditstream
 from bench.peers import install_peers
 from bench.report import write_report
@@ -67,14 +67,10 @@ def _measure(stack: Stack, name: str, latency: int, scale: float, seed: int) -> 
     contender = CONTENDERS[name](a_place(stack, name, _ROOT))
     orders = max(20, int(contender.orders[latency] * scale))
     stack.set_risk(latency_ms=latency)
-    contender.start()
-    try:
+    with at_work(stack, contender):
         burst(contender, some_orders(max(10, int(orders * _WARM_UP)), seed=10_000 + seed))
         measured = burst(contender, some_orders(orders, seed=1_000 * seed + latency))
-    finally:
-        contender.stop()
-        leave(stack, contender.place)
-    print(f"  {latency:>2} ms: {_words(measured)}", flush=True)
+    print(f"  {latency:>2} ms: {words(measured)}", flush=True)
     return measured
 
 
@@ -84,30 +80,18 @@ def _part_loads(stack: Stack, rounds: Rounds, scale: float) -> dict[str, Measure
     What it can do is measured with orders that come one by one: of a burst the batches are larger, and cheaper.
     """
     most = statistics.median(each.orders_per_second for each in rounds[50]["creditstream"])
-    contender = Creditstream(a_place(stack, "part-load", _ROOT))
     stack.set_risk(latency_ms=50)
-    contender.start()
     taken = {}
-    try:
+    with at_work(stack, Creditstream(a_place(stack, "part-load", _ROOT))) as contender:
         burst(contender, some_orders(3_000, seed=20_000))
         steady = burst(contender, some_orders(int(most * _PART_LOAD * scale), seed=19_000), most)
-        print(f"as many as it can: {_words(steady)}", flush=True)
+        print(f"as many as it can: {words(steady)}", flush=True)
         for share in _PART_LOADS:
             rate = steady.orders_per_second * share
             measured = burst(contender, some_orders(int(rate * _PART_LOAD * scale), seed=int(20_000 + rate)), rate)
             taken[f"{share:.0%}"] = measured
-            print(f"{share:.0%} load: {_words(measured)}", flush=True)
-    finally:
-        contender.stop()
-        leave(stack, contender.place)
+            print(f"{share:.0%} load: {words(measured)}", flush=True)
     return taken
-
-
-def _words(measured: Measured) -> str:
-    return (
-        f"{measured.orders_per_second:,.0f} orders/s, {measured.cpu_us:,.0f} µs CPU per order, "
-        f"p50 {measured.p50_ms:,.0f} ms, p99 {measured.p99_ms:,.0f} ms, {measured.rss_mb:,.0f} MB"
-    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import IO, cast
 
 import msgspec
 
-from bench.burst import Measured, a_place, burst, leave, some_orders
+from bench.burst import Measured, a_place, at_work, burst, some_orders, words
 from bench.contenders import Creditstream
 from bench.pages import Seen
 from bench.run import started
@@ -39,7 +39,7 @@ def main() -> int:
             for label, taken in runs.items():
                 pages = options.pages if label == "with" else 0
                 taken.append(_measure(stack, pages, options.requests, options.orders, 100 * number))
-                print(f"{label} pages: {_words(taken[-1])}", flush=True)
+                print(f"{label} pages: {words(taken[-1])}", flush=True)
     rates = {label: statistics.median(each.orders_per_second for each in taken) for label, taken in runs.items()}
     share = rates["with"] / rates["without"]
     print(f"{share:.0%} of {rates['without']:,.0f} orders/s remain with {options.pages} pages")
@@ -53,15 +53,10 @@ def _measure(stack: Stack, pages: int, requests: float, orders: int, seed: int) 
     database = place.dsn.rpartition("/")[2]
     replica = stack.environment()["CREDITSTREAM_POSTGRES_REPLICA_DSN"].rpartition("/")[0] + f"/{database}"
     place = place._replace(environ={**place.environ, "CREDITSTREAM_POSTGRES_REPLICA_DSN": replica})
-    worker = Creditstream(place, CREDITSTREAM_WEB_PORT=str(port))
-    worker.start()
-    try:
+    with at_work(stack, Creditstream(place, CREDITSTREAM_WEB_PORT=str(port))) as worker:
         burst(worker, some_orders(_WARM_UP, seed=seed + 1))
         with _pages(f"http://{HOST}:{port}", pages, requests):
             return burst(worker, some_orders(orders, seed=seed))
-    finally:
-        worker.stop()
-        leave(stack, place)
 
 
 @contextmanager
@@ -86,10 +81,6 @@ def _pages(url: str, pages: int, requests: float) -> Iterator[None]:
         f"  {seen.changes:,} changes, commit to page: median {median:,.0f} ms, 99th percentile {last:,.0f} ms; "
         f"{seen.requests:,} requests, {seen.refused} not 200; {seen.dropped} pages dropped; {seen.bytes / 1e6:,.0f} MB"
     )
-
-
-def _words(measured: Measured) -> str:
-    return f"{measured.orders_per_second:,.0f} orders/s, {measured.cpu_us:,.0f} µs CPU per order"
 
 
 if __name__ == "__main__":
