@@ -9,18 +9,22 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from creditstream.dev.programs import ROOT
 from creditstream.settings import Settings, secret_names
 
-_ROOT = Path(__file__).resolve().parents[2]
-_CHART = _ROOT / "deploy" / "helm" / "creditstream"
+_CHART = ROOT / "deploy" / "helm" / "creditstream"
 #: A chart sees no file outside its folder, and a link would be a warning at each use of it: copies.
-_COPIES = {_CHART / "rules" / name: _ROOT / "deploy" / "prometheus" / name for name in ("alerts.yml", "recording.yml")}
+_COPIES = {_CHART / "rules" / name: ROOT / "deploy" / "prometheus" / name for name in ("alerts.yml", "recording.yml")}
 #: A pod's own, which the chart sets.
 _CHARTS = {"data_dir", "web_port", "web_bind", "web_host"}
 #: A DSN's `sslrootcert` names it; no setting does.
 _MORE_FILES = {"postgres_ca": "PostgreSQL's authority, for sslrootcert=/etc/creditstream/postgres_ca in a DSN"}
 _TYPES: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"} | {
+_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
     "pattern": "pattern",
     "min_length": "minLength",
 }
@@ -58,7 +62,7 @@ def _schema() -> str:
 
 
 def _chart() -> str:
-    version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     text = (_CHART / "Chart.yaml").read_text(encoding="utf-8")
     return re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', text, flags=re.MULTILINE)
 
