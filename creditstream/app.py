@@ -11,6 +11,7 @@ from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from creditstream.bulkload import BulkTable
+from creditstream.kafka_closed import mend_lost_connections
 from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
@@ -23,6 +24,7 @@ from creditstream.web.guard import MOST_BYTES, Guard
 from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
+mend_lost_connections()
 
 
 class PlainWeb(Web):
@@ -92,6 +94,10 @@ def create_app(settings: Settings) -> CreditApp:
         broker=[URL(f"kafka://{address.strip()}") for address in settings.kafka_brokers.split(",")],
         broker_credentials=faust_credentials(settings),
         broker_session_timeout=settings.session_timeout,
+        # How long a connection that is dead without a word is waited for. A join's answer waits for all members, which
+        # have 30 s: more than they need to drain.
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=max(40.0, settings.session_timeout),
         broker_heartbeat_interval=settings.session_timeout / 6,  # how soon a rebalance is noticed (ADR 0012)
         broker_commit_interval=1.0,
         broker_max_poll_records=1_000,

@@ -33,6 +33,9 @@ async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient(**client_options(settings))
         try:
             await admin.start()
+        except asyncio.CancelledError:
+            await admin.close()
+            raise
         except (KafkaError, OSError) as error:
             await admin.close()
             refused = await why_refused(settings)

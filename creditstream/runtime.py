@@ -11,13 +11,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import stamina.instrumentation
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import Service
 
 from creditstream.dlq.limit import DeadLetterLimit
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.flight import Flight
-from creditstream.kafka import Publisher
+from creditstream.kafka import Publisher, cluster_id
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
 from creditstream.metrics.probes import Probes
@@ -45,12 +46,15 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
-from creditstream.watchdog import Standing, Watchdog, judged
+from creditstream.watchdog import Silence, Standing, Watchdog, judged
 from creditstream.web.parts import WebParts
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
 _WATCH_EVERY = 5.0
+#: Without a word from the group for so many session time-outs, while Kafka answers, something is wrong with its client.
+_SILENT_SESSIONS = 10
+_ANSWER_WITHIN = 5.0
 _CANCEL_AGAIN = 1.0
 _CANCEL_TIMES = 10
 
@@ -75,7 +79,8 @@ class Runtime(Service):
         self._loops: set[asyncio.Future[None]] = set()
         self._outgrown = asyncio.Event()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
-        #: Partitions that have work and do not get on with it.
+        self.silence = Silence(min(settings.stuck_after, _SILENT_SESSIONS * settings.session_timeout))
+        #: Partitions that have work and do not get on with it, or all when the group's client is silent.
         self.stuck: list[str] = []
         #: Set by the app: where each partition stands.
         self.standings: Callable[[], dict[TP, Standing]] = dict
@@ -178,7 +183,7 @@ class Runtime(Service):
             log.error("%d loops do not end, left behind: %s", len(pending), pending)
 
     async def _watch(self) -> None:
-        """A partition with work that does not get on: said in the log, and liveness fails, so that it is restarted."""
+        """What does not get on is said in the log, and liveness fails, so that the worker is restarted."""
         while not self.should_stop:
             await self.sleep(_WATCH_EVERY)
             # While intake is paused on purpose, a restart would mend nothing.
@@ -190,7 +195,26 @@ class Runtime(Service):
                 log.error(
                     "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
                 )
-            self.stuck = stuck
+            self.stuck = stuck or await self._silent()
+
+    async def _silent(self) -> list[str]:
+        """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""
+        excused = self.lease_holds() or not await self._kafka_answers()
+        if not self.silence.look(excused=excused, now=time.monotonic()):
+            return []
+        log.error(
+            "no word from the consumer group for %.0f s although Kafka answers: this worker should be restarted",
+            self.silence.most,
+        )
+        return [f"all of the group {self.settings.group}"]
+
+    async def _kafka_answers(self) -> bool:
+        """Over a connection of its own: those that are there may be what hangs."""
+        try:
+            await asyncio.wait_for(cluster_id(self.settings), _ANSWER_WITHIN)
+        except (StartError, KafkaError, OSError):  # a TimeoutError is one of these
+            return False
+        return True
 
     def _rests(self, tp: TP) -> bool:
         """Orders wait on `orders-retry` for up to `retry_max_delay`, which is longer than `stuck_after`."""

@@ -124,7 +124,7 @@ class Logout(View):
 
 @app.page("/health/live")
 async def live(self: Any, _request: Any) -> Any:
-    """The event loop answers, and no partition is stuck: otherwise a supervisor should restart this worker."""
+    """The event loop answers, no partition is stuck, the group is heard: else it should be restarted."""
     stuck = app.runtime.stuck
     body = {"status": "stuck", "partitions": stuck} if stuck else {"status": "live"}
     return self.json(body, status=503 if stuck else 200)

@@ -1,6 +1,6 @@
-"""What creditstream/transport.py replaces in Faust is what it was written against: an upgrade is a decision.
+"""What is replaced in Faust and aiokafka is what ours was written against: an upgrade is a decision.
 
-When this fails after an upgrade: read the new source of what changed, adapt transport.py, run the integration and
+When this fails after an upgrade: read the new source of what changed, adapt ours, run the integration and
 acceptance tests, then write the new hash here.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
@@ -30,6 +31,8 @@ _REPLACED: list[tuple[Any, str]] = [
     (Recovery._add, "1584a197b11bf835"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
     (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
+    (AIOKafkaConnection.send, "5909ea32f4efca49"),
+    (AIOKafkaConnection._send_sasl_token, "7a3d948fc526c953"),
 ]
 
 
@@ -39,7 +42,7 @@ def test_faust_is_the_version_that_was_read() -> None:
 
 @pytest.mark.parametrize(("replaced", "known"), _REPLACED, ids=lambda value: getattr(value, "__qualname__", ""))
 def test_replaced_method_is_the_one_that_was_read(replaced: Any, known: str) -> None:
-    assert _hash(replaced) == known, f"{replaced.__qualname__} changed: read it again before trusting transport.py"
+    assert _hash(replaced) == known, f"{replaced.__qualname__} changed: read it again before trusting what replaces it"
 
 
 def test_the_coordinator_still_has_what_the_thread_wraps() -> None:

@@ -1,6 +1,6 @@
 """A partition is stuck when it has work and its position stays; nothing else is."""
 
-from creditstream.watchdog import Standing, Watchdog, judged
+from creditstream.watchdog import Silence, Standing, Watchdog, judged
 
 
 def test_work_without_progress_is_noticed_after_the_time_and_not_before() -> None:
@@ -38,3 +38,14 @@ def test_a_partition_whose_records_wait_on_purpose_is_not_stuck() -> None:
     assert watchdog.look(judged(standings, lambda topic: False), 70.0) == ["orders"], (
         "it starts anew when it does not wait"
     )
+
+
+def test_silence_is_noticed_after_the_time_and_not_before_and_a_word_ends_it() -> None:
+    silence = Silence(60)
+    assert not silence.look(excused=False, now=0)
+    assert not silence.look(excused=False, now=59)
+    assert silence.look(excused=False, now=60)
+    assert not silence.look(excused=True, now=61)
+    assert not silence.look(excused=False, now=62), "its time starts anew"
+    assert not silence.look(excused=False, now=121)
+    assert silence.look(excused=False, now=122)

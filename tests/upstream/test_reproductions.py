@@ -1,11 +1,13 @@
-"""Each of Faust's bugs in upstream/ shows with the Faust that is installed, and is gone with its patch."""
+"""Each bug in upstream/ shows with what is installed of Faust and aiokafka, and is gone with its patch."""
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import aiokafka
 import faust
 import pytest
 
@@ -17,7 +19,9 @@ _WITHIN = 150
 BUGS = {
     "commit-past-open-record": "record 20 is open, committed: 40",
     "jump-counted-as-acked": "…[199]",
+    "lost-connection": "the handler is closed",
 }
+PACKAGES: dict[str, ModuleType] = {"lost-connection": aiokafka}
 
 
 def test_every_bug_is_here() -> None:
@@ -42,8 +46,9 @@ def test_the_patches_go_together(stack: Servers, tmp_path: Path) -> None:
 
 
 def _patched(folder: Path, bugs: list[str]) -> Path:
-    """A copy of the installed Faust with the patches in it; git applies them, as `patch` may be missing."""
-    shutil.copytree(Path(faust.__file__).parent, folder / "faust")
+    """Copies of the installed packages with the patches in them; git applies them, as `patch` may be missing."""
+    for package in {PACKAGES.get(bug, faust) for bug in bugs}:
+        shutil.copytree(Path(str(package.__file__)).parent, folder / package.__name__)
     for bug in bugs:
         command = ["git", "apply", "-p1", "--whitespace=nowarn", str(UPSTREAM / bug / "fix.patch")]
         environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)}
