@@ -158,22 +158,26 @@ def padded(lines: list[Line], size: int) -> list[Line]:
     for line in lines:
         order = json.loads(line.value)
         order["metadata"]["note"] = "x" * size
-        changed.append(line._replace(value=json.dumps(order, separators=(",", ":")).encode()))
+        changed.append(line._replace(value=json.dumps(order, separators=(",", ":"), ensure_ascii=False).encode()))
     return changed
 
 
 def report(taken: dict[Case, list[Measured]]) -> None:
-    """bench/results/growth.json and a table: each size's factor to its row's first, and the first worker's peak RSS."""
+    """bench/results/growth.json and a table: each size's factor to its row's first, and the first worker's peak RSS.
+
+    The factor is the median of the rounds' own: a machine that others use is not the same in each.
+    """
     table = Table(title=f"CPU of an order; {machine()}")
     for head in ("what grows", "to", "CPU µs/order", "factor", "RSS MB"):
         table.add_column(head, justify="left" if head == "what grows" else "right")
-    first: dict[str, float] = {}
+    first: dict[str, list[float]] = {}
     found = []
     for case, measured in taken.items():
-        cpu = statistics.median(each.cpu_us for each in measured)
-        factor, rss = cpu / first.setdefault(case.row, cpu), max(each.rss_mb for each in measured)
-        table.add_row(case.row, case.size, f"{cpu:,.0f}", f"{factor:.2f}", f"{rss:,.0f}")
         rounds = [each.cpu_us for each in measured]
+        ratios = zip(rounds, first.setdefault(case.row, rounds), strict=True)
+        cpu, factor = statistics.median(rounds), statistics.median(ours / theirs for ours, theirs in ratios)
+        rss = max(each.rss_mb for each in measured)
+        table.add_row(case.row, case.size, f"{cpu:,.0f}", f"{factor:.2f}", f"{rss:,.0f}")
         found.append(
             {"row": case.row, "size": case.size, "cpu_us": cpu, "factor": factor, "rss_mb": rss, "rounds": rounds}
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.order import MAX_METADATA_DEPTH, InvalidOrder, Order, decode_order
+from schemas.order import MAX_METADATA_DEPTH, InvalidOrder, Order, _parse, _parse_carefully, decode_order
 
 LATEST = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MAX_BYTES = 262_144
@@ -324,3 +324,47 @@ def test_round_trip(order: Order) -> None:
     assert decode(msgspec.json.encode(order)) == order
     carefully = json.dumps(msgspec.to_builtins(order), indent=1).encode() + b"\n"
     assert decode(carefully) == order
+
+
+_METADATA = st.dictionaries(
+    st.text(max_size=5) | st.sampled_from(sorted(USUAL)),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+def _read(parse: Any, value: bytes) -> Order | str:
+    try:
+        order: Order = parse(value)
+    except InvalidOrder:
+        return "refused"
+    return order
+
+
+@given(
+    order=st.permutations([*USUAL, "metadata"]),
+    metadata=_METADATA,
+    text=st.sampled_from(["c-1", "metadata", "{", '{"amount":1}', "}", "a\\b", "\u00ea"]),
+    twice=st.none() | st.sampled_from([*USUAL, "metadata"]),
+    ascii_only=st.booleans(),
+    spaces=st.sampled_from([(",", ":"), (", ", " : ")]),
+)
+@settings(max_examples=1_000, deadline=None)
+def test_the_fast_way_reads_what_the_careful_one_reads(
+    order: list[str], metadata: Any, text: str, twice: str | None, ascii_only: bool, spaces: tuple[str, str]
+) -> None:
+    fields = USUAL | {"metadata": metadata, "product": text}
+    pairs = [(name, fields[name]) for name in [*order, *([twice] if twice else [])]]
+    parts = [f"{json.dumps(name)}{spaces[1]}{_dumped(value, ascii_only, spaces)}" for name, value in pairs]
+    value = ("{" + spaces[0].join(parts) + "}").encode("utf-8", "surrogatepass")
+    expected = _read(_parse_carefully, value)
+    assert _read(_parse, value) == expected
+    assert twice is None or expected == "refused"
+
+
+def _dumped(value: Any, ascii_only: bool, spaces: tuple[str, str]) -> str:
+    return json.dumps(value, ensure_ascii=ascii_only, separators=spaces)
