@@ -1,5 +1,6 @@
 """The routes of interface.md: the page and its files, the JSON API, live changes, login, health."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -141,11 +142,17 @@ async def ready(self: Any, _request: Any) -> Any:
 
 def _json(request: Any, body: bytes) -> Any:
     """With a tag: who has this very answer already gets it confirmed in a few bytes."""
-    tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    tag = _tag(body)
     headers = {hdrs.ETAG: tag, hdrs.CACHE_CONTROL: _CHECK, hdrs.VARY: hdrs.ACCEPT}
     if _has(request, tag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+@lru_cache(maxsize=64)
+def _tag(body: bytes) -> str:
+    """Kept, because the cache gives many who ask in the same moment the very same answer."""
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def _asset(request: Any, name: str, cache: str) -> Any:
