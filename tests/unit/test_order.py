@@ -352,12 +352,13 @@ def _read(parse: Any, value: bytes) -> Order | str:
     twice=st.none() | st.sampled_from([*USUAL, "metadata"]),
     ascii_only=st.booleans(),
     spaces=st.sampled_from([(",", ":"), (", ", " : ")]),
+    long=st.booleans(),
 )
 @settings(max_examples=1_000, deadline=None)
 def test_the_fast_way_reads_what_the_careful_one_reads(
-    order: list[str], metadata: Any, text: str, twice: str | None, ascii_only: bool, spaces: tuple[str, str]
+    order: list[str], metadata: Any, text: str, twice: str | None, ascii_only: bool, spaces: tuple[str, str], long: bool
 ) -> None:
-    fields = USUAL | {"metadata": metadata, "product": text}
+    fields = USUAL | {"metadata": metadata | {"long": "x" * 1_000} if long else metadata, "product": text}
     pairs = [(name, fields[name]) for name in [*order, *([twice] if twice else [])]]
     parts = [f"{json.dumps(name)}{spaces[1]}{_dumped(value, ascii_only, spaces)}" for name, value in pairs]
     value = ("{" + spaces[0].join(parts) + "}").encode("utf-8", "surrogatepass")
