@@ -82,6 +82,7 @@ def at_work(stack: Stack, contender: C) -> Iterator[C]:
 
 
 def words(measured: Measured) -> str:
+    """One line for whoever watches."""
     return (
         f"{measured.orders_per_second:,.0f} orders/s, {measured.cpu_us:,.0f} µs CPU per order, "
         f"p50 {measured.p50_ms:,.0f} ms, p99 {measured.p99_ms:,.0f} ms, {measured.rss_mb:,.0f} MB"

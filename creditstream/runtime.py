@@ -46,7 +46,7 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
-from creditstream.watchdog import Silence, Standing, Watchdog, judged
+from creditstream.watchdog import Standing, Watchdog, judged
 from creditstream.web.parts import WebParts
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ _PARTITIONS_EVERY = 3_600.0
 _WATCH_EVERY = 5.0
 #: Without a word from the group for so many session time-outs, while Kafka answers, something is wrong with its client.
 _SILENT_SESSIONS = 10
+#: A group that is silent: its next word is due, and does not come.
+_UNHEARD = Standing(0, 1)
 _ANSWER_WITHIN = 5.0
 _CANCEL_AGAIN = 1.0
 _CANCEL_TIMES = 10
@@ -79,7 +81,8 @@ class Runtime(Service):
         self._loops: set[asyncio.Future[None]] = set()
         self._outgrown = asyncio.Event()
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
-        self.silence = Silence(min(settings.stuck_after, _SILENT_SESSIONS * settings.session_timeout))
+        self._silent_after = min(settings.stuck_after, _SILENT_SESSIONS * settings.session_timeout)
+        self._silence: Watchdog[str] = Watchdog(self._silent_after)
         #: Partitions that have work and do not get on with it, or all when the group's client is silent.
         self.stuck: list[str] = []
         #: Set by the app: where each partition stands.
@@ -200,13 +203,14 @@ class Runtime(Service):
     async def _silent(self) -> list[str]:
         """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""
         excused = self.lease_holds() or not await self._kafka_answers()
-        if not self.silence.look(excused=excused, now=time.monotonic()):
-            return []
-        log.error(
-            "no word from the consumer group for %.0f s although Kafka answers: this worker should be restarted",
-            self.silence.most,
-        )
-        return [f"all of the group {self.settings.group}"]
+        standings = {} if excused else {f"all of the group {self.settings.group}": _UNHEARD}
+        silent = self._silence.look(standings, time.monotonic())
+        if silent:
+            log.error(
+                "no word from the consumer group for %.0f s although Kafka answers: this worker should be restarted",
+                self._silent_after,
+            )
+        return silent
 
     async def _kafka_answers(self) -> bool:
         """Over a connection of its own: those that are there may be what hangs."""

@@ -1,4 +1,4 @@
-"""PURE: partitions that have work and do not get on with it while the group is at rest, and a group that is silent.
+"""PURE: partitions that have work and do not get on with it, while the group is at rest.
 
 "Alive but not progressing" is the fault that operators fear most: nothing has crashed, and the lag grows.
 """
@@ -47,19 +47,3 @@ class Watchdog(Generic[P]):
     def blocking_age(self) -> float:
         """For how long the first unfinished record of the slowest partition has held up those behind it."""
         return max((self._now - start for _, start in self._since.values()), default=0.0)
-
-
-class Silence:
-    """A group client from which nothing is heard, although what it speaks to answers others. Times as above."""
-
-    def __init__(self, most: float) -> None:
-        self.most = most
-        self._since: float | None = None
-
-    def look(self, *, excused: bool, now: float) -> bool:
-        """Whether it lasts too long; `excused`: it was heard, or could not be."""
-        if excused:
-            self._since = None
-        elif self._since is None:
-            self._since = now
-        return self._since is not None and now - self._since >= self.most

@@ -10,6 +10,7 @@ from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
+from creditstream.dev.wait import wait_for_async
 from creditstream.kafka_closed import mend_lost_connections
 
 #: ApiVersions, version 0: no error, one API.
@@ -21,9 +22,13 @@ async def _lost_connection() -> AIOKafkaConnection:
     server = await asyncio.start_server(_answer, "127.0.0.1", 0)
     connection: AIOKafkaConnection = await create_conn("127.0.0.1", server.sockets[0].getsockname()[1])
     connection._read_task.cancel()
-    connection._writer.transport.abort()
-    for _ in range(10):
-        await asyncio.sleep(0)
+    transport = connection._writer.transport
+    transport.abort()
+
+    async def is_closed() -> bool:
+        return "closed=True" in repr(transport)
+
+    await wait_for_async(is_closed, what="uvloop closes the transport")
     server.close()
     return connection
 
@@ -37,11 +42,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 def _on_uvloop(test: Callable[[], Awaitable[None]]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(_coroutine(test), 30))
-
-
-async def _coroutine(test: Callable[[], Awaitable[None]]) -> None:
-    await test()
+        runner.run(asyncio.wait_for(test(), 30))
 
 
 @pytest.mark.parametrize(

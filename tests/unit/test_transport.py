@@ -172,7 +172,7 @@ def test_what_is_fetched_behind_a_seek_is_handed_on(monkeypatch: pytest.MonkeyPa
         position = asyncio.create_task(consumer._position(1))
         await sought.wait()
         round_ = asyncio.create_task(consumer._drain_once())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the round's turn: it waits for the seek now
         go_on.set()
         await asyncio.gather(position, round_)
 
@@ -194,7 +194,7 @@ def test_a_seek_back_does_not_undo_positions_taken_anew(monkeypatch: pytest.Monk
         await consumer._seek_back(tp, old, 7)
         await consumer._fetching.acquire()
         back = asyncio.create_task(consumer._seek_back(tp, old, 7))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # its turn: it waits for the lock now
         consumer.progress = {tp: Progress(3, generation=2, replay_until=3)}
         consumer._fetching.release()
         await back

@@ -11,6 +11,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
@@ -48,6 +49,10 @@ def test_replaced_method_is_the_one_that_was_read(replaced: Any, known: str) -> 
 def test_the_coordinator_still_has_what_the_thread_wraps() -> None:
     assert inspect.iscoroutinefunction(GroupCoordinator._send_req)
     assert inspect.iscoroutinefunction(GroupCoordinator._perform_assignment)
+
+
+def test_the_fetcher_still_reads_what_the_thread_sets() -> None:
+    assert "self._fetch_max_wait_ms," in inspect.getsource(Fetcher)
 
 
 def test_the_transport_still_takes_its_consumer_from_the_class() -> None:

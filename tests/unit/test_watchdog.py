@@ -1,6 +1,6 @@
 """A partition is stuck when it has work and its position stays; nothing else is."""
 
-from creditstream.watchdog import Silence, Standing, Watchdog, judged
+from creditstream.watchdog import Standing, Watchdog, judged
 
 
 def test_work_without_progress_is_noticed_after_the_time_and_not_before() -> None:
@@ -41,11 +41,13 @@ def test_a_partition_whose_records_wait_on_purpose_is_not_stuck() -> None:
 
 
 def test_silence_is_noticed_after_the_time_and_not_before_and_a_word_ends_it() -> None:
-    silence = Silence(60)
-    assert not silence.look(excused=False, now=0)
-    assert not silence.look(excused=False, now=59)
-    assert silence.look(excused=False, now=60)
-    assert not silence.look(excused=True, now=61)
-    assert not silence.look(excused=False, now=62), "its time starts anew"
-    assert not silence.look(excused=False, now=121)
-    assert silence.look(excused=False, now=122)
+    """As the runtime watches the group: the same standing for as long as it is silent, none when it is heard."""
+    dog: Watchdog[str] = Watchdog(60)
+    silent = {"group": Standing(0, 1)}
+    assert not dog.look(silent, 0)
+    assert not dog.look(silent, 59)
+    assert dog.look(silent, 60)
+    assert not dog.look({}, 61)
+    assert not dog.look(silent, 62), "its time starts anew"
+    assert not dog.look(silent, 121)
+    assert dog.look(silent, 122)

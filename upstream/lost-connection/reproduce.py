@@ -45,8 +45,9 @@ async def lose(connection) -> None:
     connection._read_task.cancel()
     transport = connection._writer.transport
     transport.abort()
-    while not repr(transport).count("closed=True"):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(WITHIN):
+        while "closed=True" not in repr(transport):
+            await asyncio.sleep(0)
 
 
 if __name__ == "__main__":
