@@ -67,7 +67,7 @@ class Case(NamedTuple):
 
 
 class Worker(Creditstream):
-    """Of its rows only today's are asked for, which an index finds: to read millions takes CPU from what is measured."""
+    """Of its rows only today's are asked for, which an index finds: reading millions would cost what is measured."""
 
     _today = " AND created_at >= date_trunc('day', now(), 'UTC')"
     rows = Creditstream.rows + _today

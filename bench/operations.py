@@ -1,6 +1,7 @@
-"""What an empty disk, one more worker and more partitions cost: `PYTHONPATH=. .venv/bin/python bench/operations.py`."""
+"""`make bench BENCH=operations`: what an empty disk, one more worker and more partitions cost."""
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.report import RESULTS, machine
 from creditstream.dev.mix import make_mix
 from creditstream.dev.programs import RiskApiProcess, Worker
 from creditstream.dev.stack.ports import free_port
@@ -72,6 +74,8 @@ class Bench:
                 ready = time.monotonic() - started
                 loaded = re.findall(r"seen: .*changelog in.*", worker.log())
                 print(f"empty disk, {keys} keys, {name}: ready after {ready:.1f} s; {loaded}", flush=True)
+                if not command:
+                    write_recovery(worker.log())
                 worker.stop()
         topics.delete()
 
@@ -125,6 +129,16 @@ class Bench:
         topics.delete()
 
 
+def write_recovery(log: str) -> None:
+    """bench/results/recovery.json, from what the worker says of its table."""
+    loaded = re.search(r"seen: (\d+) records loaded from its changelog in ([\d.]+) s", log)
+    if loaded is None:
+        raise SystemExit("creditstream: the worker's log has no word of a bulk load of `seen`")
+    RESULTS.mkdir(exist_ok=True)
+    found = {"machine": machine(), "keys": int(loaded[1]), "seconds": float(loaded[2])}
+    (RESULTS / "recovery.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
 async def marks(settings: Settings, topic: str, keys: int) -> None:
     publisher = await Publisher.open(load_settings({"CREDITSTREAM_KAFKA_BROKERS": settings.kafka_brokers}))
     try:
@@ -138,9 +152,10 @@ async def marks(settings: Settings, topic: str, keys: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench BENCH=operations", description=__doc__)
     parser.add_argument("--keys", type=int, default=300_000)
     parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument("--only", choices=("recovery", "one-more", "growth"))
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -149,9 +164,12 @@ def main() -> None:
     ):
         bench = Bench(servers, template, Path(folder))
         try:
-            bench.recovery(options.keys)
-            bench.one_more(30, 300)
-            bench.growth(options.orders)
+            if options.only in (None, "recovery"):
+                bench.recovery(options.keys)
+            if options.only in (None, "one-more"):
+                bench.one_more(30, 300)
+            if options.only in (None, "growth"):
+                bench.growth(options.orders)
         finally:
             bench.risk.discard()
 

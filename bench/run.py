@@ -1,6 +1,7 @@
 """`make bench`: the same orders, broker, database and risk API for each contender, interleaved, in one run."""
 
 import argparse
+import signal
 import statistics
 import sys
 from contextlib import ExitStack
@@ -55,6 +56,7 @@ class started(ExitStack):
 
     def __enter__(self) -> Stack:  # type: ignore[override]  # what is entered is the stack
         super().__enter__()
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the stack would stay
         Stack(self._root, Ports.chosen(self._root / "stack" / "ports.json", {})).clean()
         stack = Stack(self._root, Ports.free(), cache=Path(".local/cache"))
         self.callback(stack.clean)
