@@ -2,21 +2,19 @@
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg2
 from rich.console import Console
 from rich.table import Table
-from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 from bench.burst import Measured, a_place, burst, some_orders, words
 from bench.contenders import Creditstream, Place
+from bench.fill import fill_ids, fill_rows
 from bench.report import RESULTS, machine
 from bench.run import started
 from creditstream.dev.mix import Line
@@ -24,34 +22,6 @@ from creditstream.dev.stack import Stack
 
 _ROOT = Path(".local/growth")
 _ORDERS = 10_000
-_WRITES = 50_000
-#: As the table has it: what is written without it would be taken for long expired.
-_TTL = 168 * 3600
-#: Rows that one statement writes.
-_STEP = 1_000_000
-#: How to take every index of both tables away, and to make it again: ten million random ids are sorted once
-#: instead of looked up five times each.
-_INDEXES = """
-SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
-    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-FROM pg_constraint WHERE contype = 'p' AND conrelid IN ('orders'::regclass, 'order_keys'::regclass)
-UNION ALL
-SELECT format('DROP INDEX %s', indexrelid::regclass), replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
-FROM pg_index WHERE indrelid = 'orders'::regclass AND NOT indisprimary
-"""
-#: Rows of orders as they are a month later, none of today; ids are not those of the burst.
-_FILL = """
-WITH given AS (
-    SELECT gen_random_uuid() AS order_id, date_trunc('month', today) + random() * (today - date_trunc('month', today))
-        AS created_at
-    FROM generate_series(1, {rows}), date_trunc('day', now(), 'UTC') AS today
-), keys AS (INSERT INTO order_keys (order_id, created_at, fingerprint)
-    SELECT order_id, created_at, decode(md5(order_id::text), 'hex') FROM given RETURNING *)
-INSERT INTO orders (order_id, customer_id, amount, term_months, product, status, score, reason, reasons, model_version,
-    policy_version, metadata, created_at, updated_at, version, fingerprint)
-SELECT order_id, 'c-' || (random() * 5000)::int, 1500, 12, 'personal_loan', 'approved', 700, 'score_above_threshold',
-    '[]', 'simulated-1', '1', '{{}}', created_at, created_at, 1, fingerprint FROM keys
-"""
 
 
 class Case(NamedTuple):
@@ -150,38 +120,6 @@ def group(place: Place, case: Case) -> Iterator[list[Worker]]:
             worker.stop()
 
 
-def fill_rows(place: Place, rows: int) -> None:
-    """Orders that other runs have left in the database."""
-    with closing(psycopg2.connect(place.dsn)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(_INDEXES)
-        indexes = cursor.fetchall()
-        for drop, _ in indexes:
-            cursor.execute(drop)
-        for done in range(0, rows, _STEP):
-            cursor.execute(_FILL.format(rows=min(_STEP, rows - done)))
-            print(f"rows in orders: {min(done + _STEP, rows):,} of {rows:,} written", flush=True)
-        cursor.execute("SET maintenance_work_mem = '1GB'")
-        for _, create in indexes:
-            cursor.execute(create)
-        cursor.execute("VACUUM ANALYZE")
-
-
-def fill_ids(place: Place, ids: int) -> None:
-    """Ids in each partition's RocksDB, behind its changelog's back: that is read only when they are gone."""
-    folders = sorted(place.folder.glob("**/seen-*.db"))
-    if not folders:
-        raise SystemExit(f"creditstream: no RocksDB of `seen` under {place.folder}")
-    for folder in folders:
-        store = Rdict(str(folder), Options(raw_mode=True), access_type=AccessType.with_ttl(_TTL))
-        for _ in range(0, ids // len(folders), _WRITES):
-            batch = WriteBatch(raw_mode=True)
-            for _ in range(min(_WRITES, ids // len(folders))):
-                batch.put(os.urandom(16), os.urandom(16))
-            store.write(batch)
-        store.close()
-
-
 def padded(lines: list[Line], size: int) -> list[Line]:
     """The same orders with so many bytes more of metadata, as trace contexts and attachments have it."""
     if not size:
@@ -200,7 +138,7 @@ def report(taken: dict[Case, list[Measured]]) -> None:
     The factor is the median of the rounds' own: a machine that others use is not the same in each.
     """
     table = Table(title=f"CPU of an order; {machine()}")
-    for head in ("what grows", "to", "CPU µs/order", "factor", "RSS MB"):
+    for head in ("what grows", "to", "CPU µs/order", "factor", "orders/commit", "RSS MB"):
         table.add_column(head, justify="left" if head == "what grows" else "right")
     first: dict[str, list[float]] = {}
     found = []
@@ -208,11 +146,11 @@ def report(taken: dict[Case, list[Measured]]) -> None:
         rounds = [each.cpu_us for each in measured]
         ratios = zip(rounds, first.setdefault(case.row, rounds), strict=True)
         cpu, factor = statistics.median(rounds), statistics.median(ours / theirs for ours, theirs in ratios)
+        commit = 1 / statistics.median(each.transactions for each in measured)
         rss = max(each.rss_mb for each in measured)
-        table.add_row(case.row, case.size, f"{cpu:,.0f}", f"{factor:.2f}", f"{rss:,.0f}")
-        found.append(
-            {"row": case.row, "size": case.size, "cpu_us": cpu, "factor": factor, "rss_mb": rss, "rounds": rounds}
-        )
+        table.add_row(case.row, case.size, f"{cpu:,.0f}", f"{factor:.2f}", f"{commit:,.0f}", f"{rss:,.0f}")
+        one = {"row": case.row, "size": case.size, "cpu_us": cpu, "factor": factor, "orders_per_commit": commit}
+        found.append({**one, "rss_mb": rss, "rounds": rounds})
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "growth.json").write_text(json.dumps({"machine": machine(), "growth": found}, indent=2) + "\n")

@@ -1,23 +1,30 @@
 """Open pages and requests, as a process of its own: `python -m bench.pages URL PAGES RATE`, until SIGTERM.
 
-Pages take what comes and do nothing with it, at as little cost as can be: on a real day they are other machines.
+Pages take what comes and do nothing with it, at as little cost as can be: on a real day they are other machines, which
+is why the bytes are left to the kernel and the requests are not aiohttp's.
 Prints what was seen as one line of JSON at the end.
 """
 
 import asyncio
+import re
 import signal
+import socket
 import statistics
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 import uvloop
+from httptools import HttpResponseParser
 
 _PATHS = ("/stats", "/orders?limit=50", "/orders?status=approved", "/orders?customer=c-1")
+#: When the order of a status event was committed.
+_COMMITTED = re.compile(rb'data: \{"order_id".*?"updated_at":"([^"]+)"')
+
+#: Host and port.
+Place = tuple[str, int]
 
 
 class Seen(msgspec.Struct):
@@ -31,77 +38,107 @@ class Seen(msgspec.Struct):
     bytes: int = 0
 
 
-class _Page(asyncio.BufferedProtocol):
-    """One open stream, compressed as browsers have it; all read into the same piece of memory."""
+class _Page:
+    """One open stream, compressed as browsers have it. Its bytes are counted and left to the kernel (MSG_TRUNC)."""
 
-    _into = memoryview(bytearray(1 << 18))
+    _room = memoryview(bytearray(1 << 20))
 
-    def __init__(self, seen: Seen, request: bytes) -> None:
-        self._seen, self._request = seen, request
+    def __init__(self, seen: Seen, place: Place, request: bytes) -> None:
+        self._seen = seen
+        self._socket = socket.create_connection(place)
+        self._socket.sendall(request)
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._take)
+
+    def _take(self) -> None:
+        try:
+            taken = self._socket.recv_into(self._room, flags=socket.MSG_TRUNC)
+        except BlockingIOError:
+            return
+        except OSError:
+            taken = 0
+        self._seen.bytes += taken
+        if not taken:
+            self._seen.dropped += 1
+            asyncio.get_running_loop().remove_reader(self._socket)
+
+
+class _Watch(asyncio.Protocol):
+    """One page in plain text, which looks at the clock for each change that it gets."""
+
+    def __init__(self, delays: list[float], request: bytes) -> None:
+        self._delays, self._request, self._rest = delays, request, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).write(self._request)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._into
+    def data_received(self, data: bytes) -> None:
+        now = datetime.now(UTC)
+        whole, _, self._rest = (self._rest + data).rpartition(b"\n")
+        for committed in _COMMITTED.findall(whole):
+            self._delays.append((now - datetime.fromisoformat(committed.decode())).total_seconds())
 
-    def buffer_updated(self, nbytes: int) -> None:
-        self._seen.bytes += nbytes
+
+class _Asker(asyncio.Protocol):
+    """A connection that asks the JSON API one thing after the other."""
+
+    def __init__(self, seen: Seen, idle: list["_Asker"]) -> None:
+        self._seen, self._idle = seen, idle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def ask(self, request: bytes) -> None:
+        self._parser = HttpResponseParser(self)
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self._seen.refused += self._parser.get_status_code() != 200
+        self._idle.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._seen.dropped += 1
+        if self in self._idle:
+            self._idle.remove(self)
+        else:
+            self._seen.refused += 1
 
 
-async def _watch(session: aiohttp.ClientSession, delays: list[float]) -> None:
-    """One page in plain text."""
-    async with session.get("/events", headers={"Accept-Encoding": "identity"}) as answer:
-        async for line in answer.content:
-            if line.startswith(b'data: {"order_id"'):
-                committed = datetime.fromisoformat(msgspec.json.decode(line[6:])["updated_at"])
-                delays.append((datetime.now(UTC) - committed).total_seconds())
-
-
-async def _ask(session: aiohttp.ClientSession, rate: float, seen: Seen) -> None:
-    """`rate` requests a second, each as soon as it is due."""
-    clock = asyncio.get_running_loop().time
-    due, running = clock(), set[asyncio.Task[None]]()
+async def _ask(place: Place, rate: float, seen: Seen) -> None:
+    """`rate` requests a second, each as soon as it is due, on as many connections as have no answer yet."""
+    loop, idle = asyncio.get_running_loop(), list[_Asker]()
+    due = loop.time()
     while True:
-        task = asyncio.create_task(_request(session, _PATHS[seen.requests % len(_PATHS)], seen))
-        running.add(task)
-        task.add_done_callback(running.discard)
+        if not idle:
+            idle.append((await loop.create_connection(lambda: _Asker(seen, idle), *place))[1])
+        idle.pop().ask(_get(place, _PATHS[seen.requests % len(_PATHS)]))
         seen.requests += 1
         due += 1 / rate
-        await asyncio.sleep(max(0.0, due - clock()))
+        await asyncio.sleep(max(0.0, due - loop.time()))
 
 
-async def _request(session: aiohttp.ClientSession, path: str, seen: Seen) -> None:
-    try:
-        async with session.get(path) as answer:
-            await answer.read()
-            seen.refused += answer.status != 200
-    except aiohttp.ClientError:
-        seen.refused += 1
+def _get(place: Place, path: str, *headers: str) -> bytes:
+    host, port = place
+    return "\r\n".join((f"GET {path} HTTP/1.1", f"Host: {host}:{port}", *headers, "", "")).encode()
 
 
 async def _main(url: str, pages: int, rate: float) -> Seen:
     seen, delays, loop = Seen(), list[float](), asyncio.get_running_loop()
     over = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, over.set)
-    place = urlsplit(url)
-    request = f"GET /events HTTP/1.1\r\nHost: {place.netloc}\r\nAccept-Encoding: gzip\r\n\r\n".encode()
+    split = urlsplit(url)
+    place = (split.hostname or "", split.port or 80)
+    zipped, plain = _get(place, "/events", "Accept-Encoding: gzip"), _get(place, "/events")
     for _ in range(pages):
-        await loop.create_connection(lambda: _Page(seen, request), place.hostname, place.port)
-    connector, endless = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout()
-    async with aiohttp.ClientSession(url, connector=connector, timeout=endless) as session:
-        tasks = [asyncio.create_task(each) for each in (_watch(session, delays), _ask(session, rate, seen))]
-        print("ready", flush=True)
-        await over.wait()
-        dropped = seen.dropped
-        for task in tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
-    seen.dropped, seen.changes = dropped, len(delays)
+        _Page(seen, place, zipped)  # the event loop keeps it
+    await loop.create_connection(lambda: _Watch(delays, plain), *place)
+    asking = asyncio.create_task(_ask(place, rate, seen))
+    print("ready", flush=True)
+    await over.wait()
+    asking.cancel()
+    seen.changes = len(delays)
     if len(delays) > 1:
         cuts = statistics.quantiles(delays, n=100, method="inclusive")
         seen.delays_ms = round(cuts[49] * 1e3, 1), round(cuts[98] * 1e3, 1)

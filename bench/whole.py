@@ -1,7 +1,6 @@
 """`make bench BENCH=whole`: contenders, growth to ten million, recovery, one after the other; then what was promised.
 
-Takes about 40 minutes. Ends with 1 when a line does not hold; a factor of growth above its bound is explained in
-docs/performance.md or it is news.
+Takes about 30 minutes. Ends with 1 when a line does not hold and docs/performance.md does not say why.
 """
 
 import argparse
@@ -24,6 +23,8 @@ _GROWTH = 1.15
 _RECOVERY = 100_000
 _RSS_MB = 300
 _IDS = "1,000,000"
+#: Growth above its bound whose reason is measured and written down.
+_EXPLAINED = ("order size: 16000 bytes",)
 
 
 class Line(NamedTuple):
@@ -33,6 +34,12 @@ class Line(NamedTuple):
     found: float
     bound: str
     holds: bool
+
+    @property
+    def verdict(self) -> str:
+        if self.holds:
+            return ""
+        return "see docs/performance.md" if self.what.endswith(_EXPLAINED) else "NOT HELD"
 
 
 def main() -> int:
@@ -46,7 +53,7 @@ def main() -> int:
     _run("bench.operations", "--only", "recovery")
     lines = [*contenders(_read("latest")["medians"]), *growth(_read("growth")["growth"]), recovery(_read("recovery"))]
     show(lines)
-    return 0 if all(line.holds for line in lines) else 1
+    return 1 if any(line.verdict == "NOT HELD" for line in lines) else 0
 
 
 def _run(module: str, *arguments: str) -> None:
@@ -98,7 +105,7 @@ def show(lines: list[Line]) -> None:
         table.add_column(head, justify="left" if head == "what" else "right")
     for line in lines:
         digits = 2 if line.found < 100 else 0
-        table.add_row(line.what, f"{line.found:,.{digits}f}", line.bound, "" if line.holds else "NOT HELD")
+        table.add_row(line.what, f"{line.found:,.{digits}f}", line.bound, line.verdict)
     Console().print(table)
 
 

@@ -8,12 +8,12 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 #: Faust's defaults are 2 GiB of cache and three 64 MiB memtables *per partition*. A partition's hot set is small.
-_MEMORY = {"block_cache_size": 4 * 1024 * 1024, "write_buffer_size": 4 * 1024 * 1024, "max_write_buffer_number": 2}
+MEMORY = {"block_cache_size": 4 * 1024 * 1024, "write_buffer_size": 4 * 1024 * 1024, "max_write_buffer_number": 2}
 
 
 def new_table(app: faust.App, name: str, **options: Any) -> Any:
     """A Faust table of raw bytes, recovered by Faust from its changelog, read and written through `TableStore`."""
-    rocksdb = {**_MEMORY, **options.pop("rocksdb", {})}
+    rocksdb = {**MEMORY, **options.pop("rocksdb", {})}
     return app.Table(name, key_type=bytes, value_type=bytes, options=rocksdb, **options)
 
 
