@@ -4,8 +4,10 @@ import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from aiohttp import hdrs, web
+from yarl import URL
 
 from creditstream.secure import is_loopback
 from creditstream.settings import Settings
@@ -75,7 +77,7 @@ class Guard:
 
     def _refusal(self, request: web.Request) -> web.StreamResponse | None:
         """What keeps the request out, or None."""
-        if self._local_only and not is_loopback(request.url.host or ""):
+        if self._local_only and not _is_here(request.host):
             # Another site's name that leads to this machine (DNS rebinding) would read the orders otherwise.
             return problem(403, "without a login this page is for this machine only: use http://localhost")
         wait = self._requests.take(client_of(request), time.monotonic()) if self._requests else 0.0
@@ -158,9 +160,18 @@ def _is_foreign(request: web.Request) -> bool:
     return origin is not None and origin.partition("://")[2] != request.host
 
 
+@lru_cache(maxsize=256)
+def _is_here(authority: str) -> bool:
+    """Whether what a request gives as its host, with a port or without, is this machine's own name."""
+    try:
+        return is_loopback(URL.build(authority=authority).host or "")
+    except ValueError:
+        return False
+
+
 def _is_secure(request: web.Request) -> bool:
     """Whether the cookie may travel over TLS only: everywhere but on this machine."""
-    return request.secure or not is_loopback(request.url.host or "")
+    return request.secure or not _is_here(request.host)
 
 
 _WORDS = {
@@ -172,8 +183,7 @@ _WORDS = {
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "creditstream"
-    for name, value in HEADERS.items():
-        response.headers[name] = value
+    response.headers.update(HEADERS)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
 
 

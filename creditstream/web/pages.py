@@ -27,6 +27,9 @@ class Page:
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL)
+        #: Behind the transport's back, while that holds nothing back: twice as cheap (docs/adr/0016). Not under TLS.
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self._descriptor = None if encrypted or connection is None else connection.fileno()
         self.over = asyncio.Event()
 
     def is_gone(self) -> bool:
@@ -35,10 +38,20 @@ class Page:
     def write(self, block: Block) -> None:
         if self._transport.is_closing():
             self.over.set()
-        elif self._transport.get_write_buffer_size() > UNREAD:
+            return
+        waiting = self._transport.get_write_buffer_size()
+        if waiting > UNREAD:
+            self.drop()
+            return
+        form, sent = block.form(self._gzip, self._chunked), 0
+        try:
+            if self._descriptor is not None and not waiting:
+                sent = form.send(self._descriptor)
+        except OSError:  # it went a moment ago
             self.drop()
         else:
-            self._transport.write(block.form(self._gzip, self._chunked))
+            if sent < len(form.data):
+                self._transport.write(form.data[sent:])
 
     async def wait(self, seconds: float | None) -> None:
         """Until the page is over, for so long at most."""

@@ -1,8 +1,10 @@
 """What the web backend decides without I/O: places in the stream, cursors, filters, sessions, who may ask how often."""
 
+import asyncio
 import contextlib
 import zlib
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -12,9 +14,12 @@ from hypothesis import strategies as st
 from creditstream.settings import Secret
 from creditstream.throughput import Throughput
 from creditstream.web.buckets import Buckets
+from creditstream.web.dashboard import Dashboard
+from creditstream.web.guard import _is_here
 from creditstream.web.login import SESSION_SECONDS, Login
 from creditstream.web.queries import BadQuery, new_cursor, parse_order_id, parse_query, read_cursor
 from creditstream.web.recent import Change, Recent
+from creditstream.web.stats import Lag, Stats, Worker
 from creditstream.web.stream import GZIP_HEADER, Block
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -60,8 +65,8 @@ def test_compressed_blocks_make_one_stream_in_any_order(texts: list[bytes]) -> N
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
     inflate.decompress(GZIP_HEADER)
     for text in texts:
-        assert inflate.decompress(Block(text).form(gzip=True, chunked=False)) == text
-    assert Block(b"abc").form(gzip=False, chunked=True) == b"3\r\nabc\r\n"
+        assert inflate.decompress(Block(text).form(gzip=True, chunked=False).data) == text
+    assert Block(b"abc").form(gzip=False, chunked=True).data == b"3\r\nabc\r\n"
 
 
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)), st.uuids())
@@ -130,3 +135,29 @@ def test_orders_are_counted_by_the_second() -> None:
         throughput.add(600, [0.5] * 700)
     assert throughput.series(601)[0][-1] == 7_000
     assert throughput.series(601)[1][-1] == 500.0
+
+
+@pytest.mark.parametrize("host", ["localhost:6066", "127.0.0.1", "[::1]:6066", "LOCALHOST."])
+def test_this_machine_is_known_by_its_own_names(host: str) -> None:
+    assert _is_here(host)
+
+
+@pytest.mark.parametrize("host", ["evil.example:6066", "localhost@evil.example", "localhost:abc", "::1", ""])
+def test_another_name_that_leads_to_this_machine_is_not_its_own(host: str) -> None:
+    assert not _is_here(host)
+
+
+def test_many_who_ask_for_the_numbers_at_once_are_one_question() -> None:
+    now, asked = [0.0], []
+
+    class Replica:
+        async def today(self) -> None:
+            asked.append(now[0])
+
+    worker = Worker(lambda: len(asked), lambda: Lag(0, 0.0), lambda: ([], []), dict, list)
+    stats = Stats(cast(Dashboard, Replica()), worker, lambda: now[0])
+    answers = []
+    for now[0] in (0.0, 0.1, 0.2, 0.3):
+        answers.append(asyncio.run(stats.json()))
+    assert asked == [0.0, 0.3]
+    assert answers[0] == answers[1] == answers[2] != answers[3]

@@ -1,0 +1,156 @@
+"""What reaches an open page, over real sockets: blocks go to the kernel or through the transport, and never mix."""
+
+import asyncio
+import os
+import random
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, cast
+
+import pytest
+import uvloop
+
+from creditstream.dev.wait import wait_for_async
+from creditstream.web.pages import UNREAD, Page, Pages
+from creditstream.web.recent import Recent
+from creditstream.web.stream import Block
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+LOOPS: list[NewLoop] = [uvloop.new_event_loop, asyncio.new_event_loop]
+
+
+async def opened() -> tuple[Page, socket.socket]:
+    """A page as the web server has it, and the socket of its reader, who takes little at once."""
+    loop = asyncio.get_running_loop()
+    transports: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+
+    class Accepts(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transports.put_nowait(cast(asyncio.Transport, transport))
+
+    server = await loop.create_server(Accepts, "127.0.0.1", 0)
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    reader.setblocking(False)
+    await loop.sock_connect(reader, server.sockets[0].getsockname())
+    page = Page(await transports.get(), gzip=False, chunked=False)
+    server.close()
+    return page, reader
+
+
+async def read(reader: socket.socket, size: int) -> bytes:
+    """So many bytes; fewer when the stream ends."""
+    data = b""
+    with suppress(ConnectionResetError):
+        while len(data) < size and (part := await asyncio.get_running_loop().sock_recv(reader, 1 << 16)):
+            data += part
+    return data
+
+
+@pytest.fixture(params=["from a file in memory", "no such file"])
+def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: Any) -> int:
+        raise OSError(24, "Too many open files")
+
+    if request.param == "no such file":
+        monkeypatch.setattr(os, "memfd_create", none_left)
+
+
+def run(new_loop: NewLoop, scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(asyncio.wait_for(scene(), 30))
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("new_loop", LOOPS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_reader_that_stops_now_and_then_gets_every_byte_in_order(new_loop: NewLoop, seed: int) -> None:
+    dice = random.Random(seed)
+    texts = [dice.randbytes(dice.choice((0, 10, 5_000, 60_000, 300_000))) for _ in range(30)]
+
+    async def scene() -> None:
+        page, reader = await opened()
+        written, got = 0, b""
+        for text in texts:
+            page.write(Block(text))
+            written += len(text)
+            if dice.random() < 0.5 or written - len(got) > UNREAD - 300_000:
+                got += await read(reader, dice.randrange(written - len(got) + 1))
+        got += await read(reader, written - len(got))
+        assert got == b"".join(texts)
+        assert not page.is_gone()
+        page.drop()
+
+    run(new_loop, scene)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_a_reader_that_sleeps_is_dropped_and_holds_nobody_up(new_loop: NewLoop) -> None:
+    block = Block(random.Random(1).randbytes(50_000))
+
+    async def scene() -> None:
+        pages = Pages()
+        pages.begin(Recent([0]))
+        (sleeps, _), (reads, reader) = await opened(), await opened()
+        for page in (sleeps, reads):
+            await pages.join(page, None, 0)
+        rounds = 0
+        while not sleeps.is_gone():
+            pages.write(block)
+            await read(reader, 50_000)
+            rounds += 1
+        assert rounds * 50_000 < UNREAD + 1_000_000
+        assert len(pages) == 1
+        assert not reads.is_gone()
+        reads.drop()
+
+    run(new_loop, scene)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_a_reader_that_has_gone_ends_its_page_and_no_other(new_loop: NewLoop) -> None:
+    async def scene() -> None:
+        pages = Pages()
+        pages.begin(Recent([0]))
+        (left, leaver), (stays, reader) = await opened(), await opened()
+        for page in (left, stays):
+            await pages.join(page, None, 0)
+        leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        leaver.close()  # with a reset, which the transport has not heard of when the block comes
+        pages.write(Block(b"x" * 100_000))
+        assert not stays.is_gone()
+        assert (await read(reader, 100_000)).endswith(b"x")
+
+        async def is_alone() -> bool:
+            pages.write(Block(b": ping"))
+            return len(pages) == 1
+
+        await wait_for_async(is_alone, 10, "the page that was left is over")
+        stays.drop()
+
+    run(new_loop, scene)
+
+
+def test_under_tls_nothing_goes_round_the_transport() -> None:
+    class Encrypting(asyncio.Transport):
+        written = b""
+
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return {"sslcontext": object(), "socket": socket.socket()}.get(name, default)
+
+        def get_write_buffer_size(self) -> int:
+            return 0
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: Any) -> None:
+            self.written += data
+
+    transport = Encrypting()
+    Page(transport, gzip=False, chunked=False).write(Block(b"secret"))
+    assert transport.written == b"secret"
