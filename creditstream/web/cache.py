@@ -18,15 +18,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from creditstream.errors import StartError
 from creditstream.settings import Secret, Settings
 from creditstream.tls import client_context, refusal
+from creditstream.web.held import Held
 
 _TIMEOUT = 0.1
 """Seconds for one step (connect, or an answer). A cache that is slower than the query is none."""
 _PAUSE = 5.0
 """Seconds in which a Redis that failed is left alone."""
-_HOLD = 0.25
-"""Seconds for which an answer is given again without asking Redis: a question to it costs half of the request."""
-_MOST_HELD = 500
-_NOTHING = float("-inf"), b""
 _PREFIX = "creditstream:"
 
 _log = logging.getLogger(__name__)
@@ -57,8 +54,7 @@ class Cache:
         self._redis = redis
         self._clock = clock
         self._flights: dict[str, asyncio.Task[bytes]] = {}
-        #: Until when, by the clock, and what.
-        self._held: dict[str, tuple[float, bytes]] = {}
+        self._held = Held(clock)
         self._asleep_until = float("-inf")
         self._is_away = False
         self._refusal: str | None = None
@@ -66,11 +62,11 @@ class Cache:
         self.lookups: Counter[str] = Counter()
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: Settings, clock: Callable[[], float] = time.monotonic) -> Self:
         """Connects at the first question. No URL: no cache. Raises StartError when the URL is none."""
         if not settings.redis_url:
-            return cls(None)
-        return cls(_redis(settings))
+            return cls(None, clock)
+        return cls(_redis(settings), clock)
 
     async def greet(self) -> None:
         """At the start: a certificate or a password that is refused is in the log from there on, not at first use.
@@ -100,8 +96,8 @@ class Cache:
         Whoever asks while the same key is being looked up, or a moment later, gets that one's answer; one that goes
         away stops nobody's.
         """
-        until, answer = self._held.get(key, _NOTHING)
-        if self._clock() < until:
+        answer = self._held.get(key)
+        if answer is not None:
             return answer
         flight = self._flights.get(key)
         if flight is None:
@@ -113,12 +109,7 @@ class Cache:
     def _land(self, key: str, flight: asyncio.Task[bytes]) -> None:
         del self._flights[key]
         if not flight.cancelled() and not flight.exception():  # seen: all who asked may be gone by now
-            self._hold(key, flight.result())
-
-    def _hold(self, key: str, answer: bytes) -> None:
-        if len(self._held) >= _MOST_HELD:
-            self._held.clear()
-        self._held[key] = self._clock() + _HOLD, answer
+            self._held.keep(key, flight.result())
 
     async def _look_up(self, key: str, ttl: float, load: Load) -> bytes:
         kept = await self._ask(lambda redis: redis.get(_PREFIX + key))

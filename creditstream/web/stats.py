@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from creditstream.web.dashboard import Dashboard
-
-#: Seconds for which the numbers are given again: many pages that ask at once are one question.
-_HOLD = 0.25
+from creditstream.web.held import Held
 
 
 class Lag(NamedTuple):
@@ -34,16 +32,14 @@ class Stats:
     """`GET /stats` and the event of the same name."""
 
     def __init__(self, dashboard: Dashboard, worker: Worker, clock: Callable[[], float] = time.monotonic) -> None:
-        self._dashboard, self._worker, self._clock = dashboard, worker, clock
-        #: Until when, by the clock, and what.
-        self._held: tuple[float, bytes] = float("-inf"), b""
+        self._dashboard, self._worker, self._held = dashboard, worker, Held(clock)
 
     async def json(self) -> bytes:
         """At most 0.25 s old. Never raises for a service that is away."""
-        until, answer = self._held
-        if self._clock() >= until:
+        answer = self._held.get("stats")
+        if answer is None:
             answer = await self._make()
-            self._held = self._clock() + _HOLD, answer
+            self._held.keep("stats", answer)
         return answer
 
     async def _make(self) -> bytes:

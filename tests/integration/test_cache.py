@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,10 +36,8 @@ class Question:
 
 
 @asynccontextmanager
-async def _opened(url: str, clock: ManualClock | None = None) -> AsyncIterator[Cache]:
-    cache = Cache.open(Settings(redis_url=Secret(url)))
-    if clock:
-        cache._clock = clock
+async def _opened(url: str, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Cache]:
+    cache = Cache.open(Settings(redis_url=Secret(url)), clock)
     try:
         yield cache
     finally:
@@ -107,7 +106,7 @@ def test_an_answer_is_given_again_for_a_moment_without_asking_redis(stack: Any) 
                 assert sum(cache.lookups.values()) == lookups
                 clock.advance(0.2)
             for number in range(1_000):
-                cache._hold(str(number), b"")
+                cache._held.keep(str(number), b"")
             assert len(cache._held) <= 500
         assert question.asked == 1
 
