@@ -15,7 +15,7 @@ from rich.table import Table
 from bench.burst import Measured, a_place, burst, some_orders, words
 from bench.contenders import Creditstream, Place
 from bench.fill import fill_ids, fill_rows
-from bench.report import RESULTS, machine
+from bench.report import machine, save
 from bench.run import started
 from creditstream.dev.mix import Line
 from creditstream.dev.stack import Stack
@@ -152,8 +152,7 @@ def report(taken: dict[Case, list[Measured]]) -> None:
         one = {"row": case.row, "size": case.size, "cpu_us": cpu, "factor": factor, "orders_per_commit": commit}
         found.append({**one, "rss_mb": rss, "rounds": rounds})
     Console().print(table)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "growth.json").write_text(json.dumps({"machine": machine(), "growth": found}, indent=2) + "\n")
+    save("growth", growth=found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`make bench BENCH=operations`: what an empty disk, one more worker and more partitions cost."""
 
 import argparse
-import json
 import re
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.report import RESULTS, machine
+from bench.report import save
 from creditstream.dev.mix import make_mix
 from creditstream.dev.programs import RiskApiProcess, Worker
 from creditstream.dev.stack.ports import free_port
@@ -134,9 +133,7 @@ def write_recovery(log: str) -> None:
     loaded = re.search(r"seen: (\d+) records loaded from its changelog in ([\d.]+) s", log)
     if loaded is None:
         raise SystemExit("creditstream: the worker's log has no word of a bulk load of `seen`")
-    RESULTS.mkdir(exist_ok=True)
-    found = {"machine": machine(), "keys": int(loaded[1]), "seconds": float(loaded[2])}
-    (RESULTS / "recovery.json").write_text(json.dumps(found, indent=2) + "\n")
+    save("recovery", keys=int(loaded[1]), seconds=float(loaded[2]))
 
 
 async def marks(settings: Settings, topic: str, keys: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -37,17 +38,9 @@ _TITLES = {
 def write_report(rounds: Mapping[int, Mapping[str, list[Measured]]], part: Mapping[str, Measured]) -> None:
     """bench/results/latest.json, latest.md and latest.svg; the tables on the terminal."""
     medians = {latency: {name: _median(taken) for name, taken in each.items()} for latency, each in rounds.items()}
-    RESULTS.mkdir(exist_ok=True)
-    result = {
-        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": _versions(),
-        "medians": medians,
-        "rounds": rounds,
-        "part_load": part,
-    }
-    (RESULTS / "latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    text = f"{result['taken_at']}; {result['machine']}\n\n{_names(_versions())}\n"
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    save("latest", taken_at=taken_at, versions=_versions(), medians=medians, rounds=rounds, part_load=part)
+    text = f"{taken_at}; {machine()}\n\n{_names(_versions())}\n"
     for latency in rounds:
         text += f"\nRisk API at {latency} ms\n\n{_markdown(medians[latency], rounds[latency])}"
     if part:
@@ -55,6 +48,18 @@ def write_report(rounds: Mapping[int, Mapping[str, list[Measured]]], part: Mappi
     (RESULTS / "latest.md").write_text(text)
     (RESULTS / "latest.svg").write_text(chart(medians))
     print(text)
+
+
+def save(name: str, **found: Any) -> None:
+    """bench/results/`name`.json: what was found, and on which machine."""
+    RESULTS.mkdir(exist_ok=True)
+    result = msgspec.json.encode({"machine": machine(), **found})
+    (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(result, indent=2) + b"\n")
+
+
+def saved(name: str) -> Any:
+    """What `save` wrote."""
+    return msgspec.json.decode((RESULTS / f"{name}.json").read_bytes())
 
 
 def _median(taken: list[Measured]) -> Measured:

@@ -4,7 +4,6 @@ Takes about 30 minutes. Ends with 1 when a line does not hold and docs/performan
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import RESULTS, machine
+from bench.report import machine, saved
 
 _PEERS = ("guide", "faststream", "quix")
 _HAND = 1.6
@@ -51,7 +50,7 @@ def main() -> int:
     _run("bench.run", *rounds)
     _run("bench.growth", *rounds, "--most", str(options.most))
     _run("bench.operations", "--only", "recovery")
-    lines = [*contenders(_read("latest")["medians"]), *growth(_read("growth")["growth"]), recovery(_read("recovery"))]
+    lines = [*contenders(saved("latest")["medians"]), *growth(saved("growth")["growth"]), recovery(saved("recovery"))]
     show(lines)
     return 1 if any(line.verdict == "NOT HELD" for line in lines) else 0
 
@@ -60,10 +59,6 @@ def _run(module: str, *arguments: str) -> None:
     """Each as a process of its own: what one leaves in memory is not the next one's."""
     print(f"== {module} {' '.join(arguments)}", flush=True)
     subprocess.run([sys.executable, "-m", module, *arguments], check=True)
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def contenders(medians: dict[str, Any]) -> Iterator[Line]:
