@@ -12,6 +12,7 @@ from aiokafka.protocol.admin import ApiVersionRequest
 
 from creditstream.dev.wait import wait_for_async
 from creditstream.kafka_closed import mend_lost_connections
+from tests.support.loops import play
 
 #: ApiVersions, version 0: no error, one API.
 _ANSWER = struct.pack(">hi", 0, 1) + struct.pack(">hhh", 18, 0, 0)
@@ -40,11 +41,6 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.write(struct.pack(">i", len(body)) + body)
 
 
-def _on_uvloop(test: Callable[[], Awaitable[None]]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(test(), 30))
-
-
 @pytest.mark.parametrize(
     "send",
     [
@@ -64,7 +60,7 @@ def test_it_is_the_connections_error_and_closes_it(send: Callable[[AIOKafkaConne
         with pytest.raises(KafkaConnectionError, match="No connection"):
             await send(connection)
 
-    _on_uvloop(test)
+    play(uvloop.new_event_loop, test)
 
 
 def test_what_is_expected_stays_as_it_is_and_mending_twice_changes_nothing() -> None:
@@ -79,4 +75,4 @@ def test_what_is_expected_stays_as_it_is_and_mending_twice_changes_nothing() -> 
         with pytest.raises(KafkaConnectionError, match="No connection to broker"):
             await connection.send(ApiVersionRequest())
 
-    _on_uvloop(test)
+    play(uvloop.new_event_loop, test)

@@ -5,7 +5,6 @@ import os
 import random
 import socket
 import struct
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,8 +15,8 @@ from creditstream.dev.wait import wait_for_async
 from creditstream.web.pages import UNREAD, Page, Pages
 from creditstream.web.recent import Recent
 from creditstream.web.stream import Block
+from tests.support.loops import NewLoop, play
 
-NewLoop = Callable[[], asyncio.AbstractEventLoop]
 LOOPS: list[NewLoop] = [uvloop.new_event_loop, asyncio.new_event_loop]
 
 
@@ -58,9 +57,13 @@ def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(os, "memfd_create", none_left)
 
 
-def run(new_loop: NewLoop, scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(asyncio.wait_for(scene(), 30))
+async def two_opened() -> tuple[Pages, tuple[Page, socket.socket], tuple[Page, socket.socket]]:
+    """Both get the same."""
+    pages, one, two = Pages(), await opened(), await opened()
+    pages.begin(Recent([0]))
+    for page, _ in (one, two):
+        await pages.join(page, None, 0)
+    return pages, one, two
 
 
 @pytest.mark.usefixtures("files")
@@ -83,7 +86,7 @@ def test_a_reader_that_stops_now_and_then_gets_every_byte_in_order(new_loop: New
         assert not page.is_gone()
         page.drop()
 
-    run(new_loop, scene)
+    play(new_loop, scene)
 
 
 @pytest.mark.usefixtures("files")
@@ -92,11 +95,7 @@ def test_a_reader_that_sleeps_is_dropped_and_holds_nobody_up(new_loop: NewLoop) 
     block = Block(random.Random(1).randbytes(50_000))
 
     async def scene() -> None:
-        pages = Pages()
-        pages.begin(Recent([0]))
-        (sleeps, _), (reads, reader) = await opened(), await opened()
-        for page in (sleeps, reads):
-            await pages.join(page, None, 0)
+        pages, (sleeps, _), (reads, reader) = await two_opened()
         rounds = 0
         while not sleeps.is_gone():
             pages.write(block)
@@ -107,18 +106,14 @@ def test_a_reader_that_sleeps_is_dropped_and_holds_nobody_up(new_loop: NewLoop) 
         assert not reads.is_gone()
         reads.drop()
 
-    run(new_loop, scene)
+    play(new_loop, scene)
 
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("new_loop", LOOPS)
 def test_a_reader_that_has_gone_ends_its_page_and_no_other(new_loop: NewLoop) -> None:
     async def scene() -> None:
-        pages = Pages()
-        pages.begin(Recent([0]))
-        (left, leaver), (stays, reader) = await opened(), await opened()
-        for page in (left, stays):
-            await pages.join(page, None, 0)
+        pages, (_, leaver), (stays, reader) = await two_opened()
         leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         leaver.close()  # with a reset, which the transport has not heard of when the block comes
         pages.write(Block(b"x" * 100_000))
@@ -132,7 +127,7 @@ def test_a_reader_that_has_gone_ends_its_page_and_no_other(new_loop: NewLoop) ->
         await wait_for_async(is_alone, 10, "the page that was left is over")
         stays.drop()
 
-    run(new_loop, scene)
+    play(new_loop, scene)
 
 
 def test_under_tls_nothing_goes_round_the_transport() -> None:
