@@ -1,6 +1,7 @@
 """The Faust app: settings in, modules listed, dependencies opened. No logic."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,7 +12,9 @@ from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from creditstream.bulkload import BulkTable
+from creditstream.intake import believed_headers, unread
 from creditstream.kafka_closed import mend_lost_connections
+from creditstream.kafka_reading import read_whatever_kafka_has
 from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
 from creditstream.pipeline import Pipeline
@@ -25,6 +28,7 @@ from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
 mend_lost_connections()
+read_whatever_kafka_has()
 
 
 class PlainWeb(Web):
@@ -54,6 +58,14 @@ class CreditApp(faust.App):
     @property
     def pipeline(self) -> Pipeline:
         return self.runtime.pipeline
+
+    def refuse(self, record: Any, done: Callable[[], object], error: Exception | None = None) -> None:
+        """A record that the consumer could not read, or not hand on: it has its letter. `done`: acknowledge it."""
+        refused = unread(record, believed_headers(self.settings), done)
+        if error is None:
+            self.pipeline.refuse(refused, record.reason, record.fault, record.size)
+        else:
+            self.pipeline.unforeseen(refused, error, "read")
 
     async def on_start(self) -> None:
         await super().on_start()

@@ -21,6 +21,10 @@ class BrokerUnavailable(Unavailable):
     """Kafka did not take a record within its time-out."""
 
 
+class Unsendable(Exception):
+    """Kafka will never take this record as it is: it is too large for its topic, or cannot be written as a record."""
+
+
 class Fenced(Exception):
     """Partitions may have moved to another worker: look again at what is still ours before publishing."""
 

@@ -6,22 +6,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from creditstream.recordtime import LAST_MS
 from creditstream.version import VERSION
+from schemas import headers
 from schemas.dead_letter import DeadLetter
 from schemas.decision import Decision
+from schemas.headers import Headers
 from schemas.order import Order
 from schemas.status import Row
 
-_WRITTEN = "x-original-timestamp"
-_ORIGIN = ("x-original-topic", "x-original-partition", "x-original-offset", _WRITTEN)
 _TRACE = "traceparent"
 _TRACE_FORM = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_ORIGINAL_KEY = "x-original-key"
-_ATTEMPTS = "x-attempts"
-_FIRST_FAILED = "x-first-failed-at"
-_DUE = "x-next-attempt-at"
-#: On a forward of a record that was handled before, maybe: after growth its home knows nothing of that.
-_REPLAYED = "x-replayed"
 
 
 class Origin(NamedTuple):
@@ -43,20 +38,20 @@ class Record:
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    internal: bool
-    """From one of this program's own topics: only there the headers say where the record first stood."""
+    headers: Headers
+    believed: frozenset[str]
+    """Those of our headers that mean something on its topic; none on `orders`, where anybody may write them."""
     replayed: bool
     """It may have been handled before by an earlier owner of the partition: PostgreSQL is asked before the risk API."""
     acknowledge: Callable[[], object]
 
     @property
     def origin(self) -> Origin:
-        here = Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
-        topic, *numbers = (self._text(name) for name in _ORIGIN)
-        if topic is None or not all(number is not None and number.isdecimal() for number in numbers):
-            return here
-        return Origin(topic, *(int(number) for number in numbers if number))
+        topic, *places = (self._ours(name) for name in headers.ORIGIN)
+        partition, offset, timestamp_ms = map(headers.number, places)
+        if topic is None or partition is None or offset is None or timestamp_ms is None:
+            return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+        return Origin(topic.decode(errors="replace"), partition, offset, timestamp_ms)
 
     @property
     def place(self) -> dict[str, object]:
@@ -66,59 +61,80 @@ class Record:
     @property
     def first_ms(self) -> int:
         """When the record was first written: `origin`, for a tenth of its cost, because every order is asked."""
-        if self.internal:
-            for name, value in self.headers:
-                if name == _WRITTEN:
-                    return int(value) if value.isdigit() else self.timestamp_ms
+        if self.believed:
+            first = headers.number(self._ours(headers.ORIGINAL_TIMESTAMP))
+            return self.timestamp_ms if first is None else first
         return self.timestamp_ms
 
     @property
-    def traceparent(self) -> tuple[tuple[str, bytes], ...]:
+    def traceparent(self) -> Headers:
         """The W3C trace context that the producer gave, as a header to hand on; empty if there is none."""
         for header in self.headers:
-            if header[0] == _TRACE and _TRACE_FORM.fullmatch(header[1]):
+            if header[0] == _TRACE and header[1] is not None and _TRACE_FORM.fullmatch(header[1]):
                 return (header,)
         return ()
 
     @property
+    def bytes_beside_the_value(self) -> int:
+        """Of its key and its headers, which travel with it."""
+        beside = len(self.key or b"")
+        for name, value in self.headers:
+            beside += len(name) + len(value or b"")
+        return beside
+
+    @property
+    def waited(self) -> bool:
+        """It comes from `orders-retry`."""
+        return headers.ATTEMPTS in self.believed
+
+    @property
     def turn(self) -> "Turn":
         """Which turn on `orders-retry` this is, by the record's headers."""
-        attempts = self._text(_ATTEMPTS) or ""
-        if not attempts.isdecimal():
+        attempts = headers.number(self._ours(headers.ATTEMPTS))
+        if attempts is None or attempts < 0:
             return Turn()
-        return Turn(int(attempts), _from_ms(self._text(_FIRST_FAILED)), _from_ms(self._text(_DUE)))
+        first_failed, due = (headers.number(self._ours(name)) for name in (headers.FIRST_FAILED, headers.DUE))
+        return Turn(attempts, _from_ms(first_failed), _from_ms(due))
 
     @property
     def may_be_settled(self) -> bool:
         """It, or the record that it was forwarded for, may have been handled before."""
-        return self.replayed or self._text(_REPLAYED) is not None
+        return self.replayed or self._ours(headers.REPLAYED) is not None
 
-    def _text(self, name: str) -> str | None:
-        """An internal record's header; anybody may write the same names on `orders`, and there they mean nothing."""
-        if not self.internal:
+    def _ours(self, name: str) -> bytes | None:
+        """The value of a header of ours; None where it is not believed, or has no value."""
+        if name not in self.believed:
             return None
-        return next((value.decode(errors="replace") for header, value in self.headers if header == name), None)
+        return next((value for header, value in self.headers if header == name), None)
 
-    def traced(self) -> tuple[tuple[str, bytes], ...]:
-        """The record's headers with its origin in them, for a forward."""
-        ours = dict(zip(_ORIGIN, (str(value).encode() for value in self.origin), strict=True))
+    def traced(self) -> Headers:
+        """The producer's headers, and ours with its origin, for a forward."""
+        ours = [(name, str(value).encode()) for name, value in zip(headers.ORIGIN, self.origin, strict=True)]
         key = self.original_key
         if key is not None:
-            ours[_ORIGINAL_KEY] = key
+            ours.append((headers.ORIGINAL_KEY, key))
         if self.may_be_settled:
-            ours[_REPLAYED] = b"1"
-        return tuple((name, value) for name, value in self.headers if name not in ours) + tuple(ours.items())
+            ours.append((headers.REPLAYED, b"1"))
+        return (*self.producers_headers, *ours)
+
+    @property
+    def producers_headers(self) -> Headers:
+        """What the producer sent, under names that are not ours."""
+        return headers.producers_own(self.headers, self.believed)
 
     @property
     def original_key(self) -> bytes | None:
         """The key that the producer gave: a forward has the order id as its own."""
-        return dict(self.headers).get(_ORIGINAL_KEY) if self.internal else self.key
+        return self._ours(headers.ORIGINAL_KEY) if self.believed else self.key
 
-    def waiting(self, turn: "Turn") -> tuple[tuple[str, bytes], ...]:
+    def waiting(self, turn: "Turn") -> Headers:
         """The headers for `orders-retry`: the origin, and which turn comes when."""
-        ours = {_ATTEMPTS: str(turn.attempts), _FIRST_FAILED: _to_ms(turn.first_failed), _DUE: _to_ms(turn.due)}
-        kept = tuple((name, value) for name, value in self.traced() if name not in ours)
-        return kept + tuple((name, value.encode()) for name, value in ours.items())
+        ours = {
+            headers.ATTEMPTS: str(turn.attempts),
+            headers.FIRST_FAILED: _to_ms(turn.first_failed),
+            headers.DUE: _to_ms(turn.due),
+        }
+        return (*self.traced(), *((name, value.encode()) for name, value in ours.items()))
 
     def letter(self, reason: str, message: str, now: datetime, turn: "Turn | None" = None) -> DeadLetter:
         """This record as a dead letter: untouched, with its origin and why."""
@@ -130,9 +146,7 @@ class Record:
             timestamp_ms=timestamp_ms,
             key=self.original_key,
             value=self.value,
-            headers=tuple(
-                (name, value) for name, value in self.headers if name not in (*_ORIGIN, _ORIGINAL_KEY, _REPLAYED, _DUE)
-            ),
+            headers=self.producers_headers,
             reason=reason,
             message=message,
             attempts=max(1, turn.attempts) if turn else 1,
@@ -150,8 +164,8 @@ class Turn(NamedTuple):
     due: datetime | None = None
 
 
-def _from_ms(text: str | None) -> datetime | None:
-    return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdecimal() else None
+def _from_ms(ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms is not None and 0 <= ms <= LAST_MS else None
 
 
 def _to_ms(moment: datetime | None) -> str:

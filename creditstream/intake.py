@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from creditstream.flight import Record
-from creditstream.topics import ORDERS, topic_name
+from creditstream.settings import Settings
+from creditstream.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
 from creditstream.transport import InOrderConsumer, waiting_events
+from creditstream.unforeseen import OF_A_RECORD
+from schemas import headers
 
 if TYPE_CHECKING:
     from creditstream.app import CreditApp
@@ -15,35 +18,68 @@ async def feed(
     app: "CreditApp", stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]
 ) -> None:
     """Hand every record of `stream` to `accept`, without Faust's acknowledgement: the pipeline says when it is done."""
+    consumer, believed = cast(InOrderConsumer, app.consumer), believed_headers(app.settings)
     async for first in stream.noack().events():
         for event in (first, *waiting_events(stream)):
             await room()
-            record = _record(app, event)
-            if record is not None:
-                accept(record)
+            try:
+                record = _record(consumer, event, believed)
+            except OF_A_RECORD as error:
+                app.pipeline.unforeseen(_bare(event), error, "read")
+            else:
+                if record is not None:
+                    accept(record)
 
 
-def _record(app: "CreditApp", event: Any) -> Record | None:
+def _record(consumer: InOrderConsumer, event: Any, believed: dict[str, frozenset[str]]) -> Record | None:
     """None if the record's generation is over: it comes again, to whoever owns the partition now."""
     message = event.message
-    progress = cast(InOrderConsumer, app.consumer).progress.get(message.tp)
+    progress = consumer.progress.get(message.tp)
     if progress is None or progress.generation != message.generation_id:
         return None
-    return record_of(app, event, replayed=message.offset < progress.replay_until)
+    return record_of(event, believed, replayed=message.offset < progress.replay_until)
 
 
-def record_of(app: "CreditApp", event: Any, *, replayed: bool) -> Record:
+def believed_headers(settings: Settings) -> dict[str, frozenset[str]]:
+    """Topic on the broker -> those of our headers that mean something there; for `record_of`."""
+    return {topic_name(settings, ORDERS_BY_ID): headers.HOP, topic_name(settings, ORDERS_RETRY): headers.WAIT}
+
+
+def record_of(event: Any, believed: dict[str, frozenset[str]], *, replayed: bool) -> Record:
     """The pipeline's record of a Faust event."""
     message = event.message
     return Record(
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        timestamp_ms=int(message.timestamp * 1000),
+        timestamp_ms=-1 if message.timestamp is None else round(message.timestamp * 1000),
         key=message.key,
         value=message.value,
         headers=tuple(message.headers or ()),
-        internal=message.topic != topic_name(app.settings, ORDERS),
+        believed=believed.get(message.topic, frozenset()),
         replayed=replayed,
         acknowledge=event.ack,
+    )
+
+
+def _bare(event: Any) -> Record:
+    """Its value alone, for a letter."""
+    message = event.message
+    place = message.topic, message.partition, message.offset
+    return Record(*place, -1, None, message.value, (), frozenset(), replayed=False, acknowledge=event.ack)
+
+
+def unread(record: Any, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
+    """The pipeline's record of one that never became a Faust event (`InOrderConsumer`), for a letter."""
+    return Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=-1 if record.timestamp is None else record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers or ()),
+        believed=believed.get(record.topic, frozenset()),
+        replayed=False,
+        acknowledge=done,
     )

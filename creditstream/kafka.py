@@ -7,18 +7,21 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from creditstream.errors import BrokerUnavailable, StartError
+from creditstream.errors import BrokerUnavailable, StartError, Unsendable
 from creditstream.kafka_security import security_options, why_refused
 from creditstream.ports import Outgoing, Publishes
 from creditstream.settings import Settings
+from creditstream.unforeseen import OF_A_RECORD
+from schemas.headers import Headers
 
 #: Records are a few hundred bytes; a dead letter carries up to 4 MiB of original value and its headers.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
 #: What one partition's batch may hold; a flush is rarely a tenth of it.
 _BATCH_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -105,6 +108,19 @@ class Publisher(Publishes):
 
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         """See `Publishes.publish`."""
+        try:
+            return await self._publish(topic, records)
+        except Unsendable:
+            if sum(map(len, records.values())) == 1:
+                raise
+        # The topic's limit may be below a batch of them.
+        last: dict[int, int] = {}
+        for partition, outgoing in records.items():
+            for record in outgoing:
+                last |= await self._publish(topic, {partition: [record]})
+        return last
+
+    async def _publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         sent = []
         try:
             for partition, outgoing in records.items():
@@ -113,6 +129,8 @@ class Publisher(Publishes):
             raise BrokerUnavailable(f"{topic}: {type(error).__name__}") from error
         answers: list[Any] = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
         for answer in answers:
+            if isinstance(answer, _TOO_LARGE):
+                raise Unsendable(f"{topic}: too large for the topic (max.message.bytes)") from answer
             if isinstance(answer, BaseException):
                 raise BrokerUnavailable(f"{topic}: {type(answer).__name__}") from answer
         counts = [(partition, count) for partition, count, _ in sent]
@@ -121,12 +139,20 @@ class Publisher(Publishes):
     async def _send(self, topic: str, partition: int, outgoing: Sequence[Outgoing]) -> Any:
         batch, count = self._producer.create_batch(), 0
         for key, value, headers in outgoing:
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            if not _appended(batch, key, value, headers):
                 yield count, await self._producer.send_batch(batch, topic, partition=partition)
                 batch, count = self._producer.create_batch(), 0
-                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+                _appended(batch, key, value, headers)
             count += 1
         yield count, await self._producer.send_batch(batch, topic, partition=partition)
+
+
+def _appended(batch: Any, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+    """Whether the record still had room. The first of a batch always has."""
+    try:
+        return batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is not None
+    except OF_A_RECORD as error:
+        raise Unsendable(f"cannot be written as a record: {type(error).__name__}") from error
 
 
 def _guard(producer: AIOKafkaProducer, may_send: Callable[[], bool]) -> None:

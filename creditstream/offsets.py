@@ -58,6 +58,15 @@ class Progress:
         self.expected = offset + 1
         return Admission.DELIVER
 
+    def pass_over(self, after: int, until: int) -> None:
+        """The log is known to hold nothing from `after` to before `until`: markers, or what a producer aborted.
+
+        Without effect when records before `after` were not delivered: they have to be read again first.
+        """
+        if after <= self.expected < until:
+            self._doubted = None
+            self._skip_to(until)
+
     def finish(self, offset: int) -> None:
         """The record at `offset`, delivered before, is done. Out of order is fine; twice is harmless."""
         if self.position <= offset < self.expected:

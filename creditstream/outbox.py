@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from creditstream.errors import BrokerUnavailable
+from creditstream.errors import BrokerUnavailable, Unsendable
 from creditstream.ports import Outgoing, Publishes
 
 log = logging.getLogger(__name__)
@@ -14,12 +14,14 @@ _BACKOFF = 0.5
 
 
 class Parcel(NamedTuple):
-    """A record to hand on, and what to do once its delivery is certain."""
+    """A record to hand on, and what to do once its delivery is certain. `otherwise`: what goes in its place if Kafka
+    will never take it; without one, it is tried again until Kafka's settings are other ones."""
 
     topic: str
     partition: int
     record: Outgoing
     delivered: Callable[[], object]
+    otherwise: "Callable[[], Parcel] | None" = None
 
 
 class Outbox:
@@ -49,22 +51,56 @@ class Outbox:
         self.unsent -= len(parcels)
 
 
-async def deliver(publisher: Publishes, parcels: list[Parcel]) -> None:
+async def deliver(publisher: Publishes, parcels: Sequence[Parcel]) -> None:
     """Publish `parcels`, however long Kafka is away, then tell each that it is delivered."""
-    by_topic: dict[str, dict[int, list[Outgoing]]] = defaultdict(lambda: defaultdict(list))
-    for topic, partition, record, _ in parcels:
-        by_topic[topic][partition].append(record)
-    for topic, records in by_topic.items():
-        await until_published(publisher, topic, records)
+    by_topic: dict[str, list[Parcel]] = defaultdict(list)
+    for parcel in parcels:
+        by_topic[parcel.topic].append(parcel)
+    for topic, group in by_topic.items():
+        await _hand_on(publisher, topic, group)
     for parcel in parcels:
         parcel.delivered()
 
 
+async def _hand_on(publisher: Publishes, topic: str, parcels: Sequence[Parcel]) -> None:
+    """Halved until the one that Kafka will never take is alone."""
+    records: dict[int, list[Outgoing]] = defaultdict(list)
+    for parcel in parcels:
+        records[parcel.partition].append(parcel.record)
+    try:
+        await until_published(publisher, topic, records)
+    except Unsendable as error:
+        if len(parcels) > 1:
+            middle = len(parcels) // 2
+            await _hand_on(publisher, topic, parcels[:middle])
+            await _hand_on(publisher, topic, parcels[middle:])
+            return
+        log.warning("Kafka will never take a record: %s", error)
+        instead = parcels[0].otherwise
+        if instead is None:
+            await asyncio.sleep(_BACKOFF)
+        parcel = instead() if instead else parcels[0]
+        await _hand_on(publisher, parcel.topic, [parcel])
+
+
 async def until_published(publisher: Publishes, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:
-    """Each partition's last offset. Ends only with delivery: nothing may be acknowledged without it."""
+    """Each partition's last offset. Ends only with delivery: nothing may be acknowledged without it.
+
+    Raises Unsendable.
+    """
     while True:
         try:
             return await publisher.publish(topic, records)
         except BrokerUnavailable as error:
             log.warning("Kafka did not take records, trying again in %.1f s: %s", _BACKOFF, error)
+            await asyncio.sleep(_BACKOFF)
+
+
+async def until_taken(publisher: Publishes, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:
+    """`until_published` for records that nothing can take the place of: also until the topic's limit is another one."""
+    while True:
+        try:
+            return await until_published(publisher, topic, records)
+        except Unsendable as error:
+            log.error("a record of ours is not taken, trying again in %.1f s: %s", _BACKOFF, error)
             await asyncio.sleep(_BACKOFF)

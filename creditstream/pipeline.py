@@ -11,12 +11,16 @@ from uuid import UUID
 
 from creditstream.delays import Delays
 from creditstream.flight import Flight, Record
+from creditstream.letterbox import letter_parcel, note_letter, truncated, write_letter
 from creditstream.metrics.instruments import Instruments
 from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
+from creditstream.recordtime import believed_ms, moment
+from creditstream.routes import Routes
 from creditstream.scoring import Scoring
-from creditstream.settlement import Routes, Settlement, letter_parcel, note_letter
+from creditstream.settlement import Settlement
+from creditstream.unforeseen import OF_A_RECORD, note
 from schemas.decision import WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 from schemas.status import same_content
@@ -159,6 +163,33 @@ class Pipeline:
 
     def accept(self, record: Record) -> None:
         """Steps 1 to 3: a letter, a forward, a duplicate, a conflict, one more delivery of an order, or a new order."""
+        self._guarded(self._accept, record)
+
+    def accept_retry(self, record: Record) -> None:
+        """An order that waited on `orders-retry`: it goes on when its time has come."""
+        self._guarded(self._accept_retry, record)
+
+    def refuse(self, record: Record, reason: str, message: str, size: int = 0) -> None:
+        """A record that could not be read whole, by the transport's word. `size`: of its value, some may be cut."""
+        self._dead_letter(record, reason, message, size)
+
+    def unforeseen(self, record: Record, error: Exception, step: str = "accepted") -> None:
+        """What nobody foresaw costs this record a dead letter, and nothing else."""
+        note(self._metrics, step, error, record.place)
+        for flight in [flight for flight in self.flights.values() if record in flight.records]:
+            flight.records.remove(record)
+            if not flight.records:
+                self._scoring.give_up(flight)
+                del self.flights[flight.order.order_id]
+        self._dead_letter(record, "unreadable", f"{type(error).__name__} when it was to be {step}")
+
+    def _guarded(self, step: Callable[[Record], None], record: Record) -> None:
+        try:
+            step(record)
+        except OF_A_RECORD as error:
+            self.unforeseen(record, error)
+
+    def _accept(self, record: Record) -> None:
         order = self._read(record)
         if order is None:
             return
@@ -181,10 +212,8 @@ class Pipeline:
         else:
             self._dead_letter(record, "conflict", "the order id was seen before with other content")
 
-    def accept_retry(self, record: Record) -> None:
-        """An order that waited on `orders-retry`: it goes on when its time has come.
-
-        That time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
+    def _accept_retry(self, record: Record) -> None:
+        """Its time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
         and it is never longer than the rule allows: a clock that was wrong cannot put an order off for years.
         """
         if self._has_moved(record):
@@ -201,16 +230,12 @@ class Pipeline:
         home = home_partition(order.order_id, self._routes.partitions)
         if record.partition == home:
             return False
-        outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
-        self._outbox.add(Parcel(self._routes.orders_retry, home, outgoing, record.acknowledge))
+        self._outbox.add(self._onward(record, order, self._routes.orders_retry, home))
         return True
 
     def _accept_again(self, record: Record) -> None:
         """A joiner of an order that is over, judged by what is known now."""
-        if record.turn.attempts:
-            self._resume(record)
-        else:
-            self.accept(record)
+        self._guarded(self._resume if record.waited else self._accept, record)
 
     def _read(self, record: Record) -> Order | None:
         """None: it is no order, and has its letter."""
@@ -221,18 +246,36 @@ class Pipeline:
             return None
 
     def _decode(self, record: Record) -> Order:
-        latest = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC) + self._skew
-        return decode_order(record.value, latest=latest, max_bytes=self._limits.order_max_bytes)
+        most, beside = self._limits.order_max_bytes, record.bytes_beside_the_value
+        if beside > most:
+            raise InvalidOrder("too_large", f"{beside} bytes of key and headers, the limit is {most}")
+        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=bool(record.believed))
+        latest = moment(written) + self._skew
+        return decode_order(record.value, latest=latest, max_bytes=most)
 
-    def _dead_letter(self, record: Record, reason: str, message: str) -> None:
+    def _now_ms(self) -> int:
+        return int(self._now().timestamp() * 1000)
+
+    def _dead_letter(self, record: Record, reason: str, message: str, size: int = 0) -> None:
         note_letter(self._metrics, reason, record)
         self._ended(letter=True)
-        letter = record.letter(reason, message, self._now())
+        letter = truncated(write_letter(self._metrics, record, reason, message, self._now()), size)
         self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
 
     def _forward(self, record: Record, order: Order, home: int) -> None:
-        outgoing = Outgoing(str(order.order_id).encode(), record.value, record.traced())
-        self._outbox.add(Parcel(self._routes.orders_by_id, home, outgoing, record.acknowledge))
+        self._outbox.add(self._onward(record, order, self._routes.orders_by_id, home))
+
+    def _onward(self, record: Record, order: Order, topic: str, home: int) -> Parcel:
+        """The record on its way to its home partition; a letter when Kafka will not take it there."""
+
+        def letter() -> Parcel:
+            note_letter(self._metrics, "too_large", record)
+            letter = write_letter(self._metrics, record, "too_large", f"too large for {topic}", self._now())
+            return letter_parcel(self._routes, letter, lambda: None)
+
+        carried = record.waiting(record.turn) if record.waited else record.traced()
+        outgoing = Outgoing(str(order.order_id).encode(), record.value, carried)
+        return Parcel(topic, home, outgoing, record.acknowledge, letter)
 
     def _join(self, flight: Flight, record: Record, fingerprint: bytes) -> None:
         """Never "duplicate, done": a redelivery after a rebalance is the only copy whose offset still counts."""
@@ -242,7 +285,8 @@ class Pipeline:
             flight.others.append(record)
 
     def _take_off(self, record: Record, order: Order, fingerprint: bytes, home: int) -> None:
-        flight = Flight(order, fingerprint, home, self._monotonic(), record.first_ms, record.turn, [record])
+        first_ms = believed_ms(record.first_ms, self._now_ms())
+        flight = Flight(order, fingerprint, home, self._monotonic(), first_ms, record.turn, [record])
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
@@ -270,7 +314,7 @@ class Pipeline:
                 flight.decision = WAITING
                 self._settlement.add(flight)
         while self._may_start() and (record := self._delayed.pop_due(self._monotonic())):
-            self._resume(record)
+            self._guarded(self._resume, record)
 
     def _resume(self, record: Record) -> None:
         """`seen` holds the order since it was parked, and is not asked; PostgreSQL is."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from schemas.assessment import Assessment
 from schemas.decision import Decision, Status
+from schemas.headers import Headers
 from schemas.order import Order
 from schemas.status import Row
 
@@ -70,7 +71,7 @@ class Outgoing(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class Publishes(Protocol):
@@ -79,6 +80,7 @@ class Publishes(Protocol):
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         """Publish to each partition its records, in order. Returns each partition's last offset.
 
-        Raises BrokerUnavailable when any record's delivery is not certain: publish all of them again.
+        Raises BrokerUnavailable when any record's delivery is not certain: publish all of them again. Raises Unsendable
+        when one of them will never be taken: publish the others without it.
         """
         ...

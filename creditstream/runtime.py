@@ -30,9 +30,10 @@ from creditstream.policy import load_policy
 from creditstream.preflight import KAFKA, check_services, patiently
 from creditstream.retry import RetryRule
 from creditstream.risk.guarded import GuardedRisk
+from creditstream.routes import Routes
 from creditstream.scoring import Scoring
 from creditstream.settings import Settings
-from creditstream.settlement import Routes, Settlement
+from creditstream.settlement import Settlement
 from creditstream.statuses import StatusPublisher
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads

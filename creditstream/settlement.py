@@ -15,11 +15,14 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from creditstream.errors import Fenced, StoreUnavailable
-from creditstream.flight import Flight, Record
+from creditstream.flight import Flight, Record, Turn
+from creditstream.letterbox import letter_parcel, note_letter, write_letter
 from creditstream.metrics.instruments import Instruments, Series
-from creditstream.outbox import Parcel, deliver, until_published
+from creditstream.outbox import Parcel, deliver, until_taken
 from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
-from schemas.dead_letter import DeadLetter
+from creditstream.routes import Routes
+from creditstream.unforeseen import OF_A_RECORD, note
+from schemas.headers import Headers
 from schemas.status import Row, encode_status
 
 log = logging.getLogger(__name__)
@@ -31,17 +34,6 @@ COMMIT_BATCH = 500
 FLUSH_INTERVAL = 0.01
 _BACKOFF = 0.5
 _FENCED_WAIT = 0.1
-
-
-class Routes(NamedTuple):
-    """How many partitions each topic has, and the topics' names on the broker."""
-
-    partitions: int
-    orders_by_id: str
-    order_status: str
-    orders_retry: str
-    orders_dead_letter: str
-    seen_changelog: str
 
 
 class Table(Protocol):
@@ -151,6 +143,17 @@ class Settlement:
                 self._metrics.store_retries.add()
                 log.warning("PostgreSQL is away, nothing acknowledged, trying again in %.1f s: %s", _BACKOFF, error)
                 await asyncio.sleep(_BACKOFF)
+            except OF_A_RECORD as error:
+                return await self._commit_apart(proposals, error)
+
+    async def _commit_apart(self, proposals: Sequence[Proposal], error: Exception) -> Mapping[UUID, Row | Refused]:
+        """Halve a batch that holds an order with which something unforeseen goes wrong, until it is alone."""
+        if len(proposals) == 1:
+            order_id = proposals[0].order.order_id
+            note(self._metrics, "committed", error, {"order_id": str(order_id)})
+            return {order_id: Refused("unreadable", f"{type(error).__name__} when it was to be committed")}
+        middle = len(proposals) // 2
+        return {**await self._commit(proposals[:middle]), **await self._commit(proposals[middle:])}
 
     # -- steps 7 to 9
 
@@ -183,7 +186,7 @@ class Settlement:
             for flight, row, _ in batch:
                 if isinstance(row, Row) and row.is_of(flight.fingerprint):
                     records[flight.partition].append(
-                        Outgoing(str(row.order_id).encode(), encode_status(row), flight.records[0].traceparent)
+                        Outgoing(str(row.order_id).encode(), encode_status(row), self._trace(flight))
                     )
             try:
                 await self._write(self._status_publisher, self._routes.order_status, self._statuses, records)
@@ -192,6 +195,14 @@ class Settlement:
                 await asyncio.sleep(_FENCED_WAIT)
             else:
                 return batch
+
+    def _trace(self, flight: Flight) -> Headers:
+        """The row stands, so the record's error no longer changes what becomes of it: it goes on without its trace."""
+        try:
+            return flight.records[0].traceparent
+        except OF_A_RECORD as error:
+            note(self._metrics, "published", error, flight.place)
+            return ()
 
     async def _mark(self, over: list[Settled]) -> None:
         """Only what was published above: a conflict met a row whose own status may still have to be published."""
@@ -205,7 +216,7 @@ class Settlement:
         """The topic is the table's changelog: delivered first, then written here."""
         if not records:
             return
-        last = await until_published(publisher, topic, records)
+        last = await until_taken(publisher, topic, records)
         for partition, outgoing in records.items():
             items = {key: value for key, value, _ in outgoing if key is not None and value is not None}
             table.put(partition, items, last[partition])
@@ -221,18 +232,33 @@ class Settlement:
             return []
         first = flight.records[0]
         if flight.outcome == "parked":
-            outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
-            return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
+            return [self._waiting(flight)]
         message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
         note_letter(self._metrics, answer.reason, first)
-        letter = first.letter(answer.reason, message, self._now(), flight.turn)
-        return [letter_parcel(self._routes, letter, lambda: None)]
+        return [self._letter(first, answer.reason, message, flight.turn)]
+
+    def _waiting(self, flight: Flight) -> Parcel:
+        """The order's next turn on `orders-retry`; a letter when Kafka will not take it there."""
+        first = flight.records[0]
+
+        def letter() -> Parcel:
+            return self._letter(first, "attempts_exhausted", "too large for orders-retry", flight.turn)
+
+        try:
+            outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
+        except OF_A_RECORD as error:
+            note(self._metrics, "published", error, flight.place)
+            return letter()
+        return Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None, letter)
 
     def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
         for record in records:
             note_letter(self._metrics, reason, record)
-        letters = [record.letter(reason, message, self._now()) for record in records]
-        return [letter_parcel(self._routes, letter, lambda: None) for letter in letters]
+        return [self._letter(record, reason, message) for record in records]
+
+    def _letter(self, record: Record, reason: str, message: str, turn: Turn | None = None) -> Parcel:
+        letter = write_letter(self._metrics, record, reason, message, self._now(), turn)
+        return letter_parcel(self._routes, letter, lambda: None)
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
@@ -243,18 +269,6 @@ class Settlement:
             record.acknowledge()
         for record in (*flight.records[len(covered) :], *flight.others):
             self.accept_again(record)
-
-
-def note_letter(metrics: Instruments, reason: str, record: Record) -> None:
-    """Count the letter and say it in the log."""
-    metrics.letters.add(reason)
-    log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
-
-
-def letter_parcel(routes: Routes, letter: DeadLetter, delivered: Callable[[], object]) -> Parcel:
-    """The letter, on the way to the dead-letter topic."""
-    outgoing = Outgoing(letter.key, letter.value, tuple(letter.to_headers()))
-    return Parcel(routes.orders_dead_letter, letter.partition % routes.partitions, outgoing, delivered)
 
 
 @contextmanager

@@ -17,10 +17,13 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.kafka_reading import FaultyRecord, Hole
 from creditstream.lease import Lease
 from creditstream.metrics.instruments import Instruments
 from creditstream.offsets import Admission, Progress
+from creditstream.recordtime import believed_ms
 from creditstream.transport_thread import InOrderThread, lease_clock
+from creditstream.unforeseen import OF_A_RECORD
 from creditstream.watchdog import Standing
 
 #: Records delivered between two chances for the rest of the event loop.
@@ -70,7 +73,8 @@ class InOrderConsumer(driver.Consumer):
         thread.lease = self.lease
         return thread
 
-    def _is_source(self, tp: TP) -> bool:
+    def is_source(self, tp: TP) -> bool:
+        """Whether its records are acknowledged one by one: the topics of orders, not the tables' changelogs."""
         return self.app.topics.acks_enabled_for(tp.topic)
 
     def lease_holds(self) -> bool:
@@ -114,7 +118,7 @@ class InOrderConsumer(driver.Consumer):
 
     async def _position(self, epoch: int) -> None:
         generation = self.app.consumer_generation_id
-        sources = {tp for tp in self.assignment() if self._is_source(tp)}
+        sources = {tp for tp in self.assignment() if self.is_source(tp)}
         points = await self._thread.starting_points(sources) if sources else {}
         async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
             await super().seek_wait({tp: start for tp, (start, _) in points.items()})
@@ -199,7 +203,14 @@ class InOrderConsumer(driver.Consumer):
             return await super()._drain_messages(fetcher)
         try:
             while not (self.should_stop or fetcher.should_stop):
-                await self._drain_once()
+                try:
+                    await self._drain_once()
+                except self.consumer_stopped_errors:
+                    raise
+                except KafkaError as error:
+                    # A server's: a damaged answer, a right that was taken away. The watchdog knows if it stays so.
+                    self.log.error("cannot read from Kafka, trying again: %s", error)
+                    await self.sleep(_SEEK_RETRY)
         except self.consumer_stopped_errors:
             if not self.app.should_stop:
                 raise
@@ -212,7 +223,7 @@ class InOrderConsumer(driver.Consumer):
             self._backlog.clear()
             await self.wait(cast(Any, self.can_resume_flow))
             return
-        if not self.progress and not self.app.rebalancing and any(map(self._is_source, self.assignment())):
+        if not self.progress and not self.app.rebalancing and any(map(self.is_source, self.assignment())):
             await self.perform_seek()  # the seek of the rebalance itself did not end in time
         epoch, records = await self._fetch()
         if epoch != self._epoch or not self.flow_active:
@@ -241,11 +252,15 @@ class InOrderConsumer(driver.Consumer):
         """Hand on the partition's backlog as far as its queues have room; after a jump seek back instead."""
         records = self._backlog[tp]
         progress = self.progress.get(tp)
-        source = self._is_source(tp)
+        source = self.is_source(tp)
         queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
         delivered = 0
         while records and not any(queue.full() for queue in queues):
             record = records.popleft()
+            if type(record) is Hole:
+                if progress:
+                    progress.pass_over(*record)
+                continue
             if source:
                 verdict = progress.admit(record.offset) if progress else Admission.DROP
                 if verdict is Admission.DROP:
@@ -255,8 +270,9 @@ class InOrderConsumer(driver.Consumer):
                     await self._seek_back(tp, cast(Progress, progress), record.offset)
                     break
                 if progress and not delivered:
-                    progress.stamp(record.offset, record.timestamp)
-            await self.callback(self._to_message(tp, record))
+                    now = int(time.time() * 1000)
+                    progress.stamp(record.offset, believed_ms(record.timestamp, now))
+            await self._hand_on(tp, record, progress)
             delivered += 1
             if delivered % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -264,6 +280,23 @@ class InOrderConsumer(driver.Consumer):
                 return
         if not records:
             self._backlog.pop(tp, None)
+
+    async def _hand_on(self, tp: TP, record: Any, progress: Progress | None) -> None:
+        """To Faust's streams; an order's record that cannot go there has its letter."""
+        if progress is None:
+            await self.callback(self._to_message(tp, record))
+        elif type(record) is FaultyRecord:
+            cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset))
+        else:
+            try:
+                await self.callback(self._to_message(tp, record))
+            except OF_A_RECORD as error:
+                cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset), error)
+
+    def _finished(self, tp: TP, progress: Progress, offset: int) -> None:
+        """As `ack`, of a record that never became a message."""
+        if self.progress.get(tp) is progress:
+            progress.finish(offset)
 
     async def _seek_back(self, tp: TP, progress: Progress, found: int) -> None:
         self.log.warning("%s: got offset %s, expected %s: reading again from there", tp, found, progress.expected)

@@ -1,17 +1,21 @@
 """The consumer's own thread, in which aiokafka speaks to Kafka: starting points, commits, the group's signs of life."""
 
 import asyncio
+import copy
 import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.kafka_reading import with_holes
 from creditstream.lease import Lease
 
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
@@ -37,6 +41,12 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
 
     #: Renewed with every answered heartbeat; the consumer gives it.
     lease: Lease
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """What a producer aborted never existed. Faust asks for that only with its own transactions."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -105,6 +115,29 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             return False
         return True
 
+    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **bounds: Any) -> Any:
+        """Source partitions come with a Hole wherever their log has nothing that is to be read."""
+        found: Any = await super()._fetch_records(consumer, active_partitions, *args, **bounds)
+        is_source = cast(Any, self.consumer).is_source
+        assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
+        for tp in assignment.tps if assignment else ():
+            read = assignment.state_value(tp).__dict__.pop("read", None)
+            if read and is_source(ensure_TP(tp)) and (records := with_holes(found.get(tp, []), *read)):
+                found[tp] = records
+        return found
+
+    def highwater(self, tp: TP) -> Any:
+        """The offset behind the last record that may be read, or None: behind it, a transaction may be open."""
+        consumer = self._ensure_consumer()
+        stable, end = consumer.last_stable_offset(tp), consumer.highwater(tp)
+        return end if stable is None or stable < 0 else stable
+
+    def open_transaction(self, tp: TP) -> tuple[int, int] | None:
+        """From where to where the partition cannot be read because a producer has not ended its transaction."""
+        consumer = self._ensure_consumer()
+        stable, end = consumer.last_stable_offset(tp), consumer.highwater(tp)
+        return (stable, end) if stable is not None and end is not None and 0 <= stable < end else None
+
     async def starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
         """For each partition where to start (the committed offset, or else the beginning) and where its log ends."""
         return cast(dict[TP, tuple[int, int]], await self.call_thread(self._starting_points, partitions))
@@ -113,7 +146,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         tps = sorted(partitions)
         committed = await asyncio.gather(*(consumer.committed(tp) for tp in tps))
-        first, last = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+        first, last = await asyncio.gather(consumer.beginning_offsets(tps), _ends(consumer, tps))
         points = {}
         for tp, offset in zip(tps, committed, strict=True):
             usable = offset is not None and first[tp] <= offset <= last[tp]
@@ -121,3 +154,10 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
                 self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
             points[tp] = (offset if usable else first[tp], last[tp])
         return points
+
+
+async def _ends(consumer: Any, tps: list[TP]) -> dict[TP, int]:
+    """Where the logs end, open transactions included: an older version reads, and commits, as far as that."""
+    everything = copy.copy(consumer._fetcher)
+    everything._isolation_level = READ_UNCOMMITTED
+    return cast(dict[TP, int], await everything.end_offsets(tps, consumer._request_timeout_ms))

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from creditstream.audit.ledger import Ledger
 from creditstream.audit.report import Report
 from creditstream.audit.sources import Records, Topics, read_removed, read_rows
+from creditstream.dlq.letters import read_letter
+from creditstream.recordtime import believed_ms, moment
 from creditstream.settings import Settings
 from creditstream.topics import ORDER_STATUS, ORDERS, ORDERS_DEAD_LETTER, topic_name
 from schemas.order import InvalidOrder, decode_order
@@ -75,8 +77,9 @@ class _Audit:
     def _enter_orders(self, records: Records) -> None:
         """By the product's own rules on purpose: what is an order is not the audit's to judge."""
         skew, limit = timedelta(seconds=self._settings.clock_skew), self._settings.order_max_bytes
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
         for record in records:
-            latest = datetime.fromtimestamp(record.timestamp / 1000, UTC) + skew
+            latest = moment(believed_ms(record.timestamp, now_ms)) + skew
             try:
                 order = decode_order(record.value, latest=latest, max_bytes=limit)
             except InvalidOrder as error:
@@ -85,11 +88,6 @@ class _Audit:
                 self._ledger.add_order(record.partition, record.offset, order.order_id, order.fingerprint())
 
     def _enter_letters(self, records: Records) -> None:
-        for record in records:
-            headers = {name: value.decode(errors="replace") for name, value in record.headers}
-            topic, reason = headers.get("x-original-topic", ""), headers.get("x-error-class", "unknown")
-            try:
-                partition, offset = int(headers["x-original-partition"]), int(headers["x-original-offset"])
-            except (KeyError, ValueError):
-                topic, partition, offset = self._letters, record.partition, record.offset
-            self._ledger.add_letter(None if topic == self._orders else topic, partition, offset, reason)
+        for letter in map(read_letter, records):
+            topic = None if letter.topic == self._orders else letter.topic
+            self._ledger.add_letter(topic, letter.original_partition, letter.original_offset, letter.reason)

@@ -44,6 +44,7 @@ class Topics:
         consumer = AIOKafkaConsumer(
             **client_options(settings),
             enable_auto_commit=False,
+            isolation_level="read_committed",  # what a producer aborted never existed
             # At a topic's end the broker holds a fetch for so long, and every other question waits behind it.
             fetch_max_wait_ms=20,
         )

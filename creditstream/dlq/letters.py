@@ -9,23 +9,19 @@ from uuid import UUID
 
 import msgspec
 
-#: Written by us around the producer's own headers (schemas/dead_letter.py, creditstream/flight.py).
-OURS = (
-    "x-original-topic",
-    "x-original-partition",
-    "x-original-offset",
-    "x-original-timestamp",
-    "x-original-key",
-    "x-error-class",
-    "x-error-message",
-    "x-attempts",
-    "x-first-failed-at",
-    "x-last-failed-at",
-    "x-next-attempt-at",
-    "x-application-version",
+from creditstream.recordtime import LAST_MS, believed_ms, moment
+from schemas.headers import (
+    FORGOTTEN_BY,
+    LETTER,
+    ORIGINAL_OFFSET,
+    ORIGINAL_PARTITION,
+    ORIGINAL_TIMESTAMP,
+    ORIGINAL_TOPIC,
+    TRUNCATED_FROM,
+    Headers,
+    number,
 )
-#: On a letter whose record was removed with its customer's data: the request's random id.
-FORGOTTEN_BY = "x-forgotten-by"
+
 #: On a record that was sent again: where its first ancestor stood.
 REPLAY_OF = "x-replay-of"
 #: Fields that may stay readable: they say what kind of order it is, not whose.
@@ -48,8 +44,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: Headers
     """The record's own, without ours."""
+    truncated_from: int | None = None
+    """Bytes of the value as the producer wrote it, when the letter is cut: there is nothing whole to send again."""
 
     @property
     def root(self) -> str:
@@ -58,6 +56,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return (
             told.decode(errors="replace") if told else f"{self.topic}:{self.original_partition}:{self.original_offset}"
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """The producer's own bytes are all here."""
+        return self.truncated_from is None
 
     @property
     def is_forgotten(self) -> bool:
@@ -92,37 +95,45 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_letter(record: Any) -> Letter:
-    """From a consumer's record. A letter whose headers are damaged is its own origin."""
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
-    topic, partition, offset = record.topic, record.partition, record.offset
-    if headers.get("x-original-partition", "").isdecimal() and headers.get("x-original-offset", "").isdecimal():
-        topic = headers.get("x-original-topic", topic)
-        partition, offset = int(headers["x-original-partition"]), int(headers["x-original-offset"])
-    timestamp = headers.get("x-original-timestamp", "")
+    """From a consumer's record, whatever anybody wrote there. A letter whose headers are damaged is its own origin."""
+    headers = tuple(record.headers or ())
+    ours = {name: (value or b"").decode(errors="replace") for name, value in headers if name in LETTER}
+    topic, partition, offset = origin_of(record, ours)
+    timestamp = number(ours.get(ORIGINAL_TIMESTAMP))
     return Letter(
         partition=record.partition,
         offset=record.offset,
         topic=topic,
         original_partition=partition,
         original_offset=offset,
-        original_timestamp_ms=int(timestamp) if timestamp.isdecimal() else record.timestamp,
-        reason=headers.get("x-error-class", "unknown"),
-        message=headers.get("x-error-message", ""),
-        attempts=headers.get("x-attempts", ""),
-        failed_at=_moment(headers, record.timestamp),
-        version=headers.get("x-application-version", ""),
+        original_timestamp_ms=record.timestamp if timestamp is None else timestamp,
+        reason=ours.get("x-error-class", "unknown"),
+        message=ours.get("x-error-message", ""),
+        attempts=ours.get("x-attempts", ""),
+        failed_at=_failed_at(ours, record.timestamp),
+        version=ours.get("x-application-version", ""),
         key=record.key,
         value=record.value,
-        headers=tuple((name, bytes(value)) for name, value in record.headers if name not in OURS),
+        headers=tuple((name, value) for name, value in headers if name not in LETTER),
+        truncated_from=number(ours.get(TRUNCATED_FROM)),
     )
 
 
-def _moment(headers: Mapping[str, str], timestamp_ms: int) -> datetime:
+def origin_of(record: Any, ours: Mapping[str, str]) -> tuple[str, int, int]:
+    """Topic, partition and offset of the record that a letter is about: those of the letter if it does not say."""
+    partition, offset = number(ours.get(ORIGINAL_PARTITION)), number(ours.get(ORIGINAL_OFFSET))
+    if partition is None or offset is None or min(partition, offset) < 0:
+        return record.topic, record.partition, record.offset
+    return ours.get(ORIGINAL_TOPIC, record.topic), partition, offset
+
+
+def _failed_at(ours: Mapping[str, str], timestamp_ms: int) -> datetime:
+    """The letter's own time if it says none; if that is none either, the calendar's last: `--since` finds it."""
     try:
-        moment = datetime.fromisoformat(headers["x-last-failed-at"])
-    except (KeyError, ValueError):
-        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        failed_at = datetime.fromisoformat(ours["x-last-failed-at"])
+        return (failed_at if failed_at.tzinfo else failed_at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return moment(believed_ms(timestamp_ms, LAST_MS))
 
 
 class Filter(NamedTuple):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from creditstream.dlq.letters import REPLAY_OF, Letter
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
+from schemas.headers import as_sent
 
 #: Letters of orders that have a row, under review: `seen` knows them, so that only `orders-retry` asks again.
 SCORED_AGAIN = frozenset({"risk_refused", "risk_unavailable"})
@@ -35,11 +36,12 @@ def send_again(letter: Letter, to: Destinations, by: str, now: datetime) -> Send
     anew; there PostgreSQL is asked first, so that a decided order is not asked about again. All else is a new record on
     `orders`, judged as any other: headers there claim nothing, and its letter, if it gets one again, is its own.
     """
-    headers = tuple((name, value) for name, value in letter.headers if name not in _TRACE) + _trace(letter, by, now)
+    own = tuple((name, value) for name, value in letter.headers if name not in _TRACE)
+    headers = own + _trace(letter, by, now)
     order_id = letter.order_id if letter.reason in SCORED_AGAIN else None
     if order_id is None:
         partition = letter.original_partition % to.partitions
-        return Sending(to.orders, partition, Outgoing(letter.key, letter.value, headers))
+        return Sending(to.orders, partition, Outgoing(letter.key, letter.value, as_sent(headers)))
     waiting = Outgoing(str(order_id).encode(), letter.value, headers + _waiting(letter, now))
     return Sending(to.orders_retry, home_partition(order_id, to.partitions), waiting)
 

@@ -55,7 +55,7 @@ async def replay_letters(
         publisher = None if dry_run else await Publisher.open(settings)
         try:
             async for batch in batches(wanted, "would send" if dry_run else "sending"):
-                batch = [letter for letter in batch if not letter.is_forgotten]
+                batch = [letter for letter in batch if letter.is_whole and not letter.is_forgotten]
                 sendings = [send_again(letter, to, by, now()) for letter in batch]
                 if publisher:
                     await _deliver(publisher, sendings)

@@ -9,9 +9,10 @@ from uuid import UUID
 from aiokafka.structs import TopicPartition
 
 from creditstream.audit.sources import Topics
-from creditstream.dlq.letters import FORGOTTEN_BY, OURS, read_letter
+from creditstream.dlq.letters import read_letter
 from creditstream.grow.cluster import Cluster
 from creditstream.ports import Outgoing, Publishes
+from schemas.headers import FORGOTTEN_BY, LETTER, ORIGINAL_KEY
 
 Concerns = Callable[[Any], bool]
 Advance = Callable[[int], None]
@@ -33,7 +34,7 @@ def concerning(customer: str, order_ids: Collection[UUID]) -> Concerns:
 
 def blanked(record: Any, request: UUID) -> Outgoing:
     """Origin, reason and times stay, so that the record it is about still has its letter; nothing of the producer's."""
-    kept = tuple((name, bytes(value)) for name, value in record.headers if name in OURS and name != "x-original-key")
+    kept = tuple(header for header in record.headers if header[0] in LETTER and header[0] != ORIGINAL_KEY)
     return Outgoing(None, None, (*kept, (FORGOTTEN_BY, str(request).encode())))
 
 
@@ -62,9 +63,7 @@ async def blank(
         copies: dict[int, list[Outgoing]] = defaultdict(list)
         for record in records:
             if record.offset <= last.get(record.partition, -1):
-                whole = Outgoing(
-                    record.key, record.value, tuple((name, bytes(value)) for name, value in record.headers)
-                )
+                whole = Outgoing(record.key, record.value, tuple(record.headers))
                 copies[record.partition].append(blanked(record, request) if concerns(record) else whole)
         if copies:
             await publisher.publish(name, copies)

@@ -70,7 +70,7 @@ async def watching(settings: Settings, partitions: int) -> AsyncIterator[Watch]:
 def _tick_off(missing: dict[UUID, Row], value: bytes | None) -> None:
     try:
         record = decode_status(value or b"")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
     row = missing.get(record.order_id)
     if row and record.version >= row.version:

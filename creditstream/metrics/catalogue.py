@@ -50,6 +50,7 @@ _INVALID = (
     "not_utf8",
     "too_deep",
     "too_large",
+    "unreadable",
 )
 _UNSTORABLE = ("constraint_violation", "invalid_data", "limit_exceeded", "row_removed")
 _LETTER = (*_INVALID, *_UNSTORABLE, "conflict", "risk_refused", "risk_unavailable")
@@ -118,6 +119,14 @@ LETTERS = Metric(
     "records",
     "dead letters by reason; conflicts (a known id with other content) are the reason conflict",
     (Label("reason", _LETTER),),
+)
+RECORD_ERRORS = Metric(
+    "record_errors",
+    "counter",
+    "errors",
+    "errors of one record that nobody foresaw, each with its traceback in the log; before the order's commit the "
+    "record became a dead letter (unreadable), after it the order went on without the part that failed",
+    (Label("step", ("read", "accepted", "looked up", "committed", "published", "sent")),),
 )
 RISK_CALLS = Metric("risk_calls", "counter", "calls", "calls of the risk API by outcome", (Label("outcome", _CALL),))
 STORE_RETRIES = Metric(

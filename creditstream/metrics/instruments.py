@@ -101,11 +101,12 @@ class Instruments:
         self.finished = Counter(catalogue.ORDERS_DONE)
         self.duplicates = Counter(catalogue.DUPLICATES)
         self.letters = Counter(catalogue.LETTERS)
+        self.record_errors = Counter(catalogue.RECORD_ERRORS)
         self.calls = Counter(catalogue.RISK_CALLS)
         self.store_retries = Counter(catalogue.STORE_RETRIES)
         self.commits = Counter(catalogue.COMMITS)
         self.rebalances = Counter(catalogue.REBALANCES)
-        counters = (self.finished, self.duplicates, self.letters, self.calls, self.store_retries)
+        counters = (self.finished, self.duplicates, self.letters, self.record_errors, self.calls, self.store_retries)
         self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances)
 
     def on_call(self, outcome: str, seconds: float) -> None:

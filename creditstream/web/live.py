@@ -161,6 +161,6 @@ def _change(record: Any) -> Change | None:
         return None
     try:
         decode_status(record.value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return Change(record.partition, record.offset, record.value)

@@ -91,8 +91,8 @@ def fausts_own_consumer() -> None:
 
     put_in(CreditApp, "on_start", on_start)
 
-    def taken(app: CreditApp, event: Any) -> Record:
-        return creditstream.intake.record_of(app, event, replayed=True)
+    def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
+        return creditstream.intake.record_of(event, believed, replayed=True)
 
     put_in(creditstream.intake, "_record", taken)
 

@@ -45,7 +45,7 @@ def written() -> dict[str, dict[str, Any]]:
         topics[name] = {
             "key": record.key.hex() if binary else record.key.decode(),
             "value": record.value.hex() if binary else record.value.decode(),
-            "headers": {key: value.decode() for key, value in record.headers if key != _VERSION},
+            "headers": {key: (value or b"").decode() for key, value in record.headers if key != _VERSION},
         }
     return topics
 

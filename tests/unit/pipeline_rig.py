@@ -17,12 +17,15 @@ from creditstream.pipeline import Limits, Pipeline
 from creditstream.policy import load_policy
 from creditstream.ports import Outgoing, Publishes
 from creditstream.retry import RetryRule
+from creditstream.routes import Routes
 from creditstream.scoring import Scoring
-from creditstream.settlement import Routes, Settlement
+from creditstream.settlement import Settlement
 from creditstream.testing import FakeRisk, FakeStore
+from schemas import headers
 from schemas.assessment import Assessment
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+_BELIEVED = {"orders-by-id": headers.HOP, "orders-retry": headers.WAIT}
 ROUTES = Routes(4, "orders-by-id", "order-status", "orders-retry", "orders-dead-letter", "seen-changelog")
 
 
@@ -46,7 +49,9 @@ class FakePublisher(Publishes):
 
     def reasons(self) -> list[str]:
         """The dead letters' reasons."""
-        return [dict(record.headers)["x-error-class"].decode() for _, record in self.topics["orders-dead-letter"]]
+        return [
+            (dict(record.headers)["x-error-class"] or b"").decode() for _, record in self.topics["orders-dead-letter"]
+        ]
 
 
 class FakeTable:
@@ -142,7 +147,7 @@ class Rig:
             key=key,
             value=value,
             headers=tuple(headers),
-            internal=topic != "orders",
+            believed=_BELIEVED.get(topic, frozenset()),
             replayed=replayed,
             acknowledge=lambda: self.acknowledged.append((topic, where, offset)),
         )

@@ -111,7 +111,7 @@ class _Thread:
 def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..., Awaitable[None]]) -> InOrderConsumer:
     """A consumer of source partitions that can take positions."""
     monkeypatch.setattr(driver.Consumer, "seek_wait", seek)
-    monkeypatch.setattr(InOrderConsumer, "_is_source", lambda *_: True)
+    monkeypatch.setattr(InOrderConsumer, "is_source", lambda *_: True)
     monkeypatch.setattr(InOrderConsumer, "assignment", lambda *_: tps)
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, dict.fromkeys(tps))

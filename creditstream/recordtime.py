@@ -1,0 +1,27 @@
+"""PURE: which time of a record is believed (docs/adr/0017). Milliseconds since 1970."""
+
+from datetime import UTC, datetime
+
+from schemas.order import OLDEST
+
+_OLDEST_MS = int(OLDEST.timestamp() * 1000)
+#: The calendar's last millisecond.
+LAST_MS = 253_402_300_799_999
+#: A clock that is wrong by more than a year is none. By less, it may be ours that is wrong: a producer's is believed then,
+#: rather than all of its orders refused.
+_AHEAD_MS = 366 * 86_400_000
+
+
+def believed_ms(timestamp_ms: int | None, now_ms: int, *, ours: bool = False) -> int:
+    """The record's own time if a clock can have given it, otherwise now. `ours`: this program wrote the record.
+
+    Not -1, 0, seconds, microseconds or a far future. Time goes on, so what was judged by now and was in time is in time
+    when the record comes again.
+    """
+    last = LAST_MS if ours else min(LAST_MS, now_ms + _AHEAD_MS)
+    return timestamp_ms if timestamp_ms is not None and _OLDEST_MS <= timestamp_ms <= last else now_ms
+
+
+def moment(ms: int) -> datetime:
+    """As a date. Only of a time that is believed: others may be outside the calendar."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
