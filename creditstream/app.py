@@ -74,7 +74,6 @@ class CreditApp(faust.App):
         consumer.on_ownership = self._on_ownership
         consumer.metrics = self.runtime.metrics
         self.runtime.lease_holds = consumer.lease_holds
-        self.runtime.standings = consumer.standings
         await self.add_runtime_dependency(self.runtime)
 
     def _new_web(self) -> Web:

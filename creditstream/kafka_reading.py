@@ -16,7 +16,8 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.structs import ConsumerRecord
 
-from creditstream.batches import RawRecord, Unreadable, is_compressed, read_carefully, uncompressed, unreadable_batch
+from creditstream.batches import RawRecord, Unreadable, read_carefully, unreadable_batch
+from creditstream.decompression import is_compressed, uncompressed
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,9 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has 
         return bool(batch.is_control_batch)
 
     def _unread(self, batch: Any, raw: memoryview) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        end = batch.next_offset  # Kafka itself numbers the records of a batch: no other offset is one of them
         for record in self._read(batch, raw):
-            if record.offset >= self.next_fetch_offset:
+            if self.next_fetch_offset <= record.offset < end:
                 self.next_fetch_offset = record.offset + 1
                 yield self._consumer_record(self._tp, record)
 

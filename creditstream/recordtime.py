@@ -7,8 +7,8 @@ from schemas.order import OLDEST
 _OLDEST_MS = int(OLDEST.timestamp() * 1000)
 #: The calendar's last millisecond.
 LAST_MS = 253_402_300_799_999
-#: A clock that is wrong by more than a year is none. By less, it may be ours that is wrong: a producer's is believed then,
-#: rather than all of its orders refused.
+#: A clock that is wrong by more than a year is none. By less, it may be ours that is wrong: then the record's is
+#: believed, rather than all orders refused.
 _AHEAD_MS = 366 * 86_400_000
 
 

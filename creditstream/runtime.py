@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import stamina.instrumentation
 from aiokafka.errors import KafkaError
@@ -47,6 +47,7 @@ from creditstream.topics import (
     SEEN_CHANGELOG,
     topic_name,
 )
+from creditstream.transport import InOrderConsumer
 from creditstream.watchdog import Standing, Watchdog, judged
 from creditstream.web.parts import WebParts
 
@@ -86,8 +87,9 @@ class Runtime(Service):
         self._silence: Watchdog[str] = Watchdog(self._silent_after)
         #: Partitions that have work and do not get on with it, or all when the group's client is silent.
         self.stuck: list[str] = []
-        #: Set by the app: where each partition stands.
-        self.standings: Callable[[], dict[TP, Standing]] = dict
+        self._transactions: Watchdog[TP] = Watchdog(settings.stuck_after)
+        #: Partitions that cannot be read on because a producer does not end its transaction: no restart helps there.
+        self.hanging: list[str] = []
         #: Set by the app: whether the consumer group was heard from lately enough.
         self.lease_holds: Callable[[], bool] = lambda: False
 
@@ -192,14 +194,35 @@ class Runtime(Service):
             await self.sleep(_WATCH_EVERY)
             # While intake is paused on purpose, a restart would mend nothing.
             paused = self.pipeline.notes() or self.pipeline.problems()
-            standings = {} if paused else judged(self.standings(), self._rests)
+            standings = {} if paused else judged(self._consumer.standings(), self._rests)
             found = self.watchdog.look(standings, time.monotonic())
             stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
+            self._look_for_transactions()
             if stuck and stuck != self.stuck:
                 log.error(
                     "no progress for %.0f s although there is work: %s", self.settings.stuck_after, ", ".join(stuck)
                 )
             self.stuck = stuck or await self._silent()
+
+    @property
+    def _consumer(self) -> InOrderConsumer:
+        return cast(InOrderConsumer, self.app.consumer)
+
+    def _look_for_transactions(self) -> None:
+        at = self._consumer.open_transactions()
+        found = sorted(self._transactions.look(at, time.monotonic()))
+        hanging = [
+            f"{tp.topic}[{tp.partition}]: a transaction that its producer does not end hides what comes from offset "
+            f"{at[tp].position} on"
+            for tp in found
+        ]
+        if hanging and hanging != self.hanging:
+            log.error("no progress for %.0f s: %s", self.settings.stuck_after, "; ".join(hanging))
+        self.hanging = hanging
+
+    def notes(self) -> list[str]:
+        """What people should see although this worker is as ready as it can be."""
+        return [*self.pipeline.notes(), *self.hanging]
 
     async def _silent(self) -> list[str]:
         """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""

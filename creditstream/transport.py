@@ -95,6 +95,11 @@ class InOrderConsumer(driver.Consumer):
             for tp, progress in self.progress.items()
         }
 
+    def open_transactions(self) -> dict[TP, Standing]:
+        """Partitions behind whose last record that may be read a producer has a transaction open, and where it ends."""
+        found = {tp: self._thread.open_transaction(tp) for tp in self.progress}
+        return {tp: Standing(*at) for tp, at in found.items() if at}
+
     # -- where each partition stands
 
     async def perform_seek(self) -> None:

@@ -133,7 +133,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         return end if stable is None or stable < 0 else stable
 
     def open_transaction(self, tp: TP) -> tuple[int, int] | None:
-        """From where to where the partition cannot be read because a producer has not ended its transaction."""
+        """From where to where nothing may be read because a producer has not ended its transaction; None: nowhere."""
         consumer = self._ensure_consumer()
         stable, end = consumer.last_stable_offset(tp), consumer.highwater(tp)
         return (stable, end) if stable is not None and end is not None and 0 <= stable < end else None

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from schemas.likely import likely_cause
+
 #: Text that people read and PostgreSQL stores: no control characters (text columns cannot hold NUL).
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 
@@ -152,11 +154,12 @@ def _parse_carefully(raw: bytes) -> Order:
     except RecursionError:
         raise InvalidOrder("too_deep", "the JSON is nested too deeply") from None
     except UnicodeDecodeError:
-        raise InvalidOrder("not_utf8", "the value is not UTF-8") from None
+        raise InvalidOrder("not_utf8", f"the value is not UTF-8{likely_cause(raw)}") from None
     except InvalidOperation:
         raise InvalidOrder("not_json", "the value is not JSON: a number's exponent is out of range") from None
     except ValueError as error:
-        raise InvalidOrder("not_json", f"the value is not JSON: {getattr(error, 'msg', 'number too long')}") from None
+        why = likely_cause(raw) or f": {getattr(error, 'msg', 'number too long')}"
+        raise InvalidOrder("not_json", f"the value is not JSON{why}") from None
     if not isinstance(fields, dict):
         raise InvalidOrder("not_an_object", "the value is JSON but not an object")
     known = {name: fields.pop(name) for name in _FIELDS if name in fields}

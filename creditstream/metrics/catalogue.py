@@ -176,7 +176,12 @@ BLOCKING = Metric(
     "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s, "
     "without orders-retry while records wait there for their time",
 )
-STUCK = Metric("stuck_partitions", "gauge", "partitions", "partitions with work and no progress for `stuck_after`")
+STUCK = Metric(
+    "stuck_partitions",
+    "gauge",
+    "partitions",
+    "partitions with work and no progress for `stuck_after`, or that a producer's open transaction hides for so long",
+)
 OWNED = Metric("owned_partitions", "gauge", "partitions", "partitions of all source topics that are this worker's")
 COMMIT_AGE = Metric(
     "commit_age_seconds",

@@ -76,7 +76,7 @@ def _pipeline(runtime: Any) -> Iterator[Reading]:
     stopped = {("risk_api",): bool(pipeline.notes()), ("dead_letters",): bool(pipeline.problems())}
     yield Reading(catalogue.INTAKE, {reason: int(is_so) for reason, is_so in stopped.items()})
     yield _one(catalogue.BLOCKING, runtime.watchdog.blocking_age())
-    yield _one(catalogue.STUCK, len(runtime.stuck))
+    yield _one(catalogue.STUCK, len(runtime.stuck) + len(runtime.hanging))
 
 
 def _risk(gate: Any) -> Iterator[Reading]:

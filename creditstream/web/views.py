@@ -146,7 +146,7 @@ async def ready(self: Any, _request: Any) -> Any:
     """Partitions assigned, tables recovered, Kafka and PostgreSQL answering."""
     problems = await readiness(app)
     state: dict[str, Any] = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
-    body = {**state, "notes": app.pipeline.notes()}
+    body = {**state, "notes": app.runtime.notes()}
     return self.json(body, status=503 if problems else 200)
 
 

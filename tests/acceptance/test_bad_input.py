@@ -54,7 +54,7 @@ def test_bad_input_has_its_outcome_and_nothing_is_stuck(
     letters = {
         (int(headers["x-original-partition"]), int(headers["x-original-offset"])): (headers, letter)
         for letter in topics.consume_all("orders-dead-letter")
-        for headers in [{name: value.decode() for name, value in letter.headers}]
+        for headers in [{name: (value or b"").decode() for name, value in letter.headers}]
     }
     for place, (value, reason) in zip(placed, CASES, strict=True):
         case = (value or b"")[:80]

@@ -57,7 +57,7 @@ def test_refused_orders_are_listed_shown_and_replayed_and_a_second_replay_change
     headers = dict(sent.headers)
     assert (sent.key, sent.value) == (ids[0].encode(), lines[0].encode())
     assert (headers["x-original-key"], headers["x-replayed-by"]) == (b"mine", b"ana")
-    assert re.fullmatch(rb".*orders:\d:\d+", headers["x-replay-of"])
+    assert re.fullmatch(rb".*orders:\d:\d+", headers["x-replay-of"] or b"")
     dlq(worker_environ, "replay", "--reason", "risk_refused")
     decided = [(True, 2, _REFUSED)]
     wait_for(lambda: database.fetch(_STATES) == decided, 60, "all are decided, once, in version 2")

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from creditstream.flight import Flight, Record
 from creditstream.main import app
 from creditstream.offsets import Progress
 from creditstream.pipeline import Pipeline
+from creditstream.runtime import Runtime
 from creditstream.settlement import Settlement
 from schemas.status import Row, encode_status
 from tests.chaos.stopped_worker import POINTS, stop_at
@@ -90,6 +92,7 @@ def fausts_own_consumer() -> None:
         await self.add_runtime_dependency(self.runtime)
 
     put_in(CreditApp, "on_start", on_start)
+    put_in(Runtime, "_consumer", SimpleNamespace(standings=dict, open_transactions=dict))
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
         return creditstream.intake.record_of(event, believed, replayed=True)

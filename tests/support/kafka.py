@@ -29,8 +29,18 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     timestamp: int
+
+
+class Sent(NamedTuple):
+    """A whole record to send, as aiokafka's `send` takes it."""
+
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+    timestamp_ms: int | None = None
+    headers: Any = None
 
 
 class Topics:
@@ -96,6 +106,21 @@ class Topics:
             await producer.stop()
         return [(metadata.partition, metadata.offset) for metadata in done]
 
+    def send(self, topic: str, records: Iterable[Sent], **options: Any) -> list[tuple[int, int]]:
+        """Whole records by a producer with those options, each one's partition and offset."""
+        return run(self._send(topic, list(records), options))
+
+    async def _send(self, topic: str, records: list[Sent], options: dict[str, Any]) -> list[tuple[int, int]]:
+        usual = {"acks": "all", "max_request_size": 4 * _MAX_REQUEST, "linger_ms": 5}
+        producer = AIOKafkaProducer(bootstrap_servers=self._servers.brokers, **(usual | options))
+        await producer.start()
+        try:
+            sent = [await producer.send(self.name(topic), **record._asdict()) for record in records]
+            done = [await future for future in sent]
+        finally:
+            await producer.stop()
+        return [(metadata.partition, metadata.offset) for metadata in done]
+
     def written(self, topic: str) -> int:
         """How many records were ever written to it."""
         return run(self._written(topic))
@@ -140,7 +165,7 @@ async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[Record]:
         for partition, messages in (await consumer.getmany(timeout_ms=200)).items():
             for message in messages:
                 if message.offset < ends[partition]:
-                    headers = tuple((name, bytes(value)) for name, value in message.headers)
+                    headers = tuple(message.headers)
                     place = (message.partition, message.offset)
                     found.append(Record(*place, message.key, message.value, headers, message.timestamp))
     return sorted(found, key=lambda record: (record.partition, record.offset))

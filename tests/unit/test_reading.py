@@ -1,0 +1,146 @@
+"""Batches of records in any state, read by aiokafka's fetcher with our reader in it: every offset has its record."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.structs import TopicPartition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from creditstream.batches import MOST_BYTES, MOST_VALUE
+from creditstream.kafka_reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
+from creditstream.offsets import Progress
+from tests.support.batches import CODECS, Raw, batch, record, varint
+
+TP = TopicPartition("orders", 0)
+_TRANSACTIONAL, _CONTROL = 0x10, 0x20
+_ABORT = Raw(0, b"\0\0\0\0", b"\0\0\0\0\0\0")
+
+read_whatever_kafka_has()
+
+moments = st.integers(-(2**62), 2**62)
+
+
+def parts_of(data: bytes) -> list[bytes | None]:
+    """Pieces of any bytes, and nulls among them: one draw for a whole batch, where a strategy for each is slow."""
+    return [None if piece == b"" else piece.replace(b"\xfe", b"") for piece in data.split(b"\xff")]
+
+
+def answer(data: bytes, *, tp: TopicPartition = TP, start: int = 0, aborted: Any = None) -> Any:
+    """What a fetch gives, as the fetcher makes it."""
+    module: Any = fetcher
+    records = module.PartitionRecords(
+        tp, module.MemoryRecords(data), aborted, start, None, None, True, fetcher.READ_COMMITTED
+    )
+    state = SimpleNamespace(position=start, paused=False)
+    state.consumed_to = lambda offset: setattr(state, "position", offset)
+    assignment = SimpleNamespace(active=True, state_value=lambda tp: state)
+    result = module.FetchResult(tp, assignment=assignment, partition_records=records, backoff=0)
+    return SimpleNamespace(result=result, state=state)
+
+
+def read(data: bytes, **options: Any) -> list[Any]:
+    return list(answer(data, **options).result.getall())
+
+
+@settings(max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(min_size=1, max_size=120), st.integers(0, 4), moments, st.integers(0, 2**60))
+def test_whatever_is_in_a_batch_is_read(data: bytes, codec: int, time: int, base: int) -> None:
+    pieces = parts_of(data)
+    names = [piece or b"" for piece in pieces]
+    sent = [
+        Raw(delta, pieces[-1 - delta], piece, list(zip(names, pieces, strict=True))[: delta % 5], time // (delta + 2))
+        for delta, piece in enumerate(pieces)
+    ]
+    found = read(batch(base, sent, CODECS[codec], time=time // 2), start=base)
+    assert [each.offset for each in found] == [base + raw.delta for raw in sent]
+    assert [(each.key, each.value) for each in found] == [(raw.key, raw.value) for raw in sent]
+    assert [each.timestamp for each in found] == [time // 2 + raw.time for raw in sent]
+    for each, raw in zip(found, sent, strict=True):
+        assert list(each.headers) == [(name.decode(errors="backslashreplace"), value) for name, value in raw.headers]
+        assert all(name.encode() for name, _ in each.headers if name), "names can be sent on"
+
+
+@settings(max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=80), st.sampled_from(CODECS), st.integers(1, 6), st.booleans())
+def test_whatever_the_bytes_are_every_offset_has_a_record_and_nothing_is_raised(
+    payload: bytes, codec: str, count: int, good_first: bool
+) -> None:
+    if good_first:
+        payload = record(Raw(0, b"k", b"v")) + payload
+    found = read(batch(7, payload, codec, count=count, last=count - 1), start=7)
+    offsets = [each.offset for each in found]
+    assert offsets == sorted(set(offsets)) and set(offsets) <= set(range(7, 7 + count))
+    faulty = [each for each in found if isinstance(each, FaultyRecord)]
+    assert {each.reason for each in faulty} <= {"unreadable", "too_large"} and all(each.fault for each in faulty)
+    if good_first:
+        assert (found[0].key, found[0].value) == (b"k", b"v")
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_payload_that_is_not_compressed_so_is_unreadable(codec: str) -> None:
+    data = bytearray(batch(3, [Raw(0, b"k", b"v" * 100), Raw(1)], codec))
+    garbled = batch(3, b"no such thing" * 9, "none", count=2, last=1, flags=CODECS.index(codec))
+    found = read(garbled, start=3)
+    assert [(each.offset, each.reason) for each in found] == [(3, "unreadable"), (4, "unreadable")]
+    assert [each.offset for each in read(bytes(data), start=3)] == [3, 4]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+def test_a_few_bytes_that_hold_a_huge_value_are_cut(codec: str) -> None:
+    sent = [Raw(0, b"k", b"good"), Raw(1, b"k", b"a" * (MOST_BYTES + 1)), Raw(2, b"k", b"behind")]
+    first, huge, behind = read(batch(0, sent, codec))
+    assert first.value == b"good"
+    assert (huge.reason, huge.size, len(huge.value)) == ("too_large", MOST_BYTES + 1, MOST_VALUE)
+    assert (behind.offset, behind.reason) == (2, "unreadable")
+
+
+def test_a_value_is_read_whole_up_to_what_is_looked_at() -> None:
+    [found] = read(batch(0, [Raw(0, None, b"a" * 10_000_000)], "gzip"))
+    assert len(found.value) == 10_000_000 and not isinstance(found, FaultyRecord)
+
+
+def test_what_was_aborted_and_markers_are_holes() -> None:
+    aborted = batch(0, [Raw(0, None, b"x"), Raw(1, None, b"y")], flags=_TRANSACTIONAL, producer=5)
+    marker = batch(2, [_ABORT], flags=_TRANSACTIONAL | _CONTROL, producer=5)
+    good = batch(3, [Raw(0, None, b"z")])
+    last = batch(4, [_ABORT], flags=_TRANSACTIONAL | _CONTROL, producer=6)
+    fetched = answer(aborted + marker + good + last, aborted=[(5, 0)])
+    found = fetched.result.getall()
+    assert [each.value for each in found] == [b"z"]
+    assert fetched.state.read == (0, 5)
+    assert [each if isinstance(each, Hole) else each.offset for each in with_holes(found, *fetched.state.read)] == [
+        Hole(0, 3),
+        3,
+        Hole(4, 5),
+    ]
+
+
+@given(st.sets(st.integers(0, 30)), st.integers(0, 10), st.integers(1, 40))
+def test_records_and_holes_together_are_all_that_was_read(offsets: set[int], start: int, length: int) -> None:
+    end = start + length
+    records = [SimpleNamespace(offset=offset) for offset in sorted(offsets) if start <= offset < end]
+    covered: list[int] = []
+    for each in with_holes(list(records), start, end):
+        covered += range(each.after, each.until) if isinstance(each, Hole) else [each.offset]
+    assert covered == list(range(start, end))
+
+
+def test_a_hole_is_passed_over_only_when_all_before_it_was_delivered() -> None:
+    progress = Progress(3)
+    progress.pass_over(5, 9)
+    assert (progress.expected, progress.position) == (3, 3), "3 and 4 were fetched and thrown away: read again first"
+    progress.pass_over(3, 5)
+    progress.pass_over(5, 9)
+    assert (progress.expected, progress.position) == (9, 9), "the offset to commit is behind the marker"
+    progress.pass_over(2, 4)
+    assert progress.expected == 9, "read a second time"
+
+
+def test_a_number_without_an_end_ends() -> None:
+    assert len(varint(-1)) == 1 and math.isfinite(1.0)
+    [found] = read(batch(0, b"\xff" * 30, count=1, last=0))
+    assert (found.reason, found.value) == ("unreadable", None)
