@@ -105,7 +105,7 @@ def test_every_record_has_its_outcome_and_every_tool_reads_it(
     [named] = [headers for headers, letter in found.values() if letter.value == b"no order"]
     assert (named["x-producer-x-attempts"], named["x-attempts"], named["foo"]) == ("99", "1", None)
     assert database.fetch("SELECT count(*) FROM orders WHERE status = 'under_review'") == [(0,)]
-    strangers = [Sent(b"no order", headers=[("foo", None)]), Sent(None, headers=[("x-last-failed-at", None)])]
+    strangers = [Sent(b"no order", headers=[("foo", None)]), Sent(None, b"", headers=[("x-last-failed-at", None)])]
     topics.send("orders-dead-letter", strangers)
     tools_work(worker_environ)
     at_rest(worker)
@@ -155,7 +155,7 @@ def test_a_transaction_that_hangs_is_told_by_name_and_no_restart_is_asked_for(
     worker, behind = start_worker(stuck_after=2), uuid4()
     where = f"{topics.name('orders')}[{home_partition(behind, 4)}]"
 
-    def told() -> bool:
+    async def told() -> bool:
         return f"no progress for 2 s: {where}: a transaction that its producer does not end" in worker.log()
 
     async def hang() -> None:

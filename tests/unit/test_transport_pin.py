@@ -13,10 +13,17 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.record.memory_records import _MemoryRecordsPy
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
+
+from creditstream import kafka_reading
+
+#: What ours stand for in aiokafka's own module.
+_REAL_RESULT: Any = kafka_reading._Result.__base__
+_REAL_RECORDS: Any = kafka_reading._Records.__base__
 
 _REPLACED: list[tuple[Any, str]] = [
     (Consumer.perform_seek, "0e8c130ff4b0afd8"),
@@ -32,6 +39,15 @@ _REPLACED: list[tuple[Any, str]] = [
     (Recovery._add, "1584a197b11bf835"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
     (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
+    (AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+    (AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1455a"),
+    (AIOKafkaConsumerThread.highwater, "6f7dbe109ae6807f"),
+    (Fetcher.fetched_records, "be4348896b9b66af"),
+    (Fetcher._proc_fetch_request, "59bf948fff47eed5"),
+    (_REAL_RESULT.getall, "3e717e30de5068d5"),
+    (_REAL_RECORDS._unpack_records, "b803e6d46480732c"),
+    (_REAL_RECORDS._consumer_record, "e668541600b047ab"),
+    (_MemoryRecordsPy.next_batch, "f1779ecb6d0d344c"),
     (AIOKafkaConnection.send, "5909ea32f4efca49"),
     (AIOKafkaConnection._send_sasl_token, "7a3d948fc526c953"),
 ]
