@@ -84,7 +84,7 @@ def _preceded(first: Callable[[], None], then: Callable[..., Any]) -> Callable[.
 
 
 def _check_command(context: click.Context, others: set[str]) -> None:
-    command = context.invoked_subcommand
+    command = context.invoked_subcommand or ""
     if not command:
         click.echo(context.get_help(), err=True)
         context.exit(2)
@@ -97,7 +97,7 @@ def _check_command(context: click.Context, others: set[str]) -> None:
 def _closed(command: click.Command, allowed: Iterable[str]) -> Iterator[click.Option]:
     """Hides and closes what is not allowed of a command's own flags."""
     for param in command.params:
-        if isinstance(param, click.Option) and param.name not in allowed:
+        if isinstance(param, click.Option) and str(param.name) not in allowed:
             _close(param)
             yield param
 

@@ -4,7 +4,7 @@ from collections.abc import MutableMapping
 
 from creditstream.settings import PREFIX
 
-#: What libpq takes for all that a connection string leaves open: PGHOSTADDR leads elsewhere even when the string names a
+#: What libpq takes for all that a connection string leaves open: PGHOSTADDR leads elsewhere though the string names a
 #: host. The string says all there is to say.
 LIBPQ = (
     *("PGAPPNAME", "PGCHANNELBINDING", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATABASE", "PGDATESTYLE", "PGGEQO"),
@@ -37,7 +37,7 @@ HARMLESS = {
 
 
 def set_aside(environ: MutableMapping[str, str]) -> list[str]:
-    """Called once at a process's start, before Faust is imported where that can be. Takes out what would have an effect.
+    """Called once at a process's start, before Faust is imported if that can be: takes out what would have an effect.
 
     Returns the names of all that have none, to be warned of.
     """
