@@ -138,7 +138,9 @@ def _refuse_option(name: str, param: click.Parameter) -> NoReturn:
 def _refuse_misplaced(closed: list[click.Option]) -> None:
     """Faust loads this program to say how it is used when a flag before the command is wrong: then we say it."""
     error = sys.exception()
-    wrong = {getattr(error, "option_name", None), getattr(getattr(error, "param", None), "name", None)} - {None}
+    if not isinstance(error, click.UsageError):
+        return
+    wrong = {getattr(error, "option_name", None), getattr(getattr(error, "param", None), "name", None)}
     for option in closed:
         if wrong & {option.name, *option.opts, *option.secondary_opts}:
             _refuse_option(str(option.name), option)

@@ -125,3 +125,20 @@ def test_no_command_is_help_too(played: Played) -> None:
 
 def test_json_before_one_of_ours_says_where_it_belongs(played: Played) -> None:
     assert "--json" in refused(played, ["--json", "audit"])
+
+
+def test_what_stops_faust_itself_does_not_stop_the_module() -> None:
+    environ = clean_environ({"FAUST_LOOP": "eventlet", "F_CONSOLE_PORT": "no port", "CREDITSTREAM_LOG_FORMAT": "json"})
+    done = subprocess.run(
+        [sys.executable, "-m", "creditstream", "--json", "tables"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {table["name"] for table in json.loads(done.stdout)} == {"seen", "statuses"}
+    warning = json.loads(done.stderr)
+    assert warning["level"] == "WARNING"
+    assert warning["message"].startswith("FAUST_LOOP, F_CONSOLE_PORT: without effect")
