@@ -59,6 +59,7 @@ def _checked(
 ) -> Callable[..., Any]:
     """What is called when all that stands before the command is read, in place of what Faust does then."""
     inner = cast(Callable[..., Any], group.callback)
+    prepared: set[str] = set()
 
     @functools.wraps(inner)
     def callback(**given: Any) -> Any:
@@ -66,21 +67,25 @@ def _checked(
         for option in closed:
             _refuse_flag(str(option.name), context, option, None)
         _check_command(context, others)
-        command = group.commands[str(context.invoked_subcommand)]
-        _close_for(command, closed)
-        command.callback = _preceded(before_command, cast(Callable[..., Any], command.callback))
+        name = str(context.invoked_subcommand)
+        if name not in prepared:
+            prepared.add(name)
+            _close_for(group.commands[name], closed)
+            _precede(group.commands[name], before_command)
         return inner(**{**given, **_FROM_VARIABLES})
 
     return callback
 
 
-def _preceded(first: Callable[[], None], then: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(then)
+def _precede(command: click.Command, first: Callable[[], None]) -> None:
+    inner = cast(Callable[..., Any], command.callback)
+
+    @functools.wraps(inner)
     def both(*arguments: Any, **given: Any) -> Any:
         first()
-        return then(*arguments, **given)
+        return inner(*arguments, **given)
 
-    return both
+    command.callback = both
 
 
 def _check_command(context: click.Context, others: set[str]) -> None:
