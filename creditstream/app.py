@@ -96,9 +96,10 @@ class CreditApp(faust.App):
 
 
 def create_app(settings: Settings) -> CreditApp:
-    """The app, not started, connected to nothing. Faust gets explicit values: its own settings have no say."""
+    """The app, not started, connected to nothing. Faust gets explicit values: its variables are unheard (ADR 0020)."""
     app = CreditApp(
         settings.group,
+        env={},
         version=1,
         origin="creditstream.app",
         autodiscover=lambda: list(_MODULES),
@@ -123,6 +124,7 @@ def create_app(settings: Settings) -> CreditApp:
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        web_transport="tcp://",  # its default is a variable's when Faust is imported
         web_port=settings.web_port,
         web_bind=settings.web_bind,
         web_host=settings.web_host or ("localhost" if is_loopback(settings.web_bind) else socket.getfqdn()),

@@ -1,6 +1,36 @@
 """The one app of this process, made from its environment; agents, tables, views and commands attach to it."""
 
-from creditstream.app import create_app
+import logging.config
+import os
+from typing import TYPE_CHECKING
+
+from creditstream.environment import set_aside, told
+from creditstream.logs import logging_config
 from creditstream.settings import load_settings
 
-app = create_app(load_settings())
+if TYPE_CHECKING:
+    from creditstream.app import CreditApp
+
+log = logging.getLogger(__name__)
+
+
+def _make_app() -> "CreditApp":
+    without_effect = set_aside(os.environ)
+    # Not before: Faust keeps some of the variables when it is imported.
+    from faust.cli.faust import cli
+
+    from creditstream.app import create_app
+    from creditstream.command_line import take_over
+
+    settings = load_settings()
+
+    def before_command() -> None:
+        logging.config.dictConfig(logging_config(settings))
+        if without_effect:
+            log.warning("%s", told(without_effect))
+
+    take_over(cli, before_command)
+    return create_app(settings)
+
+
+app = _make_app()

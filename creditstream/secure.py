@@ -145,10 +145,12 @@ def _dsn(settings: "Settings", name: str) -> dict[str, Any]:
 
 
 def _postgres_is_local(dsn: dict[str, Any]) -> bool:
-    """A service file, which this program does not read, may name any host; so may libpq's own variable."""
-    if "service" in dsn:
+    """A service file, which this program does not read, may name any host; so may libpq's own variables, which tools
+    that do not start as creditstream.main does still have."""
+    if "service" in dsn or os.environ.get("PGSERVICE"):
         return False
-    hosts: str = dsn.get("hostaddr") or dsn.get("host") or os.environ.get("PGHOST", "")
+    address = dsn.get("hostaddr") or os.environ.get("PGHOSTADDR")
+    hosts: str = address or dsn.get("host") or os.environ.get("PGHOST", "")
     return all(is_local(host) for host in hosts.split(","))
 
 

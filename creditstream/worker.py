@@ -1,14 +1,12 @@
 """`faust -A creditstream worker`: Faust's worker, which first waits for what it needs or says what is missing."""
 
 import logging
-import logging.config
 import sys
 from typing import Any, NoReturn, cast
 
 import faust
 
 from creditstream.errors import StartError
-from creditstream.logs import logging_config
 from creditstream.preflight import check_machine, check_services
 
 
@@ -21,7 +19,6 @@ class Worker(faust.Worker):
 
     def execute_from_commandline(self) -> NoReturn:
         app = cast(Any, self.app)
-        logging.config.dictConfig(logging_config(app.settings))
         try:
             self._data_dir_lock = check_machine(app.settings)
             app.runtime.partitions = self.loop.run_until_complete(check_services(app.settings))

@@ -111,9 +111,18 @@ def test_on_this_machine_nothing_is_asked_for() -> None:
         assert plaintext(load_settings(environ(**local, POSTGRES_DSN=dsn))) == []
 
 
-def test_libpqs_own_variable_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGHOST", "db.example")
-    assert why(POSTGRES_DSN="postgresql:///x").startswith("CREDITSTREAM_POSTGRES_DSN")
+@pytest.mark.parametrize(
+    ("variable", "dsn"),
+    [
+        ("PGHOST", "postgresql:///x"),
+        ("PGHOSTADDR", "postgresql:///x"),
+        ("PGHOSTADDR", "postgresql://127.0.0.1/x"),
+        ("PGSERVICE", "postgresql://127.0.0.1/x"),
+    ],
+)
+def test_libpqs_own_variables_are_seen(variable: str, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "192.0.2.1")
+    assert why(POSTGRES_DSN=dsn).startswith("CREDITSTREAM_POSTGRES_DSN")
 
 
 def test_names_of_this_machine() -> None:
