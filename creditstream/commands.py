@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import click
 from faust.cli.base import AppCommand, argument, option
 
-from creditstream.errors import StartError, Unavailable
+from creditstream.errors import StartError, Unavailable, Unsendable
 from creditstream.main import app
 
 
@@ -22,7 +22,7 @@ class _Command(AppCommand):
     def __call__(self, *args: Any, **options: Any) -> Any:
         try:
             raise SystemExit(asyncio.run(self.work(**{**self.kwargs, **options})))
-        except (StartError, Unavailable) as error:
+        except (StartError, Unavailable, Unsendable) as error:
             print(f"creditstream: {error}", file=sys.stderr)
             raise SystemExit(2) from None
 

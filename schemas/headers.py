@@ -48,6 +48,7 @@ LETTER = frozenset(
 #: Mean something somewhere.
 RESERVED = WAIT | LETTER | {FORGOTTEN_BY}
 PRODUCERS = "x-producer-"
+_MOST_DIGITS = 19
 
 
 def producers_own(headers: Iterable[tuple[str, bytes | None]], believed: frozenset[str]) -> Headers:
@@ -69,7 +70,10 @@ def as_sent(headers: Headers) -> Headers:
 
 
 def number(value: bytes | str | None) -> int | None:
-    """A whole number that Kafka could have written; None for anything else."""
+    """A whole number of 64 bits, as Kafka has them; None for anything else."""
     text = value.decode("ascii", errors="replace") if isinstance(value, bytes) else value or ""
     digits = text.removeprefix("-")
-    return int(text) if 0 < len(digits) <= 19 and digits.isascii() and digits.isdigit() else None
+    if not (0 < len(digits) <= _MOST_DIGITS and digits.isascii() and digits.isdigit()):
+        return None
+    found = int(text)
+    return found if -(2**63) <= found < 2**63 else None

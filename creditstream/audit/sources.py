@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import aiopg
@@ -96,7 +96,7 @@ class Topics:
         loop = asyncio.get_running_loop()
         moved = loop.time()
         while open_ends:
-            for where, records in (await self._consumer.getmany(timeout_ms=1_000, max_records=2_000)).items():
+            for where, records in (await self._fetched(open_ends)).items():
                 moved = loop.time()
                 yield [record for record in records if record.offset < self._ends[where]]
             for where in list(open_ends):
@@ -104,6 +104,14 @@ class Topics:
                     del open_ends[where]
             if loop.time() - moved > _STALLED_AFTER:
                 raise BrokerUnavailable(f"{next(iter(open_ends)).topic}: nothing came for {_STALLED_AFTER:.0f} s")
+
+    async def _fetched(self, open_ends: dict[TopicPartition, int]) -> dict[TopicPartition, Records]:
+        try:
+            return cast(
+                dict[TopicPartition, Records], await self._consumer.getmany(timeout_ms=1_000, max_records=2_000)
+            )
+        except KafkaError as error:
+            raise BrokerUnavailable(f"{next(iter(open_ends)).topic}: {type(error).__name__}: {error}") from error
 
 
 async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from aiokafka.errors import CorruptRecordException
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 from faust.types import TP
@@ -133,3 +134,43 @@ def test_after_the_commit_the_order_goes_on_without_its_trace(caplog: pytest.Log
     [(_, status)] = delivery.rig.publisher.topics["order-status"]
     assert status.headers == (("traceparent", _TRACE),)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_an_order_that_cannot_be_committed_for_an_unforeseen_reason_is_found_and_the_others_commit() -> None:
+    rig, bad = Rig(), UUID(int=3)
+    commit = rig.store.commit
+
+    async def fails(proposals: Any) -> Any:
+        if any(proposal.order.order_id == bad for proposal in proposals):
+            raise OverflowError("nobody foresaw this")
+        return await commit(proposals)
+
+    rig.store.commit = fails  # type: ignore[method-assign]
+    for value in _ORDERS:
+        rig.pipeline.accept(rig.record(value))
+    asyncio.run(rig.run())
+    assert set(rig.store.rows) == {UUID(int=number) for number in range(8)} - {bad}
+    assert rig.publisher.reasons() == ["unreadable"] and len(rig.acknowledged) == len(_ORDERS)
+    assert rig.settlement.unpublished == 0
+
+
+def test_an_answer_of_kafka_that_cannot_be_used_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged answer is the server's fault: the loop of deliveries goes on, and says so."""
+    rounds: list[int] = []
+
+    class Consumer(InOrderConsumer):
+        should_stop = False
+
+        async def _drain_once(self) -> None:
+            rounds.append(len(rounds))
+            if len(rounds) == 1:
+                raise CorruptRecordException("Invalid CRC")
+            fetcher.should_stop = True
+
+        async def sleep(self, n: Any, **_: Any) -> None: ...
+
+    consumer, fetcher = Consumer.__new__(Consumer), SimpleNamespace(should_stop=False)
+    consumer.app = cast(Any, SimpleNamespace(client_only=False, should_stop=False))
+    consumer.log = cast(Any, logging.getLogger("test"))
+    asyncio.run(consumer._drain_messages(fetcher))
+    assert rounds == [0, 1] and "cannot read from Kafka" in caplog.text
