@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import aiopg
@@ -112,6 +112,7 @@ class Topics:
             )
         except KafkaError as error:
             raise BrokerUnavailable(f"{next(iter(open_ends)).topic}: {type(error).__name__}: {error}") from error
+        return found
 
 
 async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, list[int]]:
