@@ -107,9 +107,7 @@ class Topics:
 
     async def _fetched(self, open_ends: dict[TopicPartition, int]) -> dict[TopicPartition, Records]:
         try:
-            return cast(
-                dict[TopicPartition, Records], await self._consumer.getmany(timeout_ms=1_000, max_records=2_000)
-            )
+            found: dict[TopicPartition, Records] = await self._consumer.getmany(timeout_ms=1_000, max_records=2_000)
         except KafkaError as error:
             raise BrokerUnavailable(f"{next(iter(open_ends)).topic}: {type(error).__name__}: {error}") from error
         return found
