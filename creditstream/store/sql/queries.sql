@@ -21,13 +21,25 @@ SELECT coalesce(json_object_agg(name, checksum), '{}')::text FROM schema_migrati
 -- name: migrations_record
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
 
--- name: start_session
-SET statement_timeout = '10s';
-SET idle_in_transaction_session_timeout = '10s';
-SET timezone = 'UTC';
+-- name: settings
+-- Of one message: see `message` in database.py. A role's or a database's own settings may differ from these.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = '10s';
+SET LOCAL timezone = 'UTC';
 
 -- name: check
 SELECT 1;
+
+-- name: check_primary
+-- Null, or why this server and database can take no order.
+SELECT CASE
+    WHEN pg_is_in_recovery() THEN 'is read-only: a standby, the address should lead to the primary'
+    WHEN current_setting('transaction_read_only')::bool THEN 'is read-only (default_transaction_read_only)'
+    WHEN to_regclass('orders') IS NULL OR to_regclass('order_keys') IS NULL
+        THEN 'has no table of ours in ' || current_database() || ': another database, or `migrate` did not run'
+    WHEN NOT (has_table_privilege('orders', 'INSERT') AND has_table_privilege('order_keys', 'INSERT'))
+        THEN 'does not let ' || current_user || ' write the tables orders and order_keys: GRANT it'
+END;
 
 -- name: row
 order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
@@ -94,6 +106,18 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS found
 WHERE known.order_id = ANY (%(ids)s::uuid[]);
+
+-- name: require_primary
+-- Before an answer that a standby would give too, and perhaps an old one.
+DO $$ BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE read_only_sql_transaction USING MESSAGE = 'this is a standby';
+    END IF;
+END $$;
+
+-- name: find_committed
+{require_primary}
+{find_orders}
 
 -- name: ensure_partitions
 SELECT count(*) FILTER (WHERE ensure_orders_partition(month)) FROM unnest(%(months)s::timestamptz[]) AS month;
