@@ -47,7 +47,7 @@ async def migrate(dsn: str) -> list[str]:
     Two at once: each is applied by one of them, and no lock outlives a transaction. Raises StartError (a migration was
     changed after it was applied or does not fit the data, others never end, a bad DSN) or StoreUnavailable.
     """
-    applied = []
+    applied: list[str] = []
     async with _cursor(dsn) as cursor:
         async with _alone(cursor):
             await cursor.execute(query("migrations_table"))
@@ -95,7 +95,9 @@ async def _alone(cursor: Any) -> AsyncIterator[None]:
             log.warning("waiting for another `migrate`: PostgreSQL's process %s holds its lock", holder)
             told = holder
         await asyncio.sleep(_LOCK_RETRY)
-    raise StartError(f"another `migrate` does not end: is PostgreSQL's process {told} one? Else pg_terminate_backend it")
+    raise StartError(
+        f"another `migrate` does not end: is PostgreSQL's process {told} one? Else pg_terminate_backend it"
+    )
 
 
 def _missing(migrations: list[Migration], applied: dict[str, str]) -> list[Migration]:

@@ -212,7 +212,7 @@ _SETTINGS = "SELECT concat_ws(' ', current_setting('statement_timeout'), current
 def test_every_statement_has_our_settings_whatever_the_session_has(
     run: Run, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a role, a RESET or another client of the same pooler left there does not count, and nothing is left there."""
+    """What a role, a RESET or another client of a pooler left there does not count, and nothing is left there."""
     monkeypatch.setattr(database_module, "query", {"settings": query("settings"), "mine": _SETTINGS}.__getitem__)
     foreign = "statement_timeout = 7; SET timezone = 'Asia/Tokyo'; SET default_transaction_isolation = 'serializable'"
 

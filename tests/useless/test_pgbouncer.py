@@ -88,7 +88,7 @@ def test_a_command_that_needs_a_session_of_its_own_takes_no_lock_there(bouncer: 
             pass
 
     for name in (database.name, "postgres"):
-        with pytest.raises(StartError, match="^`grow` needs a session of its own"):
+        with pytest.raises(StartError, match=r"^`grow` needs a session of its own"):
             asyncio.run(work(bouncer.dsn(name)))
         assert left_behind(bouncer, name)[1] == 0
     asyncio.run(work(with_database(database.dsn, "postgres")))
