@@ -66,7 +66,7 @@ class PostgresStore:
         return int(await self._database.value("months_ahead"))
 
     async def position(self) -> str:
-        """Where the server's log ends now. Raises StoreUnavailable."""
+        """Where the server's log ends now, and which server's that is: for `Replica.has`. Raises StoreUnavailable."""
         return str(await self._database.value("primary_position"))
 
     async def ping(self) -> None:

@@ -11,9 +11,11 @@ import pytest
 import uvloop
 
 from creditstream.dev.stack.ports import HOST, free_port
+from creditstream.dev.wait import wait_for_async
 from creditstream.errors import StoreUnavailable, StoreUseless
 from creditstream.settings import Secret, Settings
 from creditstream.store.orders import PostgresStore
+from creditstream.store.replica import Replica
 from creditstream.testing import a_proposal
 from schemas.status import Row
 from tests.chaos.proxy import Proxy
@@ -169,5 +171,22 @@ def test_of_several_addresses_of_one_name_the_next_is_tried(run: Run, database: 
         with pytest.raises(StoreUnavailable, match="; "):
             nowhere = f"postgresql://u:hush@{HOST}:1,{HOST}:2/db"
             await PostgresStore.open(Settings(postgres_dsn=Secret(nowhere)))
+
+    run(scenario())
+
+
+def test_a_replica_that_was_promoted_follows_nobody_and_has_nothing(run: Run, database: Database) -> None:
+    """Its own log goes on by itself: that it is long enough says nothing."""
+
+    async def scenario() -> None:
+        settings = Settings(postgres_dsn=Secret(database.dsn), postgres_replica_dsn=Secret(database.replica_dsn))
+        store, replica = await PostgresStore.open(settings), await Replica.open(settings)
+        in_its_place = await Replica.open(Settings(postgres_replica_dsn=settings.postgres_dsn))
+        position = await store.position()
+        await wait_for_async(lambda: replica.has(position), what="the replica has what the primary has")
+        assert await in_its_place.has(position)
+        assert not await in_its_place.has("0/1@1764403200.5"), "of a server that this one is not, or is no more"
+        for each in (store, replica, in_its_place):
+            await each.close()
 
     run(scenario())

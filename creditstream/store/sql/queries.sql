@@ -149,10 +149,16 @@ WHERE to_regclass(
 ) IS NULL;
 
 -- name: primary_position
-SELECT pg_current_wal_lsn()::text;
+-- Where its log ends, and which start of which server this is.
+{require_primary}
+SELECT pg_current_wal_lsn()::text || '@' || extract(epoch FROM pg_postmaster_start_time())::text;
 
 -- name: replica_has
-SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %(position)s::pg_lsn ELSE true END;
+-- A server that is no replica has it if it is the primary itself; one that was promoted follows nobody any more.
+SELECT CASE
+    WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= split_part(%(position)s, '@', 1)::pg_lsn
+    ELSE extract(epoch FROM pg_postmaster_start_time())::text = split_part(%(position)s, '@', 2)
+END;
 
 -- name: counts_today
 SELECT coalesce(json_object_agg(status, orders), '{}')::text
