@@ -13,15 +13,16 @@ from typing import Any
 import aiopg
 import psycopg2
 from aiopg.connection import Connection as _Connection
-from psycopg2.extensions import POLL_OK, POLL_WRITE, make_dsn, parse_dsn
+from psycopg2.extensions import POLL_OK, POLL_WRITE
 
 from creditstream.secret import Secret
+from creditstream.store.addresses import ways
 from creditstream.store.certificate import why_refused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection or to wait for a free one. A worker that waits longer is better off backing off."""
 _HOST_TIMEOUT = 1.5
-"""Seconds for each of several hosts: one that vanished without a word must leave time for the next."""
+"""Seconds for an address that has others behind it: one that vanished without a word leaves time for the next."""
 _KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -75,18 +76,26 @@ class Connection(_Connection):
 
 
 async def connect(dsn: str) -> Any:
-    """An open connection, to the first host of `dsn` that answers as `target_session_attrs` wants it."""
-    ways = _ways(dsn)
-    within = CONNECT_TIMEOUT if len(ways) == 1 else min(_HOST_TIMEOUT, CONNECT_TIMEOUT / len(ways))
+    """An open connection, to the first address of `dsn` that answers as `target_session_attrs` wants it."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + CONNECT_TIMEOUT
+    *others, last = await ways(dsn, CONNECT_TIMEOUT)
     failures: list[str] = []
-    for way in ways:
+    for way in others:
         try:
-            return await _connect(way, within)
+            return await _connect(way, min(_HOST_TIMEOUT, CONNECT_TIMEOUT / (len(others) + 1)))
         except (psycopg2.OperationalError, TimeoutError) as error:
-            if len(ways) == 1:
-                raise
-            failures.append((str(error) or "no answer in time").strip().splitlines()[0])
-    raise psycopg2.OperationalError("; ".join(failures))
+            failures.append(_first_line(error))
+    try:
+        return await _connect(last, max(_HOST_TIMEOUT, until - clock()))
+    except (psycopg2.OperationalError, TimeoutError) as error:
+        if not failures:
+            raise
+        raise psycopg2.OperationalError("; ".join([*failures, _first_line(error)])) from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no answer in time")
 
 
 async def _connect(dsn: str, within: float) -> Any:
@@ -99,22 +108,6 @@ async def _connect(dsn: str, within: float) -> Any:
         if "certificate verify failed" in str(error):
             raise psycopg2.OperationalError(await why_refused(dsn)) from None
         raise
-
-
-def _ways(dsn: str) -> list[str]:
-    """A DSN for each host: libpq's own walk knows no time-out when nobody blocks on it. As it is when there is one."""
-    parts = parse_dsn(dsn)
-    names = {key: parts[key].split(",") for key in ("host", "hostaddr", "port") if "," in parts.get(key, "")}
-    hosts = max((len(names[key]) for key in names if key != "port"), default=1)
-    if hosts == 1 or any(len(each) != hosts for each in names.values()):
-        return [dsn]  # one that is wrong is libpq's to refuse
-    wanted = parts.get("target_session_attrs", "any")
-    passes = ["standby", "any"] if wanted == "prefer-standby" else [wanted]
-    return [
-        make_dsn(dsn, target_session_attrs=one, **{key: each[number] for key, each in names.items()})
-        for one in passes
-        for number in range(hosts)
-    ]
 
 
 class Pool(aiopg.Pool):

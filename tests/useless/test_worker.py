@@ -83,8 +83,7 @@ def test_a_server_of_no_use_costs_its_own_part_and_all_goes_on_by_itself(
             }
             scene = Scene(await asyncio.to_thread(lambda: start_worker(**settings)), topics, own)
             await the_address_goes_to_a_standby_and_back(scene, door, port_of(database.replica_dsn))
-            for part in (the_replica_is_frozen, redis_is_a_replica, redis_is_frozen, the_primary_is_frozen):
-                await asyncio.to_thread(part, scene, own)
+            await asyncio.to_thread(the_others_are_of_no_use, scene, own)
             await asyncio.to_thread(settle, worker_environ, scene.sent)
             assert scene.worker.exit_code is None
             assert "Traceback" not in scene.worker.log()
@@ -116,7 +115,14 @@ async def the_address_goes_to_a_standby_and_back(scene: Scene, door: Proxy, stan
     await asyncio.to_thread(scene.send)
 
 
-def the_replica_is_frozen(scene: Scene, own: Own) -> None:
+def the_others_are_of_no_use(scene: Scene, own: Own) -> None:
+    with redis_was_frozen(scene):
+        the_replica_is_frozen(scene)
+    with redis_was_a_replica(scene, own):
+        the_primary_is_frozen(scene)
+
+
+def the_replica_is_frozen(scene: Scene) -> None:
     """Costs the page its list and counts; not the lag, not the breaker, and no place for others."""
     until(scene.available, "the counts are there")
     with Stream(scene.worker.url) as page:
@@ -140,25 +146,30 @@ def the_replica_is_frozen(scene: Scene, own: Own) -> None:
     assert scene.ask("/orders?limit=7").status == 200
 
 
-def redis_is_a_replica(scene: Scene, own: Own) -> None:
+@contextmanager
+def redis_was_frozen(scene: Scene) -> Iterator[None]:
+    """Inside, it is left alone for a while."""
+    with scene.frozen("redis"):
+        until(lambda: looked(scene) and "Redis is away" in scene.worker.log(), "one warning")
+        assert scene.problems() == ""
+    yield
+    until(lambda: looked(scene) and "Redis is back" in scene.worker.log(), "it is found again")
+    assert scene.worker.log().count("Redis is away") == 1
+
+
+@contextmanager
+def redis_was_a_replica(scene: Scene, own: Own) -> Iterator[None]:
+    """Inside, it is left alone for a while."""
     with redis.Redis(host=HOST, port=own.stack.ports.redis) as server:
         server.replicaof(HOST, 1)
         until(lambda: looked(scene) and "Redis keeps no answers (ReadOnlyError)" in scene.worker.log(), "one warning")
         server.replicaof("NO", "ONE")
-        until(lambda: looked(scene) and "Redis keeps answers again" in scene.worker.log(), "it keeps answers again")
+    yield
+    until(lambda: looked(scene) and "Redis keeps answers again" in scene.worker.log(), "it keeps answers again")
     assert scene.worker.log().count("Redis keeps no answers") == 1
-    assert "Redis is away" not in scene.worker.log()
 
 
-def redis_is_frozen(scene: Scene, own: Own) -> None:
-    with scene.frozen("redis"):
-        until(lambda: looked(scene) and "Redis is away" in scene.worker.log(), "one warning")
-        assert looked(scene)
-        assert scene.problems() == ""
-    until(lambda: looked(scene) and "Redis is back" in scene.worker.log(), "it is found again")
-
-
-def the_primary_is_frozen(scene: Scene, own: Own) -> None:
+def the_primary_is_frozen(scene: Scene) -> None:
     with scene.frozen("postgres"):
         until(lambda: "PostgreSQL does not answer" in scene.problems(), "readiness knows")
         assert scene.ask("/stats").status == scene.ask("/orders?limit=9").status == 200

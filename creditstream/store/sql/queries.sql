@@ -46,9 +46,9 @@ SELECT CASE
     WHEN pg_is_in_recovery() THEN 'is read-only: a standby, the address should lead to the primary'
     WHEN current_setting('transaction_read_only')::bool THEN 'is read-only (default_transaction_read_only)'
     WHEN to_regclass('orders') IS NULL OR to_regclass('order_keys') IS NULL
-        THEN 'has no table of ours in ' || current_database() || ': another database, or `migrate` did not run'
+        THEN 'has no table of ours here: another database, or `migrate` did not run'
     WHEN NOT (has_table_privilege('orders', 'INSERT') AND has_table_privilege('order_keys', 'INSERT'))
-        THEN 'does not let ' || current_user || ' write the tables orders and order_keys: GRANT it'
+        THEN 'does not let our role write orders and order_keys: GRANT it'
 END;
 
 -- name: row
