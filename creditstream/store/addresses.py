@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
-_DEFAULT_PORT = "5432"
-
 
 async def ways(dsn: str, within: float) -> list[str]:
     """A connection string for each address, in order; `dsn` itself where it names none.
@@ -32,16 +30,17 @@ def _hosts(dsn: str) -> Iterator[dict[str, str]]:
     parts = parse_dsn(dsn)
     names = parts.get("host", "").split(",")
     addresses = parts.get("hostaddr", ",".join("" for _ in names)).split(",")
-    ports = parts.get("port", _DEFAULT_PORT).split(",")
+    ports = parts.get("port", "").split(",")
     if len(ports) == 1:
         ports *= len(names)
     if not len(names) == len(addresses) == len(ports) or not all(map(_is_remote, names)):
         yield {}
         return
-    wanted = parts.get("target_session_attrs", "any")
+    wanted = parts.get("target_session_attrs", "")
     for one in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
         for name, address, port in zip(names, addresses, ports, strict=True):
-            yield {"host": name, "hostaddr": address, "port": port, "target_session_attrs": one}
+            given = {"host": name, "hostaddr": address, "port": port, "target_session_attrs": one}
+            yield {key: value for key, value in given.items() if value}
 
 
 def _is_remote(name: str) -> bool:
@@ -50,7 +49,7 @@ def _is_remote(name: str) -> bool:
 
 async def _addresses(host: dict[str, str]) -> list[dict[str, str]]:
     """The same with each address in turn; none: nobody knows the name."""
-    if not host or host["hostaddr"]:
+    if not host or "hostaddr" in host:
         return [host]
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host["host"], None, type=socket.SOCK_STREAM)

@@ -145,10 +145,11 @@ class Pool(aiopg.Pool):
         if conn in self._doomed:
             self._doomed.remove(conn)
             conn.close()
-        done = super().release(conn)
-        for waking in (done, asyncio.ensure_future(self._wakeup())):
-            self._waking.add(waking)
-            waking.add_done_callback(self._waking.discard)
+        waking = super().release(conn)
+        if waking.done():  # of a broken one aiopg tells nobody
+            waking = asyncio.ensure_future(self._wakeup())
+        self._waking.add(waking)
+        waking.add_done_callback(self._waking.discard)
         nothing: asyncio.Future[None] = self._loop.create_future()
         nothing.set_result(None)
         return nothing
