@@ -1,17 +1,16 @@
 """Servers of these tests' own: they are frozen, demoted and led to other places, which nobody else should see."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
 from creditstream.dev.stack import Ports, Stack
 from creditstream.dev.stack.ports import free_port
 from creditstream.dev.stack.service import silent
-from creditstream.store.migrations import migrate
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import LOCAL
@@ -66,5 +65,7 @@ def pgbouncer(own: Own, folder: Path) -> Iterator[PgBouncer]:
         bouncer.stop()
 
 
-def migrate_again(dsn: str) -> list[str]:
-    return asyncio.run(migrate(dsn))
+def port_of(dsn: str) -> int:
+    port = urlsplit(dsn).port
+    assert port
+    return port

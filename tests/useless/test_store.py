@@ -12,14 +12,17 @@ import uvloop
 
 from creditstream.dev.stack.ports import HOST, free_port
 from creditstream.dev.wait import wait_for_async
-from creditstream.errors import StoreUnavailable, StoreUseless
+from creditstream.errors import StartError, StoreUnavailable, StoreUseless
+from creditstream.preflight import patiently
 from creditstream.settings import Secret, Settings
+from creditstream.store.migrations import migrate
 from creditstream.store.orders import PostgresStore
 from creditstream.store.replica import Replica
 from creditstream.testing import a_proposal
 from schemas.status import Row
 from tests.chaos.proxy import Proxy
 from tests.support.database import Database, ask, with_database
+from tests.useless.conftest import port_of
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -31,12 +34,6 @@ def run(request: pytest.FixtureRequest) -> Run:
             runner.run(scenario)
 
     return run
-
-
-def port_of(dsn: str) -> int:
-    port = urlsplit(dsn).port
-    assert port
-    return port
 
 
 @asynccontextmanager
@@ -190,3 +187,14 @@ def test_a_replica_that_was_promoted_follows_nobody_and_has_nothing(run: Run, da
             await each.close()
 
     run(scenario())
+
+
+def test_a_worker_or_command_that_starts_on_a_standby_says_so_in_one_line(database: Database) -> None:
+    async def start() -> None:
+        settings = Settings(postgres_dsn=Secret(database.replica_dsn), start_timeout=0.1)
+        for ask_it in (lambda: PostgresStore.open(settings), lambda: migrate(database.replica_dsn)):
+            with pytest.raises(StartError, match=r"is of no use for 0 s: .*read-only") as caught:
+                await patiently(settings, ask_it)
+            assert "\n" not in str(caught.value)
+
+    asyncio.run(start())

@@ -20,8 +20,7 @@ from tests.support.kafka import Topics
 from tests.support.product import audited, order_line, settle
 from tests.support.web import Answer, Stream
 from tests.support.web import ask as ask_web
-from tests.useless.conftest import Own
-from tests.useless.test_store import port_of
+from tests.useless.conftest import Own, port_of
 
 _BATCH = 60
 _WITHIN = 30.0
