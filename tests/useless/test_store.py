@@ -38,8 +38,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @asynccontextmanager
 async def behind_a_door(database: Database) -> AsyncIterator[tuple[PostgresStore, Proxy]]:
-    """The store on an address that leads to the primary until the door's target says otherwise; all pooled connections
-    are open."""
+    """The store on an address that leads to the primary until the door's target says otherwise."""
     door = Proxy(port_of(database.dsn))
     await door.open()
     dsn = database.dsn.replace(f":{door.target}/", f":{door.port}/")
