@@ -17,6 +17,10 @@ class StoreRefused(StoreUnavailable):
     """PostgreSQL or we do not trust the other: a certificate, a password. At a start, nothing to wait for."""
 
 
+class StoreUseless(StoreUnavailable):
+    """PostgreSQL answers, and this server or database cannot take an order. The text says so by itself."""
+
+
 class BrokerUnavailable(Unavailable):
     """Kafka did not take a record within its time-out."""
 

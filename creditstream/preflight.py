@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 from aiokafka.errors import KafkaError
 from yarl import URL
 
-from creditstream.errors import StartError, StoreRefused, Unavailable
+from creditstream.errors import StartError, StoreRefused, StoreUseless, Unavailable
 from creditstream.kafka import cluster_id
 from creditstream.policy import load_policy
 from creditstream.risk.client import risk_context
@@ -108,8 +108,9 @@ async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]], who: st
             raise StartError(f"{who} and this program do not trust each other: {error}") from None
         except (Unavailable, KafkaError, OSError) as error:
             words = str(error) if isinstance(error, Unavailable) else type(error).__name__
+            what = "is of no use" if isinstance(error, StoreUseless) else "does not answer"
             if loop.time() >= deadline:
-                raise StartError(f"{who} does not answer for {settings.start_timeout:.0f} s: {words}") from None
+                raise StartError(f"{who} {what} for {settings.start_timeout:.0f} s: {words}") from None
             log.info("waiting for %s: %s", who, words)
             await asyncio.sleep(min(1.0, settings.start_timeout))
 

@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-import aiopg
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,7 +17,7 @@ from creditstream.kafka import client_options, open_admin
 from creditstream.settings import Settings
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import translated
-from creditstream.store.pool import CONNECT_TIMEOUT
+from creditstream.store.pool import connect
 from schemas.status import Row
 
 #: Rows in one page: some megabytes of JSON.
@@ -162,14 +161,7 @@ async def _pages(settings: Settings, name: str) -> AsyncIterator[Callable[[dict[
     statement = files("creditstream.audit").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
     with translated():
         async with (
-            aiopg.connect(
-                settings.postgres_dsn.reveal(),
-                timeout=CONNECT_TIMEOUT,
-                options="-c timezone=UTC",
-                enable_hstore=False,
-                enable_json=False,
-                enable_uuid=False,
-            ) as connection,
+            await connect(settings.postgres_dsn.reveal()) as connection,
             connection.cursor(timeout=60) as cursor,
         ):
 

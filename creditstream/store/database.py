@@ -5,14 +5,14 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from creditstream.errors import StartError, StoreUnavailable
+from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.settings import Secret
-from creditstream.store.errors import translated
-from creditstream.store.pool import CONNECT_TIMEOUT, Pool
+from creditstream.store.errors import is_of_the_server, translated
+from creditstream.store.pool import Pool
 from creditstream.store.queries import query
 
 _ANSWER_TIMEOUT = 12.0
-"""Seconds; after the session's own statement time-out (10 s), so this ends only what the server no longer answers."""
+"""Seconds; after the statement's own time-out (10 s), so this ends only what the server no longer answers."""
 
 
 class Database:
@@ -26,19 +26,42 @@ class Database:
     async def open(cls, dsn: Secret, *, size: int, setting: str = "CREDITSTREAM_POSTGRES_DSN") -> Self:
         """Connect once, to know now. Raises StartError (the DSN is none) or StoreUnavailable."""
         check_dsn(dsn, setting)
-        database = cls(Pool(dsn, size, _start_session))
-        await database.value("check")
+        database = cls(Pool(dsn, size))
+        try:
+            await database.value("check")
+        except BaseException:
+            await database.close()
+            raise
         return database
 
     async def value(self, name: str, parameters: dict[str, Any] | None = None) -> Any:
-        """The first column of the first row that the named statement's last part gives."""
+        """The first column of the first row that the named statement's last part gives.
+
+        A failure that is the server's, not the statement's, ends every connection that is open now (docs/adr/0019).
+        """
         if self._is_closed:
             raise StoreUnavailable("PostgreSQL: this worker has closed its connections")
         with translated():
             async with self._pool.acquire() as connection, connection.cursor(timeout=_ANSWER_TIMEOUT) as cursor:
-                await cursor.execute(query(name), parameters)
-                (value,) = await cursor.fetchone()
+                try:
+                    await cursor.execute(message(name), parameters)
+                    (value,) = await cursor.fetchone()
+                except (psycopg2.Error, TimeoutError) as error:
+                    if is_of_the_server(error):
+                        self.drop()
+                    raise
                 return value
+
+    async def require(self, name: str) -> None:
+        """The named statement gives null, or what is wrong with this server. Raises StoreUnavailable, StoreUseless."""
+        wrong = await self.value(name)
+        if wrong is not None:
+            self.drop()
+            raise StoreUseless(f"PostgreSQL {wrong}")
+
+    def drop(self) -> None:
+        """No connection that is open now is used again; what is being asked on one goes on."""
+        self._pool.drop()
 
     async def close(self) -> None:
         """What is still being asked fails with StoreUnavailable; call it when the work is done."""
@@ -55,6 +78,9 @@ def check_dsn(dsn: Secret, setting: str) -> None:
         raise StartError(f"bad setting {setting}: not a PostgreSQL connection string") from None
 
 
-async def _start_session(connection: Any) -> None:
-    async with connection.cursor(timeout=CONNECT_TIMEOUT) as cursor:
-        await cursor.execute(query("start_session"))
+def message(name: str) -> str:
+    """The named statement, behind the settings it needs, in one message and so in one transaction.
+
+    Settings of a session would be lost by a RESET or a pooler, or land on another client of it.
+    """
+    return f"{query('settings')}\n{query(name)}"

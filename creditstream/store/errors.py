@@ -8,11 +8,22 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2 import errors as driver
 
-from creditstream.errors import StoreRefused, StoreUnavailable
+from creditstream.errors import StoreRefused, StoreUnavailable, StoreUseless
 
 _ROW_ERRORS = {"22": "invalid_data", "23": "constraint_violation", "54": "limit_exceeded"}
 """SQLSTATE classes that are the row's own fault: the same row would fail for ever."""
 
+_OF_THE_STATEMENT = {*_ROW_ERRORS, "40", "53", "55"}
+"""Classes that say nothing against the server and the session: beside the rows', a deadlock, no memory, a lock."""
+_CANCELLED = "57014"
+READ_ONLY = "25006"
+_WHAT_TO_DO = {
+    READ_ONLY: "it is read-only (a standby, or default_transaction_read_only): the address should lead to the primary",
+    "42501": "the role lacks a right: GRANT it, or is this another database than the one that was migrated?",
+    "42P01": "is this another database than the one that was migrated? Else run `faust -A creditstream migrate`",
+    "42703": "is this database older than this program? Run `faust -A creditstream migrate`",
+    "42883": "is this another database than the one that was migrated? Else run `faust -A creditstream migrate`",
+}
 
 #: What libpq and the server say, which for a connection that failed is all there is: no SQLSTATE.
 _REFUSALS = re.compile(
@@ -52,6 +63,15 @@ def translated() -> Iterator[None]:
         raise _named(error) from None
 
 
+def is_of_the_server(error: Exception) -> bool:
+    """Whether no connection to that server should be used again; an answer that does not come is such an error.
+
+    Everything is but what is known to be the statement's: to open a connection is cheap, to keep a useless one is not.
+    """
+    state = error.pgcode or "" if isinstance(error, psycopg2.Error) else ""
+    return state != _CANCELLED and state[:2] not in _OF_THE_STATEMENT
+
+
 def _named(error: psycopg2.Error) -> Exception:
     state = error.pgcode or ""
     kind = f"{type(error).__name__} {state}".strip()
@@ -62,6 +82,8 @@ def _named(error: psycopg2.Error) -> Exception:
         return BadRow(_ROW_ERRORS[state[:2]], f"{kind} on {where}" if where else kind)
     text = error.diag.message_primary or _first_line(error)
     unavailable = StoreRefused if not state and _REFUSALS.search(text) else StoreUnavailable
+    if state in _WHAT_TO_DO:
+        unavailable, text = StoreUseless, f"{text}: {_WHAT_TO_DO[state]}"
     return unavailable(f"PostgreSQL: {kind}: {text}")
 
 

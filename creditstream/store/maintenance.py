@@ -67,22 +67,30 @@ class _Locked(Exception):
 
 
 @asynccontextmanager
-async def open_maintenance(settings: Settings) -> AsyncIterator[Maintenance]:
-    """Raises StartError (bad DSN) or StoreUnavailable."""
+async def only_one(settings: Settings, what: str) -> AsyncIterator[Maintenance]:
+    """A session that holds the advisory lock of that name.
+
+    Raises StartError (bad DSN, another program holds the lock, the address leads to a pooler) or StoreUnavailable.
+    """
     check_dsn(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN")
     with translated():
         async with (
             await connect(settings.postgres_dsn.reveal()) as connection,
             connection.cursor(timeout=_ANSWER_TIMEOUT) as cursor,
         ):
+            session = Maintenance(cursor)
+            await _refuse_pooler(connection, session, what)
             await cursor.execute(query("start_maintenance"))
-            yield Maintenance(cursor)
+            if not await session.value("try_only_one", {"what": what}):
+                raise StartError(f"another `{what}` is at work on this database")
+            yield session
 
 
-@asynccontextmanager
-async def only_one(settings: Settings, what: str) -> AsyncIterator[Maintenance]:
-    """A session that holds the advisory lock of that name. Raises StartError when another program holds it."""
-    async with open_maintenance(settings) as session:
-        if not await session.value("try_only_one", {"what": what}):
-            raise StartError(f"another `{what}` is at work on this database")
-        yield session
+async def _refuse_pooler(connection: Any, session: Maintenance, what: str) -> None:
+    """A lock and settings of a session would be left on a connection that others use. Whoever stands between gives a
+    number of its own for the session; what pools by the session is not told from what pools by the transaction."""
+    if await connection.get_backend_pid() != await session.value("backend"):
+        raise StartError(
+            f"`{what}` needs a session of its own, and CREDITSTREAM_POSTGRES_DSN leads to a pooler (PgBouncer?): "
+            "run it with the server's own address"
+        )

@@ -1,7 +1,9 @@
 """Database migrations: numbered .sql files, each applied once, in one transaction, and never changed afterwards."""
 
+import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -14,8 +16,11 @@ from creditstream.store.errors import BadRow, translated
 from creditstream.store.pool import connect
 from creditstream.store.queries import query
 
+log = logging.getLogger(__name__)
 _STATEMENT_TIMEOUT = 3_600.0
-"""Seconds. An index on a large table takes its time, and so does waiting for another migration to end."""
+"""Seconds. An index on a large table takes its time."""
+_LOCK_RETRY = 0.2
+_LOCK_TRIES = round(_STATEMENT_TIMEOUT / _LOCK_RETRY)
 
 
 class Migration(NamedTuple):
@@ -39,17 +44,21 @@ def shipped() -> list[Migration]:
 async def migrate(dsn: str) -> list[str]:
     """Apply what is missing and make the partitions of the next months. Returns the names applied, in order.
 
-    Two at once: one waits, then finds nothing to do. Raises StartError (a migration was changed after it was applied
-    or does not fit the data, a bad DSN) or StoreUnavailable.
+    Two at once: each is applied by one of them, and no lock outlives a transaction. Raises StartError (a migration was
+    changed after it was applied or does not fit the data, others never end, a bad DSN) or StoreUnavailable.
     """
+    applied: list[str] = []
     async with _cursor(dsn) as cursor:
-        await cursor.execute(query("migrations_lock"))
-        await cursor.execute(query("migrations_table"))
-        missing = _missing(shipped(), await _applied(cursor))
-        for migration in missing:
-            await _apply(cursor, migration)
-        await cursor.execute(query("ensure_partitions_ahead"))
-        return [migration.name for migration in missing]
+        async with _alone(cursor):
+            await cursor.execute(query("migrations_table"))
+        while True:
+            async with _alone(cursor):
+                missing = _missing(shipped(), await _applied(cursor))
+                if not missing:
+                    await cursor.execute(query("ensure_partitions_ahead"))
+                    return applied
+                await _apply(cursor, missing[0])
+            applied.append(missing[0].name)
 
 
 async def pending(dsn: str) -> list[str]:
@@ -64,11 +73,31 @@ async def _apply(cursor: Any, migration: Migration) -> None:
     record = {"name": migration.name, "checksum": migration.checksum}
     try:
         with translated():
-            async with cursor.begin():
-                await cursor.execute(migration.text)
-                await cursor.execute(query("migrations_record"), record)
+            await cursor.execute(migration.text)
+            await cursor.execute(query("migrations_record"), record)
     except BadRow as error:
         raise StartError(f"migration {migration.name} does not fit the data: {error}") from None
+
+
+@asynccontextmanager
+async def _alone(cursor: Any) -> AsyncIterator[None]:
+    """A transaction in which no other program migrates. Waits for one that does, and says for whom."""
+    told = None
+    for _ in range(_LOCK_TRIES):
+        async with cursor.begin():
+            await cursor.execute(query("start_migration"))
+            if (await cursor.fetchone())[0]:
+                yield
+                return
+            await cursor.execute(query("migrations_lock_holder"))
+            (holder,) = await cursor.fetchone()
+        if holder != told:
+            log.warning("waiting for another `migrate`: PostgreSQL's process %s holds its lock", holder)
+            told = holder
+        await asyncio.sleep(_LOCK_RETRY)
+    raise StartError(
+        f"another `migrate` does not end: is PostgreSQL's process {told} one? Else pg_terminate_backend it"
+    )
 
 
 def _missing(migrations: list[Migration], applied: dict[str, str]) -> list[Migration]:

@@ -49,8 +49,14 @@ class PostgresStore:
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Raises StartError (bad DSN) or StoreUnavailable."""
-        return cls(await Database.open(settings.postgres_dsn, size=settings.postgres_pool))
+        """Raises StartError (bad DSN) or StoreUnavailable; StoreUseless when it could take no order."""
+        store = cls(await Database.open(settings.postgres_dsn, size=settings.postgres_pool))
+        try:
+            await store.ping()
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     async def close(self) -> None:
         await self._database.close()
@@ -60,12 +66,12 @@ class PostgresStore:
         return int(await self._database.value("months_ahead"))
 
     async def position(self) -> str:
-        """Where the server's log ends now. Raises StoreUnavailable."""
+        """Where the server's log ends now, and which server's that is: for `Replica.has`. Raises StoreUnavailable."""
         return str(await self._database.value("primary_position"))
 
     async def ping(self) -> None:
-        """Raises StoreUnavailable when PostgreSQL does not answer."""
-        await self._database.value("check")
+        """Raises StoreUnavailable when PostgreSQL does not answer, StoreUseless when it could take no order."""
+        await self._database.require("check_primary")
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
         """See `Store.commit`. One statement for each MAX_BATCH new orders; a second one for those already known."""
@@ -79,7 +85,7 @@ class PostgresStore:
         """See `Store.find`. One query."""
         if not order_ids:
             return {}
-        return _by_id(await self._database.value("find_orders", {"ids": _array(order_ids)}))
+        return _by_id(await self._database.value("find_committed", {"ids": _array(order_ids)}))
 
     async def ensure_partitions_ahead(self) -> int:
         """Make the partitions of this month and the next two: at start, and daily. Returns how many were missing."""

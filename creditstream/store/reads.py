@@ -36,6 +36,10 @@ class Reads:
             return cls(await _open(settings.postgres_replica_dsn, setting))
         return cls(await _open(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN"))
 
+    def drop(self) -> None:
+        """The server does not answer: no connection that is open now is asked again."""
+        self._database.drop()
+
     async def close(self) -> None:
         await self._database.close()
 

@@ -19,7 +19,10 @@ class Replica:
         return cls(await Database.open(settings.postgres_replica_dsn, size=1, setting=setting))
 
     async def has(self, position: str) -> bool:
-        """Whether it shows what the primary's log held up to `position`. A primary in its place always does."""
+        """Whether it shows what the primary's log held up to `position`, as `PostgresStore.position` gives it.
+
+        The primary in the replica's place always does; a replica that was promoted never.
+        """
         return bool(await self._database.value("replica_has", {"position": position}))
 
     async def close(self) -> None:

@@ -17,8 +17,10 @@ from schemas.status import Row, StatusRecord, published
 #: What a page shows may be this old; meanwhile the database is asked once, however many pages are open.
 _TTL = 1.0
 T = TypeVar("T")
+_PATIENCE = 2.0
+"""Seconds for a question. A server that is frozen takes connections and says nothing."""
 _REST = 2.0
-"""Seconds in which a replica that failed is left alone: who asks then is told at once that it is away."""
+"""Seconds between two looks at a replica that is away: who asks meanwhile is told so at once."""
 
 
 class Reads(Protocol):
@@ -31,6 +33,8 @@ class Reads(Protocol):
     async def search(self, search: Search, limit: int) -> list[Row]: ...
 
     async def order(self, order_id: UUID) -> Row | None: ...
+
+    def drop(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -60,6 +64,7 @@ class Found(msgspec.Struct):
 
 
 _decode_today = msgspec.json.Decoder(Today).decode
+_decode_listed = msgspec.json.Decoder(Listed).decode
 _decode_found = msgspec.json.Decoder(Found | None).decode
 
 
@@ -70,9 +75,12 @@ class Dashboard:
         self._cache, self._open_reads = cache, open_reads
         self._reads: Reads | None = None
         self._opening = asyncio.Lock()
-        self._away_until = float("-inf")
+        self._is_away, self._look_at = False, float("-inf")
+        self._looking: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
+        if self._looking:
+            self._looking.cancel()
         await self._cache.close()
         if self._reads:
             await self._reads.close()
@@ -80,18 +88,20 @@ class Dashboard:
     async def today(self) -> Today | None:
         """None: the replica is away."""
         try:
-            return _decode_today(await self._cache.get_or_load("today", _TTL, self._load_today))
+            return _decode_today(await self._cache.get_or_load("today", _TTL, self._load_today, _decode_today))
         except StoreUnavailable:
             return None
 
     async def orders(self, query: Query) -> bytes:
         """`Listed` as JSON. Raises StoreUnavailable."""
         key = "orders:" + msgspec.json.encode(query).decode()
-        return await self._cache.get_or_load(key, _TTL, lambda: self._load_orders(query))
+        return await self._cache.get_or_load(key, _TTL, lambda: self._load_orders(query), _decode_listed)
 
     async def order(self, order_id: UUID) -> Found | None:
         """Raises StoreUnavailable."""
-        answer = await self._cache.get_or_load(f"order:{order_id}", _TTL, lambda: self._load_order(order_id))
+        answer = await self._cache.get_or_load(
+            f"order:{order_id}", _TTL, lambda: self._load_order(order_id), _decode_found
+        )
         found: Found | None = _decode_found(answer)
         return found
 
@@ -112,15 +122,37 @@ class Dashboard:
         return Found(published(row), row.reasons) if row else None
 
     async def _ask(self, question: Callable[[Reads], Awaitable[T]]) -> T:
-        """A replica that does not answer costs its time-out once in `_REST`, not each time."""
-        clock = asyncio.get_running_loop().time
-        if clock() < self._away_until:
+        """Nobody waits for a replica that is known to be away: one look at a time finds out when it is back."""
+        if self._is_away:
+            self._look()
             raise StoreUnavailable("the read replica did not answer a moment ago")
         try:
-            return await question(await self._open())
+            return await self._try(question)
         except StoreUnavailable:
-            self._away_until = clock() + _REST
+            self._is_away = True  # until a look says that it was this question only
+            self._look()
             raise
+
+    def _look(self) -> None:
+        if asyncio.get_running_loop().time() >= self._look_at and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._find_out())
+
+    async def _find_out(self) -> None:
+        try:
+            await self._try(lambda reads: reads.lag())
+        except StoreUnavailable:
+            self._look_at = asyncio.get_running_loop().time() + _REST
+        else:
+            self._is_away = False
+
+    async def _try(self, question: Callable[[Reads], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await question(await self._open())
+        except TimeoutError:
+            if self._reads:
+                self._reads.drop()
+            raise StoreUnavailable("the read replica does not answer") from None
 
     async def _open(self) -> Reads:
         async with self._opening:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from creditstream.errors import Unavailable
+from creditstream.errors import StoreUseless, Unavailable
 
 _ANSWER_WITHIN = 2.0
 
@@ -17,14 +17,16 @@ async def readiness(app: Any) -> list[str]:
     if app.rebalancing or not app.consumer.progress:
         problems.append("no partitions assigned, or their tables are still being recovered")
     probes = {"PostgreSQL": app.runtime.store.ping(), "Kafka": app.runtime.publisher.ping()}
-    answers = await asyncio.gather(*(_answers(probe) for probe in probes.values()))
-    problems += [f"{name} does not answer" for name, answer in zip(probes, answers, strict=True) if not answer]
+    answers = await asyncio.gather(*(_problem(name, probe) for name, probe in probes.items()))
+    problems += filter(None, answers)
     return [*problems, *app.pipeline.problems()]
 
 
-async def _answers(probe: Awaitable[None]) -> bool:
+async def _problem(name: str, probe: Awaitable[None]) -> str | None:
     try:
         await asyncio.wait_for(probe, _ANSWER_WITHIN)
+    except StoreUseless as error:
+        return str(error)
     except (Unavailable, KafkaError, OSError):
-        return False
-    return True
+        return f"{name} does not answer"
+    return None

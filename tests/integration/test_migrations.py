@@ -1,6 +1,8 @@
 """Migrations: once, in order, in one transaction each, and never changed afterwards."""
 
 import asyncio
+import itertools
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -48,7 +50,23 @@ def test_two_at_once_apply_each_once(empty: str) -> None:
     async def both() -> list[list[str]]:
         return await asyncio.gather(*(migrate(empty) for _ in range(4)))
 
-    assert sorted(asyncio.run(both())) == [[], [], [], NAMES]
+    applied = asyncio.run(both())
+    assert sorted(itertools.chain(*applied)) == NAMES
+    assert all(each == sorted(each) for each in applied)
+
+
+def test_whoever_waits_for_another_says_so_and_a_lock_that_is_left_behind_has_a_name(
+    database: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The release before took a lock of the session, which PgBouncer kept: the next one hung without a word."""
+    monkeypatch.setattr(migrations, "_LOCK_TRIES", 2)
+    with closing(psycopg2.connect(database.dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('creditstream'), hashtext('migrations')), pg_backend_pid()")
+        holder = (cursor.fetchone() or ())[1]
+        with pytest.raises(StartError, match=f"another `migrate` does not end: is PostgreSQL's process {holder} one"):
+            asyncio.run(migrate(database.dsn))
+    assert caplog.messages == [f"waiting for another `migrate`: PostgreSQL's process {holder} holds its lock"]
+    assert asyncio.run(migrate(database.dsn)) == []
 
 
 def test_this_month_and_the_next_two_have_partitions(empty: str) -> None:

@@ -14,12 +14,15 @@ import msgspec
 import pytest
 import uvloop
 
-from creditstream.errors import StartError, StoreUnavailable
+from creditstream.dev.wait import wait_for_async
+from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.ports import Proposal, Refused
 from creditstream.settings import Secret, Settings
 from creditstream.store import database as database_module
 from creditstream.store.database import Database
 from creditstream.store.orders import PostgresStore
+from creditstream.store.pool import Pool
+from creditstream.store.queries import query
 from creditstream.testing import a_proposal, an_order
 from schemas.status import Row
 
@@ -181,33 +184,46 @@ def test_refused_connections_leave_nothing_behind(run: Run) -> None:
     run(scenario())
 
 
-def test_a_session_that_cannot_start_is_closed(run: Run, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_of_no_use_is_closed_again(run: Run, database: Any) -> None:
     """Else each attempt would use up one of the server's connections."""
-    monkeypatch.setattr(database_module, "_start_session", _fail)
 
     async def scenario() -> None:
         async with aiopg.connect(database.dsn, enable_hstore=False) as connection, connection.cursor() as cursor:
+            await cursor.execute("ALTER TABLE order_keys RENAME TO away")
             for _ in range(3):
-                with pytest.raises(StoreUnavailable):
-                    await Database.open(Secret(database.dsn), size=1)
-            left = 3
-            while left:
-                left = await _others(cursor)
+                with pytest.raises(StoreUseless, match="has no table of ours here"):
+                    await PostgresStore.open(Settings(postgres_dsn=Secret(database.dsn)))
+            await _until_alone(cursor)
 
     run(scenario())
 
 
-async def _fail(connection: Any) -> None:
-    async with connection.cursor() as cursor:
-        await cursor.execute("SELECT 1 FROM nowhere")
+async def _until_alone(cursor: Any) -> None:
+    async def alone() -> bool:
+        return await _others(cursor) == 0
+
+    await wait_for_async(alone, what="all other sessions have ended")
 
 
-def test_sessions_have_a_statement_timeout_and_utc(run: Run, database: Any) -> None:
+_SETTINGS = "SELECT concat_ws(' ', current_setting('statement_timeout'), current_setting('timezone'),\
+ current_setting('transaction_isolation'), %(x)s)"
+
+
+def test_every_statement_has_our_settings_whatever_the_session_has(
+    run: Run, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a role, a RESET or another client of a pooler left there does not count, and nothing is left there."""
+    monkeypatch.setattr(database_module, "query", {"settings": query("settings"), "mine": _SETTINGS}.__getitem__)
+    foreign = "statement_timeout = 7; SET timezone = 'Asia/Tokyo'; SET default_transaction_isolation = 'serializable'"
+
     async def scenario() -> None:
-        store = await Database.open(Secret(database.dsn), size=1)
-        async with store._pool.acquire() as connection, connection.cursor() as cursor:
-            await cursor.execute("SELECT current_setting('statement_timeout'), current_setting('timezone')")
-            assert await cursor.fetchone() == ("10s", "UTC")
+        store = Database(Pool(Secret(database.dsn), 1))
+        for spoil in ("RESET ALL", f"SET {foreign}", "DISCARD ALL"):
+            assert await store.value("mine", {"x": spoil}) == f"10s UTC read committed {spoil}"
+            async with store._pool.acquire() as connection, connection.cursor() as cursor:
+                await cursor.execute(f"SHOW statement_timeout; {spoil}" if spoil.startswith("SET") else spoil)
+                await cursor.execute("SHOW statement_timeout")
+                assert await cursor.fetchone() == ("7ms" if spoil.startswith("SET") else "0",)
         await store.close()
 
     run(scenario())
@@ -221,8 +237,10 @@ def test_a_database_that_is_away_or_lacks_the_tables(run: Run, database: Any) ->
             await admin.execute("ALTER TABLE order_keys RENAME TO away")
             with pytest.raises(StoreUnavailable, match="UndefinedTable 42P01"):
                 await store.commit([a_proposal()])
-            await store.ping()
+            with pytest.raises(StoreUseless, match="has no table of ours here"):
+                await store.ping()
             await admin.execute("ALTER TABLE away RENAME TO order_keys")
+            await store.ping()
             await _settles(store, a_proposal())
 
     run(scenario())

@@ -28,14 +28,14 @@ async def until(cache: Cache, condition: Callable[[], Awaitable[bool]]) -> None:
     """Asks again and again: a slow machine's time-outs are not the point."""
 
     async def awake() -> bool:
-        cache._asleep_until = float("-inf")
+        cache._reads._asleep_until = float("-inf")
         return await condition()
 
     await wait_for_async(awake, 60)
 
 
 async def answers(cache: Cache) -> bool:
-    return await cache._ask(lambda redis: redis.ping()) is True
+    return await cache._ask(cache._reads, lambda redis: redis.ping()) is True
 
 
 def test_a_users_password_over_tls(

@@ -1,6 +1,5 @@
-"""Prometheus and promtool: the machine's, else Debian's package, fetched once into the download cache, without root."""
+"""Prometheus and promtool: the machine's, else those of Debian's package."""
 
-import fcntl
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +10,7 @@ from urllib.parse import urlencode
 
 from creditstream.dev.programs import Program, clean_environ, http
 from creditstream.dev.stack.ports import free_port
-from tests.support.servers import LOCAL
-
-#: 19 MB and the package lists.
-_DOWNLOAD_WITHIN = 300.0
+from tests.support.debian import unpacked
 
 
 def binary(name: str) -> str:
@@ -22,41 +18,7 @@ def binary(name: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    shelf = LOCAL / "cache" / "prometheus"
-    shelf.mkdir(parents=True, exist_ok=True)
-    with (shelf / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shelf / "package").is_dir():
-            _fetch(shelf)
-    return str(shelf / "package" / "usr" / "bin" / name)
-
-
-def _fetch(shelf: Path) -> None:
-    """With package lists of its own: a fresh machine has none, and only root may write the machine's."""
-    part = shelf / "part"
-    shutil.rmtree(part, ignore_errors=True)
-    for folder in ("lists/partial", "archives/partial"):
-        (part / folder).mkdir(parents=True)
-    own = {"Dir::State::Lists": part / "lists", "Dir::Cache": part, "APT::Sandbox::User": "root", "Debug::NoLocking": 1}
-    apt = ["apt-get", "-q", *(word for key, value in own.items() for word in ("-o", f"{key}={value}"))]
-    _run([*apt, "update"], part)
-    _run([*apt, "download", "prometheus"], part)
-    [package] = part.glob("prometheus_*.deb")
-    _run(["dpkg-deb", "-x", str(package), str(part / "package")], part)
-    (part / "package").rename(shelf / "package")
-    shutil.rmtree(part)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_DOWNLOAD_WITHIN, check=False
-        )
-    except FileNotFoundError:
-        raise AssertionError(
-            f"{command[0]} is not here: install Prometheus with promtool, so that both are on the PATH"
-        ) from None
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    return str(unpacked("prometheus") / "usr" / "bin" / name)
 
 
 def promtool(*arguments: str) -> str:

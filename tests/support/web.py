@@ -33,12 +33,14 @@ class _Unfollowed(urllib.request.HTTPRedirectHandler):
 _open = urllib.request.build_opener(_Unfollowed).open
 
 
-def ask(url: str, data: bytes | None = None, *, method: str | None = None, **headers: str) -> Answer:
-    """One answer, whatever its status; keywords are headers, with _ for -."""
+def ask(
+    url: str, data: bytes | None = None, *, method: str | None = None, within: float = _WITHIN, **headers: str
+) -> Answer:
+    """One answer, whatever its status, each part of it `within` seconds; keywords are headers, with _ for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data=data, headers=named, method=method)
     try:
-        with _open(request, timeout=_WITHIN) as answer:
+        with _open(request, timeout=within) as answer:
             return Answer(answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:
         with error:

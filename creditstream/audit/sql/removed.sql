@@ -1,4 +1,5 @@
 -- PostgreSQL: the next page of orders that went with their month, as one JSON value. None while no month was dropped.
+SET LOCAL timezone = 'UTC';
 SELECT coalesce(json_agg(page), '[]')::text
 FROM (
     SELECT order_id, encode(known.fingerprint, 'base64') AS fingerprint

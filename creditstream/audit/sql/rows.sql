@@ -1,4 +1,5 @@
 -- PostgreSQL: the next page of rows after an id and its time, as one JSON value.
+SET LOCAL timezone = 'UTC';
 SELECT coalesce(json_agg(page), '[]')::text
 FROM (
     SELECT

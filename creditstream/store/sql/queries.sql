@@ -2,8 +2,18 @@
 -- Rows travel both ways as one JSON value. psycopg2 binds on the client, and one string is the cheapest to bind: 8 us of
 -- CPU an order in batches of 500, against 19 us with `unnest` over arrays and 14 us with rows read back as tuples.
 
--- name: migrations_lock
-SELECT pg_advisory_lock(hashtext('creditstream'), hashtext('migrations'));
+-- name: start_migration
+-- All of it lasts as long as the transaction: behind a pooler nothing is left on the server's connection.
+SET LOCAL timezone = 'UTC';
+SET LOCAL statement_timeout = 0;
+SELECT pg_try_advisory_xact_lock(hashtext('creditstream'), hashtext('migrations'));
+
+-- name: migrations_lock_holder
+SELECT min(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint, objid::bigint) = (
+    hashtext('creditstream')::bigint & 4294967295, hashtext('migrations')::bigint & 4294967295
+  );
 
 -- name: migrations_exist
 SELECT to_regclass('schema_migrations') IS NOT NULL;
@@ -21,13 +31,25 @@ SELECT coalesce(json_object_agg(name, checksum), '{}')::text FROM schema_migrati
 -- name: migrations_record
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
 
--- name: start_session
-SET statement_timeout = '10s';
-SET idle_in_transaction_session_timeout = '10s';
-SET timezone = 'UTC';
+-- name: settings
+-- Of one message: see `message` in database.py. A role's or a database's own settings may differ from these.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = '10s';
+SET LOCAL timezone = 'UTC';
 
 -- name: check
 SELECT 1;
+
+-- name: check_primary
+-- Null, or why this server and database can take no order.
+SELECT CASE
+    WHEN pg_is_in_recovery() THEN 'is read-only: a standby, the address should lead to the primary'
+    WHEN current_setting('transaction_read_only')::bool THEN 'is read-only (default_transaction_read_only)'
+    WHEN to_regclass('orders') IS NULL OR to_regclass('order_keys') IS NULL
+        THEN 'has no table of ours here: another database, or `migrate` did not run'
+    WHEN NOT (has_table_privilege('orders', 'INSERT') AND has_table_privilege('order_keys', 'INSERT'))
+        THEN 'does not let our role write orders and order_keys: GRANT it'
+END;
 
 -- name: row
 order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
@@ -95,6 +117,18 @@ CROSS JOIN LATERAL (
 ) AS found
 WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
+-- name: require_primary
+-- Before an answer that a standby would give too, and perhaps an old one.
+DO $$ BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE read_only_sql_transaction USING MESSAGE = 'this is a standby';
+    END IF;
+END $$;
+
+-- name: find_committed
+{require_primary}
+{find_orders}
+
 -- name: ensure_partitions
 SELECT count(*) FILTER (WHERE ensure_orders_partition(month)) FROM unnest(%(months)s::timestamptz[]) AS month;
 
@@ -115,10 +149,16 @@ WHERE to_regclass(
 ) IS NULL;
 
 -- name: primary_position
-SELECT pg_current_wal_lsn()::text;
+-- Where its log ends, and which start of which server this is.
+{require_primary}
+SELECT pg_current_wal_lsn()::text || '@' || extract(epoch FROM pg_postmaster_start_time())::text;
 
 -- name: replica_has
-SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %(position)s::pg_lsn ELSE true END;
+-- A server that is no replica has it if it is the primary itself; one that was promoted follows nobody any more.
+SELECT CASE
+    WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= split_part(%(position)s, '@', 1)::pg_lsn
+    ELSE extract(epoch FROM pg_postmaster_start_time())::text = split_part(%(position)s, '@', 2)
+END;
 
 -- name: counts_today
 SELECT coalesce(json_object_agg(status, orders), '{}')::text
@@ -149,6 +189,9 @@ FROM (
     ORDER BY created_at DESC, order_id DESC
     LIMIT %(limit)s
 ) AS newest;
+
+-- name: backend
+SELECT pg_backend_pid();
 
 -- name: start_maintenance
 SET lock_timeout = '1s';
