@@ -2,12 +2,11 @@
 
 import socket
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import faust
 import mode.loop
 from faust.types import TP
-from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from creditstream.bulkload import BulkTable
@@ -21,24 +20,11 @@ from creditstream.settings import Settings
 from creditstream.topics import topic_name
 from creditstream.transport import InOrderConsumer, InOrderTransport, QuietMonitor
 from creditstream.web.guard import MOST_BYTES, Guard
+from creditstream.web.server import PlainWeb
 from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
 mend_lost_connections()
-
-
-class PlainWeb(Web):
-    """Faust's web server without its own pages: `/table` and `/router` show data to anyone who asks."""
-
-    default_blueprints: ClassVar[Any] = []
-    production_blueprints: ClassVar[Any] = []
-    debug_blueprints: ClassVar[Any] = []
-    optional_blueprints: ClassVar[Any] = []
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        app.guard.install(self.web_app)
-        self.web_app.on_shutdown.append(lambda _: app.runtime.end_pages())
 
 
 class CreditApp(faust.App):
@@ -65,7 +51,11 @@ class CreditApp(faust.App):
         self.runtime.standings = consumer.standings
         await self.add_runtime_dependency(self.runtime)
 
-    def _new_web(self) -> Web:
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await self.web.stop()  # before the runtime, which closes what its answers come from
+
+    def _new_web(self) -> PlainWeb:
         return PlainWeb(self)
 
     def raw_topic(self, name: str, *, source: bool) -> Any:

@@ -18,7 +18,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from creditstream.errors import StartError
 from creditstream.settings import Secret, Settings
 from creditstream.tls import client_context, refusal
-from creditstream.web.held import Held
+from creditstream.web.held import HOLD, Held
 
 _TIMEOUT = 0.1
 """Seconds for one step (connect, or an answer). A cache that is slower than the query is none."""
@@ -50,11 +50,12 @@ class _CurrentLogin(CredentialProvider):
 class Cache:
     """Answers are JSON bytes. Redis away costs at most 2 x 0.1 s once in 5 s, and one warning until it is back."""
 
-    def __init__(self, redis: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: Any, clock: Callable[[], float] = time.monotonic, hold: float = HOLD) -> None:
+        """`hold`: seconds for which an answer is given again without a question to Redis."""
         self._redis = redis
         self._clock = clock
         self._flights: dict[str, asyncio.Task[bytes]] = {}
-        self._held = Held(clock)
+        self._held = Held(clock, hold)
         self._asleep_until = float("-inf")
         self._is_away = False
         self._refusal: str | None = None

@@ -1,25 +1,44 @@
 """Readiness: whether this worker can take an order to its end right now, and if not, what is in the way."""
 
 import asyncio
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import Unavailable
+from creditstream.web.cache import Cache
 
 _ANSWER_WITHIN = 2.0
+_HOLD = 1.0
+"""Seconds. Anybody may ask how this worker is; the servers are asked once in that time, by one of all who ask."""
 
 
-async def readiness(app: Any) -> list[str]:
-    """What is in the way; empty when ready. A stuck part is reported, never waited for."""
-    problems = []
-    if app.rebalancing or not app.consumer.progress:
-        problems.append("no partitions assigned, or their tables are still being recovered")
-    probes = {"PostgreSQL": app.runtime.store.ping(), "Kafka": app.runtime.publisher.ping()}
-    answers = await asyncio.gather(*(_answers(probe) for probe in probes.values()))
-    problems += [f"{name} does not answer" for name, answer in zip(probes, answers, strict=True) if not answer]
-    return [*problems, *app.pipeline.problems()]
+class Readiness:
+    """Asked by `/health/ready`. A stuck part is reported, never waited for."""
+
+    def __init__(self, app: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._servers = Cache(None, clock, _HOLD)
+
+    async def problems(self) -> list[str]:
+        """What is in the way; empty when ready."""
+        app, problems = self._app, []
+        if app.rebalancing or not app.consumer.progress:
+            problems.append("no partitions assigned, or their tables are still being recovered")
+        silent: list[str] = msgspec.json.decode(await self._servers.get_or_load("servers", _HOLD, self._silent))
+        return [*problems, *silent, *app.pipeline.problems()]
+
+    async def close(self) -> None:
+        await self._servers.close()
+
+    async def _silent(self) -> list[str]:
+        runtime = self._app.runtime
+        probes = {"PostgreSQL": runtime.store.ping(), "Kafka": runtime.publisher.ping()}
+        answers = await asyncio.gather(*(_answers(probe) for probe in probes.values()))
+        return [f"{name} does not answer" for name, answer in zip(probes, answers, strict=True) if not answer]
 
 
 async def _answers(probe: Awaitable[None]) -> bool:
