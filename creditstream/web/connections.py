@@ -37,6 +37,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._transports)
 
+    def waits(self) -> list[Wait]:
+        """What each that waits for its client waits for; for tests and whoever looks into a worker."""
+        return self._waiting.all()
+
     @property
     def page_places(self) -> int:
         """How many of them may be open pages."""
@@ -163,9 +167,14 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP is the client's affair: an answer, and nothing in the log."""
-        if not isinstance(exc, HttpProcessingError):
+        """What is no HTTP, and who goes too soon, is the client's affair: nothing in the log."""
+        if not isinstance(exc, HttpProcessingError | ConnectionError):
             return super().handle_error(request, status, exc, message)
-        response = problem(status, "this is no HTTP request that this server understands", {**HEADERS})
-        response.force_close()
-        return response
+        return refusal(status, "this is no HTTP request that this server understands")
+
+
+def refusal(status: int, what: str) -> web.Response:
+    """For what does not get as far as the guard; the connection ends with it."""
+    response = problem(status, what, {**HEADERS})
+    response.force_close()
+    return response

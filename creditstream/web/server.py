@@ -2,16 +2,18 @@
 
 from typing import Any, ClassVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from faust.web.drivers.aiohttp import Web
 
-from creditstream.web.connections import Connection, Connections
+from creditstream.web.connections import Connection, Connections, refusal
 from creditstream.web.descriptors import raise_limit
+from creditstream.web.guard import Handler
 
 #: Seconds that an answer under way gets when the worker stops, and as many again once it was told to end.
 _END_WITHIN = 2.0
 #: Seconds for which the rest of a body is read and thrown away that its answer did not wait for.
 _LINGER = 2.0
+_CONTINUE = "100-continue"
 
 
 class _Server(web.Server):
@@ -25,7 +27,7 @@ class _Server(web.Server):
         return Connection(self, self._ours, loop=self._loop, **self._kwargs)
 
 
-class _Runner(web.AppRunner):
+class Runner(web.AppRunner):
     """aiohttp has no way to name another class for connections."""
 
     __slots__ = ("_connections",)
@@ -38,11 +40,22 @@ class _Runner(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             self._connections,
-            made.request_handler,
+            _as_expected(made.request_handler),
             request_factory=made.request_factory,
             loop=made._loop,
             **made._kwargs,
         )
+
+
+def _as_expected(handle: Handler) -> Handler:
+    """aiohttp reads `Expect` before any guard, and quotes what it does not know, which fails when that is no text."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
+            return refusal(417, f"nothing but {_CONTINUE} is expected here")
+        return await handle(request)
+
+    return checked
 
 
 class PlainWeb(Web):
@@ -59,7 +72,7 @@ class PlainWeb(Web):
         self.web_app.on_shutdown.append(lambda _: app.runtime.end_pages())
         settings = app.settings
         self.connections = Connections(settings.risk_concurrency + settings.postgres_pool)
-        self._runner = _Runner(
+        self._runner = Runner(
             self.web_app,
             self.connections,
             access_log=None,

@@ -46,6 +46,10 @@ class Waiting(Generic[K]):
         if before is not None:
             del self._since[before][connection]
 
+    def all(self) -> list[Wait]:
+        """What each of them waits for."""
+        return list(self._waits.values())
+
     def overdue(self, now: float) -> list[K]:
         """Those that have waited longer than they may."""
         found = []
