@@ -10,6 +10,7 @@ from faust.types import TP
 from yarl import URL
 
 from creditstream.bulkload import BulkTable
+from creditstream.ending import STOPS_WITHIN, end_within
 from creditstream.kafka_closed import mend_lost_connections
 from creditstream.kafka_security import faust_credentials
 from creditstream.logs import logging_config
@@ -52,6 +53,7 @@ class CreditApp(faust.App):
         await self.add_runtime_dependency(self.runtime)
 
     async def on_stop(self) -> None:
+        end_within(STOPS_WITHIN, lambda: int(self.crashed))
         await super().on_stop()
         await self.web.stop()  # before the runtime, which closes what its answers come from
 

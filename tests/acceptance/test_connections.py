@@ -1,18 +1,25 @@
 """Who connects and does nothing, or only half of it, stops no order, no answer and no end of the worker."""
 
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
+import pytest
 
-from creditstream.dev.programs import RiskApiProcess, faust_command
+from creditstream.dev.programs import RiskApiProcess, Worker, faust_command
+from creditstream.dev.stack import Ports, Stack
+from creditstream.dev.stack.ports import free_port
 from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
-from tests.support.crowd import Crowd
+from tests.support.crowd import Crowd, connected
 from tests.support.kafka import Topics
-from tests.support.product import order_line, settle
+from tests.support.product import faust, order_line, settle
+from tests.support.servers import LOCAL
 from tests.support.web import Stream, ask
 
-TOKEN = "a-long-enough-token"
 _ENDS_WITHIN = 30.0
 _DESCRIPTORS = 1_024
 _AHEAD = "7fffffff.7fffffff.7fffffff.7fffffff"
@@ -45,6 +52,73 @@ def test_1100_half_open_connections_stop_nothing_with_1024_descriptors(
             assert next(page.statuses()).data["status"] in ("approved", "rejected")
         for path in ("/health/live", "/health/ready", "/stats", "/orders?limit=100", "/metrics"):
             assert ask(worker.url + path).status == 200, path
+        with ThreadPoolExecutor(50) as many:
+            answers = set(many.map(lambda _: ask(worker.url + "/health/ready").status, range(50)))
+        assert answers == {200}
         assert psutil.Process(worker.pid).num_fds() < _DESCRIPTORS - 128, "there is room for more of the worker's own"
     assert "Too many open files" not in worker.log()
     assert "Traceback" not in worker.log()
+
+
+def test_a_worker_ends_in_time_whoever_is_connected_while_the_risk_api_hangs(
+    start_worker: StartWorker, topics: Topics, risk_api: RiskApiProcess
+) -> None:
+    risk_api.control(mode="hang")
+    worker = start_worker()
+    topics.produce("orders", [(None, order_line(uuid4()).encode()) for _ in range(20)])
+    wait_for(lambda: risk_api.journal()["calls"] > 0, what="calls hang")
+    with contextlib.ExitStack() as crowd:
+        everybody_comes(worker, crowd)
+        assert worker.stop(_ENDS_WITHIN) == 0
+    assert "Traceback" not in worker.log()
+
+
+def everybody_comes(worker: Worker, crowd: contextlib.ExitStack) -> None:
+    """Open pages, one that reads nothing, one that waits to come in, and requests of which a half has come."""
+    for gzip in (False, True):
+        page = crowd.enter_context(Stream(worker.url, gzip=gzip))
+        assert next(page.events).name == "hello"
+    crowd.enter_context(Stream(worker.url, receive=4_096))
+    for half in _HALVES:
+        crowd.enter_context(connected(worker.url, half))
+
+
+def test_a_worker_ends_in_time_whoever_is_connected_while_all_servers_are_frozen(
+    servers_of_its_own: Stack, risk_api: RiskApiProcess, tmp_path: Path
+) -> None:
+    stack = servers_of_its_own
+    environ = {
+        **stack.environment(),
+        "CREDITSTREAM_RISK_URL": risk_api.url,
+        "CREDITSTREAM_DATA_DIR": str(tmp_path / "data"),
+        "CREDITSTREAM_WEB_PORT": str(free_port()),
+    }
+    assert faust(environ, "migrate").returncode == 0
+    worker = Worker(environ, tmp_path, "worker")
+    processes: list[psutil.Process] = []
+    try:
+        worker.wait_until_ready()
+        risk_api.control(latency_ms=1_000)
+        assert faust(environ, "load", "--count", "200").returncode == 0
+        wait_for(lambda: risk_api.journal()["calls"] > 0, what="orders are in flight")
+        processes = [process for service in stack.services for process in service.processes()]
+        with contextlib.ExitStack() as crowd:
+            everybody_comes(worker, crowd)
+            for process in processes:
+                process.suspend()
+            for path in (b"/orders?limit=3", b"/stats", b"/health/ready", b"/events"):
+                crowd.enter_context(connected(worker.url, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            assert worker.stop(_ENDS_WITHIN) == 0
+    finally:
+        worker.discard()
+        for process in processes:
+            process.resume()
+
+
+@pytest.fixture
+def servers_of_its_own(tmp_path: Path) -> Iterator[Stack]:
+    services = {"kafka", "postgres", "replica", "redis"}
+    stack = Stack(tmp_path / "stack", Ports.free(), cache=LOCAL / "cache", only=services)
+    stack.up()
+    yield stack
+    stack.clean()
