@@ -1,6 +1,7 @@
 """Who connects and does nothing, or only half of it, stops no order, no answer and no end of the worker."""
 
 import contextlib
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,9 @@ from creditstream.dev.stack import Ports, Stack
 from creditstream.dev.stack.ports import free_port
 from creditstream.dev.wait import wait_for
 from tests.conftest import StartWorker
-from tests.support.crowd import Crowd, connected
+from tests.support.crowd import Crowd, connected, first_of_answer
 from tests.support.kafka import Topics
+from tests.support.nonsense import NONSENSE, mutated
 from tests.support.product import faust, order_line, settle
 from tests.support.servers import LOCAL
 from tests.support.web import Stream, ask
@@ -34,6 +36,10 @@ _HALVES = (
     b"POST /login HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n",
     b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ntoken",
     f"GET /events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {_AHEAD}\r\n\r\n".encode(),
+)
+_PATHS = (
+    *(b"/", b"/orders?limit=3&status=approved", b"/orders?cursor=%ff", b"/stats", b"/health/ready", b"/metrics"),
+    *(b"/orders/7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11", b"/owned/x", b"/static/%2e%2e/views.py", b"/login"),
 )
 
 
@@ -56,8 +62,19 @@ def test_1100_half_open_connections_stop_nothing_with_1024_descriptors(
             answers = set(many.map(lambda _: ask(worker.url + "/health/ready").status, range(50)))
         assert answers == {200}
         assert psutil.Process(worker.pid).num_fds() < _DESCRIPTORS - 128, "there is room for more of the worker's own"
+    check_nonsense(worker)
     assert "Too many open files" not in worker.log()
     assert "Traceback" not in worker.log()
+
+
+def check_nonsense(worker: Worker) -> None:
+    """At every address: an answer that is no error of ours, or the end of the connection."""
+    dice = random.Random(2)
+    seeds = [*NONSENSE, *_HALVES, *(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in _PATHS)]
+    cases = [*seeds, *(mutated(dice, seeds) for _ in range(300))]
+    with ThreadPoolExecutor(20) as many:
+        for data, answer in zip(cases, many.map(lambda data: first_of_answer(worker.url, data), cases), strict=True):
+            assert answer[9:10] in (b"", b"1", b"2", b"3", b"4"), (data, answer)
 
 
 def test_a_worker_ends_in_time_whoever_is_connected_while_the_risk_api_hangs(

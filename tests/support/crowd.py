@@ -24,10 +24,11 @@ def connected(url: str, data: bytes = b"", *, receive: int | None = None) -> soc
     return client
 
 
-def answer_of(client: socket.socket) -> bytes:
-    """All that comes until the other end closes."""
-    with client, contextlib.suppress(ConnectionError):
-        return b"".join(iter(lambda: client.recv(65_536), b""))
+def first_of_answer(url: str, data: bytes) -> bytes:
+    """To `data`, after which nothing more comes; empty when the other end just closes."""
+    with contextlib.suppress(ConnectionError), connected(url, data) as client:
+        client.shutdown(socket.SHUT_WR)
+        return client.recv(4_096)
     return b""
 
 
