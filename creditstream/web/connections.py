@@ -19,6 +19,8 @@ MOST_HEAD = 32 * 1024
 """Bytes that a client may send ahead of its requests' answers: aiohttp alone would keep a megabyte of header lines."""
 _LOOK_EVERY = 1.0
 _SAY_EVERY = 60.0
+#: Errors of a request, or of its connection; never of this program.
+_CLIENTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 class Connections:
@@ -164,11 +166,15 @@ class Connection(web.RequestHandler):
             return None
         return Wait.HEAD if self._ahead else Wait.IDLE
 
+    def log_exception(self, *given: Any, **more: Any) -> None:
+        """What is no HTTP, and who goes too soon, is the client's affair: nothing in the log."""
+        if not isinstance(more.get("exc_info"), _CLIENTS):
+            super().log_exception(*given, **more)
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP, and who goes too soon, is the client's affair: nothing in the log."""
-        if not isinstance(exc, HttpProcessingError | ConnectionError):
+        if not isinstance(exc, _CLIENTS):
             return super().handle_error(request, status, exc, message)
         return refusal(status, "this is no HTTP request that this server understands")
 

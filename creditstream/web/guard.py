@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 16 * 1024
 """Of a request's body: the only one that is read is the login's."""
 HEADERS = {
+    "Server": "creditstream",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -166,7 +167,6 @@ _WORDS = {
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "creditstream"
     response.headers.update(HEADERS)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 _DRIP_EVERY = 1.0
+_PATIENCE = 0.5
 
 
 def connected(url: str, data: bytes = b"", *, receive: int | None = None) -> socket.socket:
@@ -25,9 +26,9 @@ def connected(url: str, data: bytes = b"", *, receive: int | None = None) -> soc
 
 
 def first_of_answer(url: str, data: bytes) -> bytes:
-    """To `data`, after which nothing more comes; empty when the other end just closes."""
-    with contextlib.suppress(ConnectionError), connected(url, data) as client:
-        client.shutdown(socket.SHUT_WR)
+    """To `data`, after which nothing more comes; empty when the other end just closes, or waits for the rest."""
+    with contextlib.suppress(ConnectionError, TimeoutError), connected(url, data) as client:
+        client.settimeout(_PATIENCE)
         return client.recv(4_096)
     return b""
 
