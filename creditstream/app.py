@@ -3,15 +3,15 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import faust
 import mode.loop
 from faust.types import TP
-from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from creditstream.bulkload import BulkTable
+from creditstream.ending import STOPS_WITHIN, end_within
 from creditstream.intake import believed_headers, unread
 from creditstream.kafka_closed import mend_lost_connections
 from creditstream.kafka_reading import read_whatever_kafka_has
@@ -24,25 +24,12 @@ from creditstream.settings import Settings
 from creditstream.topics import topic_name
 from creditstream.transport import InOrderConsumer, InOrderTransport, QuietMonitor
 from creditstream.web.guard import MOST_BYTES, Guard
+from creditstream.web.server import PlainWeb
 from creditstream.worker import Worker
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
 mend_lost_connections()
 read_whatever_kafka_has()
-
-
-class PlainWeb(Web):
-    """Faust's web server without its own pages: `/table` and `/router` show data to anyone who asks."""
-
-    default_blueprints: ClassVar[Any] = []
-    production_blueprints: ClassVar[Any] = []
-    debug_blueprints: ClassVar[Any] = []
-    optional_blueprints: ClassVar[Any] = []
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        app.guard.install(self.web_app)
-        self.web_app.on_shutdown.append(lambda _: app.runtime.end_pages())
 
 
 class CreditApp(faust.App):
@@ -76,7 +63,12 @@ class CreditApp(faust.App):
         self.runtime.lease_holds = consumer.lease_holds
         await self.add_runtime_dependency(self.runtime)
 
-    def _new_web(self) -> Web:
+    async def on_stop(self) -> None:
+        end_within(STOPS_WITHIN, lambda: int(self.crashed))
+        await super().on_stop()
+        await self.web.stop()  # before the runtime, which closes what its answers come from
+
+    def _new_web(self) -> PlainWeb:
         return PlainWeb(self)
 
     def raw_topic(self, name: str, *, source: bool) -> Any:

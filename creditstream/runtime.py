@@ -267,7 +267,7 @@ class Runtime(Service):
         await self._opened.aclose()
 
     async def drain(self) -> None:
-        if self._loops:
+        if self._loops and not self.should_stop:  # Faust's consumer asks once more when nothing goes on any more
             await self.pipeline.drain(self.settings.drain_timeout)
 
     def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:

@@ -69,15 +69,20 @@ def worker_environ(
 
 @pytest.fixture
 def start_worker(worker_environ: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
-    """start_worker(retry_delay="1", ready=True) starts a real worker; keywords are settings in small letters."""
+    """start_worker(retry_delay="1", ready=True) starts a real worker; keywords are settings in small letters.
+
+    `command`: how it is started, where that is what matters.
+    """
     started: list[Worker] = []
     numbers = itertools.count(1)
 
-    def start(*, ready: bool = True, name: str | None = None, **overrides: object) -> Worker:
+    def start(
+        *, ready: bool = True, name: str | None = None, command: list[str] | None = None, **overrides: object
+    ) -> Worker:
         name = name or f"worker{next(numbers)}"
         own = {"CREDITSTREAM_DATA_DIR": str(tmp_path / name), "CREDITSTREAM_WEB_PORT": str(free_port())}
         given = {f"CREDITSTREAM_{key.upper()}": str(value) for key, value in overrides.items()}
-        worker = Worker({**worker_environ, **own, **given}, tmp_path, name)
+        worker = Worker({**worker_environ, **own, **given}, tmp_path, name, command=command)
         started.append(worker)
         if ready:
             worker.wait_until_ready()

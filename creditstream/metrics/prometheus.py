@@ -1,5 +1,6 @@
 """The readings as Prometheus reads them: OpenMetrics when asked for it, else the text format, each with its type."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
@@ -9,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from creditstream.metrics.instruments import Distribution, Reading
+from creditstream.web.held import Held
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
@@ -16,15 +18,20 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class Exposition(Collector):
     """Its own registry: what other libraries register in prometheus_client's global one is not ours."""
 
-    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[Reading]], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
+        self._held = Held(clock)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The body and its content type, by the request's Accept header."""
+        """The body and its content type, by the request's Accept header. At most 0.25 s old, however many ask."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        body = self._held.get(content_type)
+        if body is None:
+            body = encode(self._registry)
+            self._held.keep(content_type, body)
+        return body, content_type
 
     def describe(self) -> list[Family]:
         """None in advance: the registry need not know our names, the catalogue does."""

@@ -12,7 +12,7 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from creditstream.settings import Settings
-from creditstream.web.held import Held
+from creditstream.web.held import HOLD, Held
 from creditstream.web.redis_client import open_redis, refused_for
 
 _TIMEOUT = 0.1
@@ -62,10 +62,11 @@ class _Way:
 class Cache:
     """Answers are JSON bytes. Redis away costs at most 2 x 0.1 s once in 5 s, and one warning until it is back."""
 
-    def __init__(self, redis: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: Any, clock: Callable[[], float] = time.monotonic, hold: float = HOLD) -> None:
+        """`hold`: seconds for which an answer is given again without a question to Redis."""
         self._redis = redis
         self._flights: dict[str, asyncio.Task[bytes]] = {}
-        self._held = Held(clock)
+        self._held = Held(clock, hold)
         self._reads = _Way(clock, "Redis is away (%s): PostgreSQL answers the dashboard meanwhile", "Redis is back")
         self._writes = _Way(
             clock,

@@ -1,16 +1,15 @@
 """In front of every page: who may look, how often, and the headers of every answer. Errors are one line of JSON."""
 
-import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
-from yarl import URL
+from aiohttp.http_exceptions import HttpProcessingError
 
 from creditstream.secure import is_loopback
 from creditstream.settings import Settings
+from creditstream.web.asking import client_of, field, has_gone, is_foreign, is_here, is_secure, wants_html
 from creditstream.web.buckets import Buckets
 from creditstream.web.login import COOKIE, SESSION_SECONDS, Login
 
@@ -19,6 +18,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 16 * 1024
 """Of a request's body: the only one that is read is the login's."""
 HEADERS = {
+    "Server": "creditstream",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -38,6 +38,7 @@ _BEFORE_LOGIN = ("/static/", "/login")
 _BURST = 10
 _LOGIN_TRIES = 5
 _LOGIN_MINUTE = 60.0
+_FORM = "application/x-www-form-urlencoded"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,13 +72,17 @@ class Guard:
             allow = error.headers.get(hdrs.ALLOW)
             headers: dict[str, str] | None = {hdrs.ALLOW: allow} if allow else None
             return problem(error.status, _WORDS.get(error.status, error.reason.lower()), headers)
+        except (web.RequestPayloadError, HttpProcessingError):
+            return problem(400, "the request's body is not what its headers say")
         except Exception as error:
+            if isinstance(error, ConnectionError) and has_gone(request):
+                return problem(400, "nobody reads this any more")
             log.exception("the web server failed at %s", request.path, exc_info=error)
             return problem(500, "the worker failed at this; its log says why")
 
     def _refusal(self, request: web.Request) -> web.StreamResponse | None:
         """What keeps the request out, or None."""
-        if self._local_only and not _is_here(request.host):
+        if self._local_only and not is_here(request.host):
             # Another site's name that leads to this machine (DNS rebinding) would read the orders otherwise.
             return problem(403, "without a login this page is for this machine only: use http://localhost")
         wait = self._requests.take(client_of(request), time.monotonic()) if self._requests else 0.0
@@ -120,13 +125,14 @@ class Guard:
         """A session for the right token, from our own form only."""
         if self.login is None:
             return problem(404, "there is no login here")
-        if _is_foreign(request):
+        if is_foreign(request):
             return problem(403, "this form belongs to another site")
         wait = self.wait_after_failures(request)
         if wait:
             return too_many(wait)
-        token = (await request.post()).get("token")
-        if not isinstance(token, str) or not self.login.accepts(token.strip()):
+        if request.content_type != _FORM:
+            return problem(415, f"the token comes in a form: {_FORM}")
+        if not self.login.accepts(field(await request.read(), "token").strip()):
             self.count_failure(request)
             if wants_html(request, methods=("POST",)):
                 return web.Response(status=303, headers={hdrs.LOCATION: "/login?failed=1"})
@@ -138,43 +144,22 @@ class Guard:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="Strict",
-            secure=_is_secure(request),
+            secure=is_secure(request),
         )
         return response
 
     def log_out(self, request: web.Request) -> web.StreamResponse:
         if self.login is None:
             return problem(404, "there is no login here")
-        if _is_foreign(request):
+        if is_foreign(request):
             return problem(403, "this form belongs to another site")
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
-        response.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=_is_secure(request))
+        response.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=is_secure(request))
         return response
 
 
-def _is_foreign(request: web.Request) -> bool:
-    """Whether another site's page sent this (CSRF). Browsers say where a POST comes from; programs need not."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.headers.get(hdrs.ORIGIN)
-    return origin is not None and origin.partition("://")[2] != request.host
-
-
-@lru_cache(maxsize=256)
-def _is_here(authority: str) -> bool:
-    """Whether what a request gives as its host, with a port or without, is this machine's own name."""
-    try:
-        return is_loopback(URL.build(authority=authority).host or "")
-    except ValueError:
-        return False
-
-
-def _is_secure(request: web.Request) -> bool:
-    """Whether the cookie may travel over TLS only: everywhere but on this machine."""
-    return request.secure or not _is_here(request.host)
-
-
 _WORDS = {
+    400: "this request cannot be understood",
     404: "there is nothing here",
     405: "this address does not take that method",
     413: f"a request's body has {MOST_BYTES} bytes at most",
@@ -182,7 +167,6 @@ _WORDS = {
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "creditstream"
     response.headers.update(HEADERS)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
 
@@ -194,19 +178,3 @@ def problem(status: int, what: str, headers: dict[str, str] | None = None) -> we
 
 def too_many(wait: float) -> web.Response:
     return problem(429, "too many requests: slower, please", {hdrs.RETRY_AFTER: str(int(wait) + 1)})
-
-
-def wants_html(request: web.Request, methods: Sequence[str] = ("GET", "HEAD")) -> bool:
-    """Whether a person's browser asks for a page, rather than a program for data."""
-    return request.method in methods and "text/html" in request.headers.get(hdrs.ACCEPT, "")
-
-
-def client_of(request: web.Request) -> str:
-    """Who asks, for counting: the address of the other end; of an IPv6 address the network, which one owner has."""
-    remote = request.remote or ""
-    if ":" not in remote:
-        return remote
-    try:
-        return str(ipaddress.ip_network((remote.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return remote

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-_HOLD = 0.25
+HOLD = 0.25
 """Seconds. A question to Redis costs half of a request."""
 _MOST = 500
 
@@ -10,8 +10,9 @@ _MOST = 500
 class Held:
     """So many answers at most; with one more, all are forgotten. Times of any steady clock."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], hold: float = HOLD) -> None:
+        """`hold` in seconds."""
+        self._clock, self._hold = clock, hold
         #: Until when, by the clock, and what.
         self._answers: dict[str, tuple[float, bytes]] = {}
 
@@ -25,4 +26,4 @@ class Held:
     def keep(self, key: str, answer: bytes) -> None:
         if len(self._answers) >= _MOST:
             self._answers.clear()
-        self._answers[key] = self._clock() + _HOLD, answer
+        self._answers[key] = self._clock() + self._hold, answer

@@ -36,9 +36,10 @@ _PATIENCE = 5.0
 class Live:
     """Starts to read with the first page and stops some time after the last."""
 
-    def __init__(self, settings: Settings, stats: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(self, settings: Settings, stats: Callable[[], Awaitable[bytes]], most: Callable[[], int]) -> None:
+        """`most`: how many pages may be open, as things stand."""
         self._settings, self._stats = settings, stats
-        self.pages = Pages()
+        self.pages = Pages(most)
         self._tasks: list[asyncio.Task[None]] = []
         self._idle: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -79,6 +80,7 @@ class Live:
         self._is_closed = True
         if self._idle:
             self._idle.cancel()
+        self.pages.end()
         await asyncio.gather(*self._cancel(), return_exceptions=True)
 
     # -- what pages get
@@ -90,6 +92,10 @@ class Live:
             except (KafkaError, OSError) as error:
                 log.warning("live changes: Kafka is away, trying again: %s", type(error).__name__)
                 self.pages.close()  # they come back and go on from where they stopped, which the next reading may not
+                await asyncio.sleep(_AGAIN)
+            except Exception as error:
+                log.exception("live changes: failed, trying again", exc_info=error)
+                self.pages.close()
                 await asyncio.sleep(_AGAIN)
 
     async def _read(self) -> None:

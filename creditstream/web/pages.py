@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from creditstream.web.recent import Change, Recent
@@ -27,6 +27,7 @@ class Page:
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL)
+        transport.set_write_buffer_limits(high=2 * UNREAD)  # how slowly a page may read is decided here alone
         #: Behind the transport's back, while that holds nothing back: twice as cheap (docs/adr/0016). Not under TLS.
         encrypted = transport.get_extra_info("sslcontext") is not None
         self._descriptor = None if encrypted or connection is None else connection.fileno()
@@ -67,31 +68,35 @@ class Page:
 class Pages:
     """All streams of this worker, each at the same place in the same sequence of changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: Callable[[], int]) -> None:
+        """`most`: how many there may be, as things stand."""
+        self._most = most
         self._pages: set[Page] = set()
-        self._joining = 0
+        self._joining: set[Page] = set()
+        self._is_over = False
         self.recent: Recent | None = None
         self._moved = asyncio.Event()
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._pages) + self._joining
+        return len(self._pages) + len(self._joining)
 
     @property
     def full(self) -> bool:
-        return len(self) >= MOST_PAGES
+        """Whether one more is asked to come again later, or to another worker."""
+        return self._is_over or len(self) >= min(MOST_PAGES, self._most())
 
     async def join(self, page: Page, token: str | None, patience: float) -> None:
         """Say hello, send what the page has missed since `token`, and from now on whatever comes.
 
         Waits while nothing is being read yet, and for `patience` seconds when the page knows more than this worker.
         """
-        self._joining += 1
+        self._joining.add(page)
         try:
             recent = await self._ready(page, token, patience)
         finally:
-            self._joining -= 1
-        if page.is_gone():
+            self._joining.discard(page)
+        if recent is None:
             return
         positions = recent.parse(token)
         missed = None if positions is None else recent.replay(positions)
@@ -102,13 +107,12 @@ class Pages:
         page.write(Block(hello + status_events(missed or [])))
         self._pages.add(page)
 
-    async def _ready(self, page: Page, token: str | None, patience: float) -> Recent:
+    async def _ready(self, page: Page, token: str | None, patience: float) -> Recent | None:
+        """None: the page has gone meanwhile, or all pages end."""
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
-        while True:
+        while not (self._is_over or page.is_gone()):
             recent = self.recent
-            if recent is not None and page.is_gone():
-                return recent
             if recent is not None:
                 positions = recent.parse(token)
                 if positions is None or not recent.is_ahead(positions) or loop.time() >= until:
@@ -116,6 +120,8 @@ class Pages:
             self._moved.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), _LOOK_AGAIN)
+        page.over.set()
+        return None
 
     def leave(self, page: Page) -> None:
         self._pages.discard(page)
@@ -137,8 +143,14 @@ class Pages:
                 self._pages.discard(page)
 
     def close(self) -> None:
-        """All streams end; nothing is read until `begin`."""
+        """All streams end; nothing is read until `begin`, for which pages that come meanwhile wait."""
         self.recent = None
         for page in list(self._pages):
             page.over.set()
         self._pages.clear()
+
+    def end(self) -> None:
+        """For good: those that wait end too, and no other comes in."""
+        self._is_over = True
+        self.close()
+        self._moved.set()

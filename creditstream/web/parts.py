@@ -8,6 +8,7 @@ from creditstream.settings import Settings
 from creditstream.topics import ORDERS, ORDERS_BY_ID, topic_name
 from creditstream.web.cache import Cache
 from creditstream.web.dashboard import Dashboard, OpenReads
+from creditstream.web.health import Readiness
 from creditstream.web.live import Live
 from creditstream.web.orders import Orders
 from creditstream.web.owners import Owners, Statuses
@@ -23,11 +24,13 @@ class WebParts:
         self.owners = Owners(app, settings, statuses)
         self.orders = Orders(self.dashboard, self.owners.ask, settings.retention_months)
         self.stats = Stats(self.dashboard, _worker(app, settings))
-        self.live = Live(settings, self.stats.json)
+        self.live = Live(settings, self.stats.json, lambda: app.web.connections.page_places)
+        self.readiness = Readiness(app)
 
     async def close(self) -> None:
         await self.live.close()
         await self.owners.close()
+        await self.readiness.close()
         await self.dashboard.close()
 
 

@@ -10,8 +10,8 @@ from yarl import URL
 
 from creditstream.errors import StoreUnavailable
 from creditstream.main import app
-from creditstream.web.guard import problem, wants_html
-from creditstream.web.health import readiness
+from creditstream.web.asking import wants_html
+from creditstream.web.guard import problem
 from creditstream.web.orders import Unknown
 from creditstream.web.pages import Page
 from creditstream.web.queries import BadQuery, Query, parse_order_id, parse_query
@@ -98,7 +98,7 @@ class Events(Straight):
     async def get(self, request: Any, **kwargs: Any) -> Any:
         live = app.runtime.web.live
         if live.pages.full:
-            return problem(503, "this worker has as many open pages as it serves", {hdrs.RETRY_AFTER: "5"})
+            return problem(503, "this worker takes no more open pages now", {hdrs.RETRY_AFTER: "5"})
         zipped = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
         response = web.StreamResponse(headers={"X-Accel-Buffering": "no", hdrs.VARY: hdrs.ACCEPT_ENCODING})
         response.content_type = "text/event-stream"
@@ -111,6 +111,7 @@ class Events(Straight):
             page.write(Block(RETRY))
         async with live.page(page, request.headers.get("Last-Event-ID")):
             await page.wait(app.guard.session_left(request))
+        response.force_close()  # what the page has not read yet is no other answer's to wait behind
         return response
 
 
@@ -144,7 +145,7 @@ async def live(self: Any, _request: Any) -> Any:
 @_page("/health/ready")
 async def ready(self: Any, _request: Any) -> Any:
     """Partitions assigned, tables recovered, Kafka and PostgreSQL answering."""
-    problems = await readiness(app)
+    problems = await app.runtime.web.readiness.problems()
     state: dict[str, Any] = {"status": "unready", "problems": problems} if problems else {"status": "ready"}
     body = {**state, "notes": app.runtime.notes()}
     return self.json(body, status=503 if problems else 200)

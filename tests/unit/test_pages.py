@@ -59,7 +59,7 @@ def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 async def two_opened() -> tuple[Pages, tuple[Page, socket.socket], tuple[Page, socket.socket]]:
     """Both get the same."""
-    pages, one, two = Pages(), await opened(), await opened()
+    pages, one, two = Pages(lambda: 1_000), await opened(), await opened()
     pages.begin(Recent([0]))
     for page, _ in (one, two):
         await pages.join(page, None, 0)
@@ -130,6 +130,41 @@ def test_a_reader_that_has_gone_ends_its_page_and_no_other(new_loop: NewLoop) ->
     play(new_loop, scene)
 
 
+@pytest.mark.parametrize("new_loop", LOOPS)
+@pytest.mark.parametrize("knows", [None, "7fffffff"], ids=["a page", "a page that knows more than this worker"])
+@pytest.mark.parametrize("reads", [True, False], ids=["while changes are read", "while Kafka is away"])
+def test_at_the_end_a_page_that_comes_or_waits_goes_at_once(new_loop: NewLoop, knows: str | None, reads: bool) -> None:
+    async def scene() -> None:
+        pages = Pages(lambda: 1_000)
+        if reads:
+            pages.begin(Recent([0]))
+        (waits, _one), (comes, _two) = await opened(), await opened()
+        joining = asyncio.create_task(pages.join(waits, knows, 1e9))
+        await wait_for_async(lambda: asyncio.sleep(0, len(pages)), what="it waits, or is in")
+        pages.end()
+        await joining
+        await pages.join(comes, knows, 1e9)
+        assert waits.over.is_set()
+        assert comes.over.is_set()
+        assert pages.full
+        assert not len(pages)
+
+    play(new_loop, scene)
+
+
+def test_who_leaves_while_kafka_is_away_takes_no_place() -> None:
+    async def scene() -> None:
+        pages, (page, reader) = Pages(lambda: 1), await opened()
+        joining = asyncio.create_task(pages.join(page, None, 1e9))
+        await wait_for_async(lambda: asyncio.sleep(0, pages.full), what="the only place is taken")
+        reader.close()
+        page.drop()
+        await joining
+        assert not pages.full
+
+    play(uvloop.new_event_loop, scene)
+
+
 def test_under_tls_nothing_goes_round_the_transport() -> None:
     class Encrypting(asyncio.Transport):
         written = b""
@@ -142,6 +177,8 @@ def test_under_tls_nothing_goes_round_the_transport() -> None:
 
         def is_closing(self) -> bool:
             return False
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
         def write(self, data: Any) -> None:
             self.written += data

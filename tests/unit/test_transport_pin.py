@@ -1,4 +1,4 @@
-"""What is replaced in Faust and aiokafka is what ours was written against: an upgrade is a decision.
+"""What is replaced in Faust, aiokafka and aiohttp is what ours was written against: an upgrade is a decision.
 
 When this fails after an upgrade: read the new source of what changed, adapt ours, run the integration and
 acceptance tests, then write the new hash here.
@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiohttp.web import AppRunner, RequestHandler, Server
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -50,6 +51,12 @@ _REPLACED: list[tuple[Any, str]] = [
     (_MemoryRecordsPy.next_batch, "f1779ecb6d0d344c"),
     (AIOKafkaConnection.send, "5909ea32f4efca49"),
     (AIOKafkaConnection._send_sasl_token, "7a3d948fc526c953"),
+    (RequestHandler.connection_made, "44d50b5763b2c7e4"),
+    (RequestHandler.data_received, "1ee57ebe052e6c80"),
+    (RequestHandler._handle_request, "a88a34ee65a2714c"),
+    (RequestHandler.handle_error, "94962ffef500c172"),
+    (AppRunner._make_server, "2d5358865abd00e3"),
+    (Server.__call__, "c5700549e688b164"),
 ]
 
 

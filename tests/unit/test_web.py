@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from creditstream.settings import Secret
 from creditstream.throughput import Throughput
+from creditstream.web.asking import is_here
 from creditstream.web.buckets import Buckets
 from creditstream.web.dashboard import Dashboard
-from creditstream.web.guard import _is_here
 from creditstream.web.login import SESSION_SECONDS, Login
 from creditstream.web.queries import BadQuery, new_cursor, parse_order_id, parse_query, read_cursor
 from creditstream.web.recent import Change, Recent
@@ -139,12 +139,12 @@ def test_orders_are_counted_by_the_second() -> None:
 
 @pytest.mark.parametrize("host", ["localhost:6066", "127.0.0.1", "[::1]:6066", "LOCALHOST."])
 def test_this_machine_is_known_by_its_own_names(host: str) -> None:
-    assert _is_here(host)
+    assert is_here(host)
 
 
 @pytest.mark.parametrize("host", ["evil.example:6066", "localhost@evil.example", "localhost:abc", "::1", ""])
 def test_another_name_that_leads_to_this_machine_is_not_its_own(host: str) -> None:
-    assert not _is_here(host)
+    assert not is_here(host)
 
 
 def test_many_who_ask_for_the_numbers_at_once_are_one_question() -> None:
