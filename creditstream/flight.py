@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from creditstream.reopening import HEADER as _REOPENS
+from creditstream.reopening import Reopens
 from creditstream.version import VERSION
 from schemas.dead_letter import DeadLetter
 from schemas.decision import Decision
@@ -93,6 +95,11 @@ class Record:
         """It, or the record that it was forwarded for, may have been handled before."""
         return self.replayed or self._text(_REPLAYED) is not None
 
+    @property
+    def reopens(self) -> Reopens | None:
+        """Which row somebody wants asked about again; for records of `orders-retry` only."""
+        return Reopens.read(self._text(_REOPENS))
+
     def _text(self, name: str) -> str | None:
         """An internal record's header; anybody may write the same names on `orders`, and there they mean nothing."""
         if not self.internal:
@@ -115,9 +122,12 @@ class Record:
         return dict(self.headers).get(_ORIGINAL_KEY) if self.internal else self.key
 
     def waiting(self, turn: "Turn") -> tuple[tuple[str, bytes], ...]:
-        """The headers for `orders-retry`: the origin, and which turn comes when."""
+        """The headers for `orders-retry`: the origin, and which turn comes when.
+
+        Parked, an order's row waits for nobody, so that nothing need be reopened; and the header may be a producer's.
+        """
         ours = {_ATTEMPTS: str(turn.attempts), _FIRST_FAILED: _to_ms(turn.first_failed), _DUE: _to_ms(turn.due)}
-        kept = tuple((name, value) for name, value in self.traced() if name not in ours)
+        kept = tuple((name, value) for name, value in self.traced() if name not in ours and name != _REOPENS)
         return kept + tuple((name, value.encode()) for name, value in ours.items())
 
     def letter(self, reason: str, message: str, now: datetime, turn: "Turn | None" = None) -> DeadLetter:
@@ -131,7 +141,9 @@ class Record:
             key=self.original_key,
             value=self.value,
             headers=tuple(
-                (name, value) for name, value in self.headers if name not in (*_ORIGIN, _ORIGINAL_KEY, _REPLAYED, _DUE)
+                (name, value)
+                for name, value in self.headers
+                if name not in (*_ORIGIN, _ORIGINAL_KEY, _REPLAYED, _DUE, _REOPENS)
             ),
             reason=reason,
             message=message,
@@ -176,8 +188,12 @@ class Flight:
     decision: Decision | None = None
     """The state wanted now; what counts is `row`."""
     outcome: str = ""
-    """Why the order is over: "decided", "refused" or "parked"; empty while the risk API is still asked."""
+    """Why the order is over: "decided", "for_a_person" or "parked"; empty while the risk API is still asked."""
     row: Row | None = None
+    reopens: Reopens | None = None
+    """Somebody sent its letter again: the row that waits for a person, and may be changed."""
+    replaces: int | None = None
+    """That row's version, once it was looked up and found to be the one."""
     over: bool = False
     """Done, or given up because its partition went to another worker."""
 

@@ -138,6 +138,7 @@ class Runtime(Service):
             letters=DeadLetterLimit(
                 settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
             ),
+            answers=self.risk.gate.unusable,
             metrics=self.metrics,
         )
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), statuses)

@@ -7,14 +7,15 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable, StoreUnavailable
 from creditstream.flight import Flight
 from creditstream.lines import FairQueue
 from creditstream.policy import Policy, decide
 from creditstream.ports import Risk, Store
 from creditstream.retry import RetryRule
 from creditstream.settlement import Settlement
-from schemas.decision import unscored
+from schemas.decision import RISK_UNAVAILABLE, Decision, unscored
+from schemas.status import Row
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,16 @@ class Scoring:
             self._maybe_settled.append(flight)
             self._look_up.set()
         else:
+            self._start(flight)
+
+    def _start(self, flight: Flight) -> None:
+        """Nobody is asked about an order that no rule could decide, and it waits for no call of another's."""
+        if self._policy.rule(flight.order.product):
             self._unscored.put_nowait(flight)
+        else:
+            log.info("order %s: no rule for its product", flight.order.order_id, extra=flight.place)
+            _settle(flight, unscored("unknown_product", policy_version=self._policy.version))
+            self._settlement.add(flight)
 
     def give_up(self, flight: Flight) -> None:
         """Its partition went to another worker, or that one has decided it: no further call is made for it."""
@@ -87,11 +97,12 @@ class Scoring:
         rows = await self._find(batch)
         for flight in batch:
             row = rows.get(flight.order.order_id)
-            if row is not None and (row.is_final or not row.is_of(flight.fingerprint)):
+            if row is not None and _is_over(flight, row):
                 flight.row = row
                 self._settlement.add_committed(flight, row)
             else:
-                self._unscored.put_nowait(flight)
+                flight.replaces = row.version if row is not None and row.waits_for_person else None
+                self._start(flight)
 
     async def _find(self, batch: list[Flight]) -> Any:
         while True:
@@ -109,14 +120,18 @@ class Scoring:
         self._asking[flight] = task = asyncio.current_task()
         try:
             assessment = await self._risk.assess(flight.order)
-            flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
+            _settle(flight, decide(flight.order, assessment, self._policy))
         except asyncio.CancelledError:
             # Given up, unless it is the worker that stops; both at once stays a cancellation.
             if flight in self._asking or task is None or task.uncancel():
                 raise
         except RiskRefused as error:
             log.info("order %s is refused by the risk API: %s", flight.order.order_id, error, extra=flight.place)
-            flight.decision, flight.outcome = unscored("risk_refused"), "refused"
+            _settle(flight, unscored("risk_refused"))
+        except RiskUnusable as error:
+            log.info("order %s has no usable answer: %s", flight.order.order_id, error, extra=flight.place)
+            kept = unscored("no_usable_answer", reasons=error.reasons, model_version=error.model_version)
+            _settle(flight, kept)
         except RiskUnavailable as error:
             log.info("order %s could not be scored: %s", flight.order.order_id, error, extra=flight.place)
             self._give_up_for_now(flight, error.retry_after)
@@ -130,5 +145,16 @@ class Scoring:
 
     def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:
         flight.turn = self._retry.next_turn(flight.turn, self._now(), retry_after)
-        flight.decision = unscored("risk_unavailable")
-        flight.outcome = "parked" if flight.turn.due else "exhausted"
+        if flight.turn.due:
+            flight.decision, flight.outcome = unscored(RISK_UNAVAILABLE), "parked"
+        else:
+            _settle(flight, unscored("attempts_exhausted"))
+
+
+def _settle(flight: Flight, decision: Decision) -> None:
+    flight.decision, flight.outcome = decision, "for_a_person" if decision.status == "under_review" else "decided"
+
+
+def _is_over(flight: Flight, row: Row) -> bool:
+    """Nothing is left to ask about: it is settled, and nobody sent its letter again; or the row is another order's."""
+    return not row.is_of(flight.fingerprint) or (row.is_settled and not (flight.reopens and flight.reopens.takes(row)))

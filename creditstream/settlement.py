@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from creditstream.errors import Fenced, StoreUnavailable
 from creditstream.flight import Flight, Record
 from creditstream.metrics.instruments import Instruments, Series
 from creditstream.outbox import Parcel, deliver, until_published
 from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
 from schemas.dead_letter import DeadLetter
+from schemas.decision import FOR_A_PERSON
 from schemas.status import Row, encode_status
 
 log = logging.getLogger(__name__)
@@ -217,16 +220,22 @@ class Settlement:
             return self._letters(flight.records, answer.reason, answer.message)
         if not answer.is_of(flight.fingerprint):
             return self._letters(flight.records, "conflict", "the order id is committed with other content")
-        if answer.is_final or flight.outcome in ("", "decided"):
-            return []
+        if answer.waits_for_person:
+            return [self._letter_for_a_person(flight, answer)]
         first = flight.records[0]
-        if flight.outcome == "parked":
+        if flight.outcome == "parked" and not answer.is_settled:
             outgoing = Outgoing(str(flight.order.order_id).encode(), first.value, first.waiting(flight.turn))
             return [Parcel(self._routes.orders_retry, flight.partition, outgoing, lambda: None)]
-        message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
-        note_letter(self._metrics, answer.reason, first)
-        letter = first.letter(answer.reason, message, self._now(), flight.turn)
-        return [letter_parcel(self._routes, letter, lambda: None)]
+        return []
+
+    def _letter_for_a_person(self, flight: Flight, row: Row) -> Parcel:
+        """By the row, also when it was found committed: whoever committed it may have died before its letter."""
+        first, turn = flight.records[0], flight.turn
+        if row.reason == "attempts_exhausted" and flight.outcome != "for_a_person":
+            turn = turn._replace(attempts=turn.attempts + 1)  # the last turn was made before
+        note_letter(self._metrics, row.reason, first)
+        letter = first.letter(row.reason, FOR_A_PERSON[row.reason], self._now(), turn)
+        return letter_parcel(self._routes, replace(letter, row_version=row.version), lambda: None)
 
     def _letters(self, records: list[Record], reason: str, message: str) -> list[Parcel]:
         for record in records:
@@ -275,9 +284,9 @@ def _ages(batch: Sequence[Settled], now: float) -> list[float]:
 
 def _proposal(flight: Flight) -> Proposal:
     assert flight.decision is not None  # noqa: S101 - `add` is only called with one
-    return Proposal(flight.order, flight.fingerprint, flight.decision)
+    return Proposal(flight.order, flight.fingerprint, flight.decision, flight.replaces)
 
 
 def _ends(answer: Row | Refused, flight: Flight) -> bool:
     """Whether the answer ends the order's way although the risk API was still being asked."""
-    return isinstance(answer, Refused) or answer.is_final or not answer.is_of(flight.fingerprint)
+    return isinstance(answer, Refused) or answer.is_settled or not answer.is_of(flight.fingerprint)

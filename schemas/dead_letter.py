@@ -21,6 +21,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     first_failed_at: datetime
     last_failed_at: datetime
     version: str
+    row_version: int | None = None
+    """Of the row, when the order has one that waits for a person: sent again, the letter may change no later one."""
 
     def to_headers(self) -> list[tuple[str, bytes]]:
         """The letter's headers: the record's own first, untouched, then `x-…`."""
@@ -36,5 +38,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
             "x-last-failed-at": self.last_failed_at.isoformat(),
             "x-application-version": self.version,
         }
+        if self.row_version is not None:
+            ours["x-row-version"] = str(self.row_version)
         kept = [(name, value) for name, value in self.headers if name not in ours]
         return kept + [(name, value.encode()) for name, value in ours.items()]

@@ -9,8 +9,8 @@ from uuid import UUID
 
 Kind = Literal["order", "duplicate", "conflict", "malformed"]
 
-#: Product, smallest and largest amount in reais, terms in months.
-_PRODUCTS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
+#: Product, smallest and largest amount in reais, terms in months. The shipped policy has a rule for each.
+PRODUCTS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("personal_loan", 500, 50_000, (6, 12, 18, 24, 36, 48)),
     ("payroll_loan", 1_000, 120_000, (24, 36, 48, 60, 72, 84)),
     ("vehicle_financing", 15_000, 180_000, (24, 36, 48, 60)),
@@ -73,7 +73,7 @@ def make_mix(
 
 
 def _order(dice: random.Random, newest: datetime) -> Fields:
-    product, least, most, terms = dice.choice(_PRODUCTS)
+    product, least, most, terms = dice.choice(PRODUCTS)
     cents = dice.choice((0, 0, 0, dice.randrange(100)))
     created_at = newest - SPAN * dice.random()
     return {

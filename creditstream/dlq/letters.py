@@ -23,6 +23,7 @@ OURS = (
     "x-last-failed-at",
     "x-next-attempt-at",
     "x-application-version",
+    "x-row-version",
 )
 #: On a letter whose record was removed with its customer's data: the request's random id.
 FORGOTTEN_BY = "x-forgotten-by"
@@ -46,6 +47,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: str
     failed_at: datetime
     version: str
+    row_version: int | None = None
+    """Of the row that waits for a person; None in letters that tell none."""
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
@@ -111,6 +114,7 @@ def read_letter(record: Any) -> Letter:
         attempts=headers.get("x-attempts", ""),
         failed_at=_moment(headers, record.timestamp),
         version=headers.get("x-application-version", ""),
+        row_version=int(headers["x-row-version"]) if headers.get("x-row-version", "").isdecimal() else None,
         key=record.key,
         value=record.value,
         headers=tuple((name, bytes(value)) for name, value in record.headers if name not in OURS),

@@ -16,11 +16,12 @@ from creditstream.testing import an_order
 from schemas.assessment import Assessment
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ORDER = an_order()
 GOOD = {"score": 712, "reasons": ["a"], "model_version": "m"}
 
 
 def answer(body: object, status: int = 200) -> Assessment:
-    return read_answer(status, body if isinstance(body, bytes) else json.dumps(body).encode(), None, NOW)
+    return read_answer(ORDER, status, body if isinstance(body, bytes) else json.dumps(body).encode(), None, NOW)
 
 
 def test_the_request_has_the_business_fields_exactly() -> None:

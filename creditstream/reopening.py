@@ -1,0 +1,31 @@
+"""PURE: which row that waits for a person may change when a letter is sent again: the one it is about (ADR 0018)."""
+
+from typing import NamedTuple, Self
+
+from schemas.status import Row
+
+#: On a record of `orders-retry` that `dlq replay` wrote; nowhere else does it mean anything.
+HEADER = "x-reopens"
+
+
+class Reopens(NamedTuple):
+    """The row's reason and version; a letter of the release before tells no version, and means any."""
+
+    reason: str
+    version: int | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> Self | None:
+        """From the header's text; None when it is not there."""
+        if not text:
+            return None
+        reason, _, version = text.partition(" ")
+        return cls(reason, int(version) if version.isascii() and version.isdigit() and len(version) < 10 else None)
+
+    @property
+    def header(self) -> tuple[str, bytes]:
+        return HEADER, (self.reason if self.version is None else f"{self.reason} {self.version}").encode()
+
+    def takes(self, row: Row) -> bool:
+        """Whether the row is still as it was when the letter was written: sent again twice, it is asked about once."""
+        return row.waits_for_person and row.reason == self.reason and self.version in (None, row.version)
