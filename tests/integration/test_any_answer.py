@@ -16,7 +16,6 @@ from creditstream.risk.client import OnCall, RiskClient, Unguarded
 from creditstream.risk.http import Answer, HttpClient, _Connection
 from creditstream.risk.messages import MAX_ANSWER_BYTES
 from creditstream.testing import an_order
-from schemas.assessment import Assessment
 
 GOOD = b'{"score":712,"reasons":["payment_history"],"model_version":"m"}'
 _NUMBER, _OVER_SOCKETS = 5_000, 300
@@ -93,7 +92,7 @@ async def outcome_of(client: RiskClient) -> str:
     except RiskUnavailable as error:
         assert 0 <= error.retry_after < float("inf")
         return "unavailable"
-    assert isinstance(found, Assessment) and 0 <= found.score <= 1000
+    assert 0 <= found.score <= 1000
     assert "\0" not in "".join((*found.reasons, found.model_version)).encode().decode()
     return "scored"
 
@@ -154,7 +153,16 @@ values = st.one_of(
     st.sampled_from([b"chunked", b"gzip", b"identity", b"gzip, chunked", b"close", b"keep-alive", b"upgrade", b"h2c"]),
     st.integers(-1, 10**30).map(lambda number: str(number).encode()),
 )
+plain = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=20).map(
+    lambda text: text.encode("latin-1")
+)
 header = st.one_of(
+    *[
+        st.tuples(st.sampled_from([b"Retry-After", b"Server", b"Content-Encoding", b"Date"]), plain | retry_afters).map(
+            lambda pair: b"%b: %b\r\n" % pair
+        )
+    ]
+    * 20,
     st.tuples(names, values).map(lambda pair: b"%b: %b\r\n" % pair),
     retry_afters.map(lambda value: b"Retry-After: %b\r\n" % value),
     line.map(lambda raw: raw + b"\r\n"),
@@ -180,13 +188,21 @@ bodies = st.one_of(
     st.lists(fields, max_size=2).map(lambda many: b"[" + b",".join(many) + b"]"),
     st.binary(max_size=60),
 )
-statuses = st.one_of(st.just(b"200"), st.integers(0, 999).map(lambda number: b"%03d" % number), line)
-versions = st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2", b"HTTP/0.9", b"ICY", b"http/1.1"])
+statuses = st.one_of(
+    *[st.just(b"200")] * 4,
+    *[st.integers(200, 599).map(lambda number: b"%d" % number)] * 2,
+    st.sampled_from([b"400", b"404", b"422", b"429", b"503"]),
+    st.integers(0, 999).map(lambda number: b"%03d" % number),
+    line,
+)
+versions = st.sampled_from([*[b"HTTP/1.1"] * 8, b"HTTP/1.0", b"HTTP/1.0", b"HTTP/2", b"HTTP/0.9", b"ICY", b"http/1.1"])
 
 
 @st.composite
 def heads(draw: Callable[[Any], Any]) -> bytes:
-    return b"%b %b %b\r\n" % (draw(versions), draw(statuses), draw(line)) + b"".join(draw(st.lists(header, max_size=4)))
+    return b"%b %b %b\r\n" % (draw(versions), draw(statuses), draw(plain)) + b"".join(
+        draw(st.lists(header, max_size=2))
+    )
 
 
 @st.composite
@@ -194,7 +210,7 @@ def answers(draw: Callable[[Any], Any]) -> bytes:
     """A whole answer: framed as it should be, or as it should not."""
     head: bytes = draw(heads())
     body: bytes = draw(bodies)
-    framing = draw(st.sampled_from(["length", "length", "chunks", "none", "short", "early"]))
+    framing = draw(st.sampled_from(["length", "length", "length", "chunks", "none", "short", "early"]))
     if framing == "length":
         return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
     if framing == "short":
@@ -203,7 +219,7 @@ def answers(draw: Callable[[Any], Any]) -> bytes:
         return b"HTTP/1.1 %d Wait\r\n\r\n" % draw(st.sampled_from([100, 102, 103, 101])) + head + b"\r\n" + body
     if framing == "none":
         return head + b"\r\n" + body
-    extension, trailer = draw(line), draw(header)
+    extension, trailer = draw(st.sampled_from([b"", b"a=b", b"\xff"])), draw(header)
     chunks = b"%x;%b\r\n%b\r\n0\r\n%b\r\n" % (len(body), extension, body, trailer)
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
 
