@@ -20,7 +20,7 @@ class Reopens(NamedTuple):
         if not text:
             return None
         reason, _, version = text.partition(" ")
-        return cls(reason, int(version) if version.isascii() and version.isdigit() and len(version) < 10 else None)
+        return cls(reason, small_number(version))
 
     @property
     def header(self) -> tuple[str, bytes]:
@@ -29,3 +29,8 @@ class Reopens(NamedTuple):
     def takes(self, row: Row) -> bool:
         """Whether the row is still as it was when the letter was written: sent again twice, it is asked about once."""
         return row.waits_for_person and row.reason == self.reason and self.version in (None, row.version)
+
+
+def small_number(text: str | None) -> int | None:
+    """A version as a header tells it; None when it is no such number."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -58,7 +58,7 @@ class Scoring:
         """Nobody is asked about an order that no rule could decide, and it waits for no call of another's."""
         if self._policy.rule(flight.order.product):
             self._unscored.put_nowait(flight)
-        else:
+        elif not flight.over:  # given up: the same order may be on its way again, in a flight of its own
             log.info("order %s: no rule for its product", flight.order.order_id, extra=flight.place)
             _settle(flight, unscored("unknown_product", policy_version=self._policy.version))
             self._settlement.add(flight)

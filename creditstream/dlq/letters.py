@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from creditstream.reopening import small_number
+
 #: Written by us around the producer's own headers (schemas/dead_letter.py, creditstream/flight.py).
 OURS = (
     "x-original-topic",
@@ -114,7 +116,7 @@ def read_letter(record: Any) -> Letter:
         attempts=headers.get("x-attempts", ""),
         failed_at=_moment(headers, record.timestamp),
         version=headers.get("x-application-version", ""),
-        row_version=int(headers["x-row-version"]) if headers.get("x-row-version", "").isdecimal() else None,
+        row_version=small_number(headers.get("x-row-version")),
         key=record.key,
         value=record.value,
         headers=tuple((name, bytes(value)) for name, value in record.headers if name not in OURS),

@@ -261,6 +261,25 @@ def test_a_replay_is_not_done_by_a_redelivery_that_is_in_flight() -> None:
     assert state(rig, value)[::2] == ("approved", 2)
 
 
+def test_what_was_given_up_takes_no_place_of_the_order_that_came_again() -> None:
+    """The partition went away and came back while PostgreSQL was asked."""
+    rig, value = Rig(), order_json(product="yacht")
+    rig.pipeline.accept(rig.record(value, offset=1, replayed=True))
+    rig.pipeline.own(None)
+    rig.pipeline.own(frozenset(range(4)), interrupted=True)
+    rig.pipeline.accept(rig.record(value, offset=1))
+    run(rig.run())
+    assert state(rig, value) == ("under_review", "unknown_product", 1)
+    assert len(rig.acknowledged) == 1
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "-1", "x", "١"])
+def test_a_version_that_is_none_is_no_traceback(text: str) -> None:
+    letter = a_letter(order_json(), "risk_refused", **{"x-row-version": text})
+    assert letter.row_version is None
+    assert dict(send_again(letter, TO, "ana", NOW).record.headers)[HEADER] == b"risk_refused"
+
+
 @pytest.mark.parametrize("topic", ["orders", "orders-by-id"])
 def test_a_producers_own_header_reopens_nothing(topic: str) -> None:
     """Nor after the hop, nor once it was parked."""
