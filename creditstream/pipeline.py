@@ -259,8 +259,8 @@ class Pipeline:
     def _take_off(
         self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None
     ) -> None:
-        flight = Flight(order, fingerprint, home, self._monotonic(), record.first_ms, record.turn, [record])
-        flight.reopens = reopens
+        now, first_ms, turn = self._monotonic(), record.first_ms, record.turn
+        flight = Flight(order, fingerprint, home, now, first_ms, turn, [record], reopens=reopens)
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)

@@ -119,29 +119,33 @@ class Scoring:
             return
         self._asking[flight] = task = asyncio.current_task()
         try:
-            assessment = await self._risk.assess(flight.order)
-            _settle(flight, decide(flight.order, assessment, self._policy))
+            await self._score(flight)
         except asyncio.CancelledError:
             # Given up, unless it is the worker that stops; both at once stays a cancellation.
             if flight in self._asking or task is None or task.uncancel():
                 raise
-        except RiskRefused as error:
-            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error, extra=flight.place)
-            _settle(flight, unscored("risk_refused"))
-        except RiskUnusable as error:
-            log.info("order %s has no usable answer: %s", flight.order.order_id, error, extra=flight.place)
-            kept = unscored("no_usable_answer", reasons=error.reasons, model_version=error.model_version)
-            _settle(flight, kept)
-        except RiskUnavailable as error:
-            log.info("order %s could not be scored: %s", flight.order.order_id, error, extra=flight.place)
-            self._give_up_for_now(flight, error.retry_after)
-        except Exception:
-            log.exception("order %s could not be scored", flight.order.order_id, extra=flight.place)
-            self._give_up_for_now(flight)
         finally:
             self._asking.pop(flight, None)
         if not flight.over:
             self._settlement.add(flight)
+
+    async def _score(self, flight: Flight) -> None:
+        """Ask about it, and what the answer means for it."""
+        order_id = flight.order.order_id
+        try:
+            _settle(flight, decide(flight.order, await self._risk.assess(flight.order), self._policy))
+        except RiskRefused as error:
+            log.info("order %s is refused by the risk API: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("risk_refused"))
+        except RiskUnusable as error:
+            log.info("order %s has no usable answer: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("no_usable_answer", reasons=error.reasons, model_version=error.model_version))
+        except RiskUnavailable as error:
+            log.info("order %s could not be scored: %s", order_id, error, extra=flight.place)
+            self._give_up_for_now(flight, error.retry_after)
+        except Exception:
+            log.exception("order %s could not be scored", order_id, extra=flight.place)
+            self._give_up_for_now(flight)
 
     def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:
         flight.turn = self._retry.next_turn(flight.turn, self._now(), retry_after)
