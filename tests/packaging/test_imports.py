@@ -14,7 +14,7 @@ MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.
 #: Decisions as values: they know the schemas, each other, and the words of flight.
 PURE = {
     f"creditstream.{name}"
-    for name in ("lease", "months", "offsets", "partitions", "policy", "retry", "throughput", "watchdog")
+    for name in ("lease", "months", "offsets", "partitions", "policy", "reopening", "retry", "throughput", "watchdog")
 }
 PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
