@@ -44,3 +44,14 @@ class RiskUnavailable(Unavailable):
 
 class RiskRefused(Exception):
     """The risk API will never score this order (400, 404, 422)."""
+
+
+class RiskUnusable(Exception):
+    """The risk API answered about this order, and there is no score in it that we may use: a person must look.
+
+    `reasons` and `model_version` are the answer's own, as far as they can be kept.
+    """
+
+    def __init__(self, message: str, reasons: tuple[str, ...] = (), model_version: str | None = None) -> None:
+        super().__init__(message)
+        self.reasons, self.model_version = reasons, model_version

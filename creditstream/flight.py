@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from creditstream.recordtime import LAST_MS
+from creditstream.reopening import Reopens
 from creditstream.version import VERSION
 from schemas import headers
 from schemas.dead_letter import DeadLetter
@@ -101,6 +102,11 @@ class Record:
         """It, or the record that it was forwarded for, may have been handled before."""
         return self.replayed or self._ours(headers.REPLAYED) is not None
 
+    @property
+    def reopens(self) -> Reopens | None:
+        """Which row somebody wants asked about again; for records of `orders-retry` only."""
+        return Reopens.read(self._ours(headers.REOPENS))
+
     def _ours(self, name: str) -> bytes | None:
         """The value of a header of ours; None where it is not believed, or has no value."""
         if name not in self.believed:
@@ -125,10 +131,14 @@ class Record:
     @property
     def original_key(self) -> bytes | None:
         """The key that the producer gave: a forward has the order id as its own."""
-        return self._ours(headers.ORIGINAL_KEY) if self.believed else self.key
+        was_handed_on = self._ours(headers.ORIGINAL_OFFSET) is not None
+        return self._ours(headers.ORIGINAL_KEY) if was_handed_on else self.key
 
     def waiting(self, turn: "Turn") -> Headers:
-        """The headers for `orders-retry`: the origin, and which turn comes when."""
+        """The headers for `orders-retry`: the origin, and which turn comes when.
+
+        Parked, an order's row waits for nobody, so that nothing need be reopened.
+        """
         ours = {
             headers.ATTEMPTS: str(turn.attempts),
             headers.FIRST_FAILED: _to_ms(turn.first_failed),
@@ -190,8 +200,12 @@ class Flight:
     decision: Decision | None = None
     """The state wanted now; what counts is `row`."""
     outcome: str = ""
-    """Why the order is over: "decided", "refused" or "parked"; empty while the risk API is still asked."""
+    """Why the order is over: "decided", "for_a_person" or "parked"; empty while the risk API is still asked."""
     row: Row | None = None
+    reopens: Reopens | None = None
+    """Somebody sent its letter again: the row that waits for a person, and may be changed."""
+    replaces: int | None = None
+    """That row's version, once it was looked up and found to be the one."""
     over: bool = False
     """Done, or given up because its partition went to another worker."""
 

@@ -17,11 +17,12 @@ from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
 from creditstream.recordtime import believed_ms, moment
+from creditstream.reopening import Reopens
 from creditstream.routes import Routes
 from creditstream.scoring import Scoring
 from creditstream.settlement import Settlement
 from creditstream.unforeseen import OF_A_RECORD, note
-from schemas.decision import WAITING
+from schemas.decision import FOR_A_PERSON, WAITING
 from schemas.order import InvalidOrder, Order, decode_order
 from schemas.status import same_content
 
@@ -30,7 +31,9 @@ _TICK = 0.1
 #: head of its topic, those behind it that are due soon. Delays bounds their bytes too.
 _WAITING_MOST = 10
 #: Outcomes of an order that has a letter.
-_LETTERS = ("unstorable", "conflict", "refused", "exhausted")
+_LETTERS = frozenset({"unstorable", "conflict", *FOR_A_PERSON})
+#: Letters that its limit does not count: answers without a score have one of their own (creditstream.risk.unusable).
+_UNCOUNTED = "no_usable_answer"
 
 
 class Remembers(Protocol):
@@ -47,12 +50,16 @@ class Intake(Protocol):
         ...
 
 
-class Letters(Protocol):
+class Answers(Protocol):
+    """How many answers without a usable score are too many: `creditstream.risk.unusable`."""
+
+    def problem(self, now: float) -> str: ...
+
+
+class Letters(Answers, Protocol):
     """How many dead letters are too many: `creditstream.dlq.limit`."""
 
     def count(self, letter: bool, now: float) -> None: ...
-
-    def problem(self, now: float) -> str: ...
 
 
 class Limits(NamedTuple):
@@ -79,13 +86,14 @@ class Pipeline:
         outbox: Outbox,
         intake: Intake | None = None,
         letters: Letters | None = None,
+        answers: Answers | None = None,
         metrics: Instruments | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits, self._routes, self._seen = limits, routes, seen
         self._scoring, self._settlement, self._outbox = scoring, settlement, outbox
-        self._intake, self._letters = intake, letters
+        self._intake, self._letters, self._answers = intake, letters, answers
         self._metrics = metrics or Instruments()
         self._monotonic, self._now = monotonic, now
         self._skew = timedelta(seconds=limits.clock_skew)
@@ -128,8 +136,15 @@ class Pipeline:
 
     def problems(self) -> list[str]:
         """Why this worker takes no orders although all it needs is there; for readiness."""
-        problem = self._letters.problem(self._monotonic()) if self._letters else ""
-        return [problem] if problem else []
+        return [problem for problem in (self.too_many_letters(), self.too_many_unusable()) if problem]
+
+    def too_many_letters(self) -> str:
+        """Why intake is stopped by dead letters, or empty."""
+        return self._letters.problem(self._monotonic()) if self._letters else ""
+
+    def too_many_unusable(self) -> str:
+        """Why intake is stopped by answers without a usable score, or empty."""
+        return self._answers.problem(self._monotonic()) if self._answers else ""
 
     def notes(self) -> list[str]:
         """What people should see although the worker is as ready as it can be."""
@@ -284,9 +299,11 @@ class Pipeline:
         else:
             flight.others.append(record)
 
-    def _take_off(self, record: Record, order: Order, fingerprint: bytes, home: int) -> None:
-        first_ms = believed_ms(record.first_ms, self._now_ms())
-        flight = Flight(order, fingerprint, home, self._monotonic(), first_ms, record.turn, [record])
+    def _take_off(
+        self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None
+    ) -> None:
+        now, first_ms, turn = self._monotonic(), believed_ms(record.first_ms, self._now_ms()), record.turn
+        flight = Flight(order, fingerprint, home, now, first_ms, turn, [record], reopens=reopens)
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already
             self._undecided.append(flight)
@@ -321,12 +338,15 @@ class Pipeline:
         order = self._read(record)
         if order is None:
             return
-        fingerprint = order.fingerprint()
+        fingerprint, reopens = order.fingerprint(), record.reopens
         flight = self.flights.get(order.order_id)
-        if flight is not None:
+        if flight is None:
+            home = home_partition(order.order_id, self._routes.partitions)
+            self._take_off(record, order, fingerprint, home, reopens)
+        elif reopens in (None, flight.reopens):
             self._join(flight, record, fingerprint)
         else:
-            self._take_off(record, order, fingerprint, home_partition(order.order_id, self._routes.partitions))
+            flight.others.append(record)  # what somebody wants asked again is not done by a repeat of the order
 
     # -- the worker's life
 
@@ -358,7 +378,7 @@ class Pipeline:
     def _forget(self, flight: Flight) -> None:
         outcome = _outcome(flight)
         self._metrics.finished.add(outcome)
-        self._ended(outcome in _LETTERS)
+        self._ended(outcome in _LETTERS and outcome != _UNCOUNTED)
         self._scoring.give_up(flight)
         self.flights.pop(flight.order.order_id, None)
         self._changed.set()
@@ -371,4 +391,6 @@ def _outcome(flight: Flight) -> str:
         return "unstorable"
     if not row.is_of(flight.fingerprint):
         return "conflict"
-    return row.status if row.is_final else flight.outcome
+    if row.waits_for_person:
+        return row.reason
+    return row.status if row.is_settled else flight.outcome

@@ -18,6 +18,8 @@ class Proposal(NamedTuple):
     order: Order
     fingerprint: bytes
     decision: Decision
+    replaces: int | None = None
+    """The version of a row that waits for a person, which this may change: somebody sent the order's letter again."""
 
 
 class Refused(NamedTuple):
@@ -28,13 +30,14 @@ class Refused(NamedTuple):
 
 
 class Store(Protocol):
-    """The orders that are committed. First write wins: a decided row never changes."""
+    """The orders that are committed. First write wins: a settled row never changes, but for `Proposal.replaces`."""
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
         """Commit all (one proposal per id) and answer for each id with the row that now stands.
 
         A new id becomes a row of version 1. `under_review` gives way to a decision or to another reason of
-        `under_review` (version + 1) when the fingerprint is the same; everything else leaves the row as it is.
+        `under_review` (version + 1) when the fingerprint is the same. One that waits for a person gives way only to a
+        proposal that replaces its very version, and then always. Everything else leaves the row as it is.
         Raises StoreUnavailable when nothing is known to be committed: call again with the same proposals.
         """
         ...
@@ -61,7 +64,8 @@ class Risk(Protocol):
     async def assess(self, order: Order) -> Assessment:
         """One assessment, within the deadline, whatever number of attempts it takes.
 
-        Raises RiskRefused when the API refuses this order for good, RiskUnavailable when it may pass later.
+        Raises RiskRefused when the API refuses this order for good, RiskUnusable when its answer has no usable score
+        for this order, RiskUnavailable when it may pass later.
         """
         ...
 

@@ -129,6 +129,7 @@ class Runtime(Service):
             policy=load_policy(settings.policy_file or None),
             retry=_retry_rule(settings),
             settlement=settlement,
+            metrics=self.metrics,
         )
         self.pipeline = Pipeline(
             limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
@@ -141,6 +142,7 @@ class Runtime(Service):
             letters=DeadLetterLimit(
                 settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
             ),
+            answers=self.risk.gate.unusable,
             metrics=self.metrics,
         )
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), statuses)

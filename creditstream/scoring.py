@@ -7,14 +7,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from creditstream.errors import RiskRefused, RiskUnavailable, StoreUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable, StoreUnavailable
 from creditstream.flight import Flight
 from creditstream.lines import FairQueue
+from creditstream.metrics.instruments import Instruments
 from creditstream.policy import Policy, decide
 from creditstream.ports import Risk, Store
 from creditstream.retry import RetryRule
 from creditstream.settlement import Settlement
-from schemas.decision import unscored
+from creditstream.unforeseen import OF_A_RECORD, note
+from schemas.decision import RISK_UNAVAILABLE, Decision, unscored
+from schemas.status import Row
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +38,12 @@ class Scoring:
         policy: Policy,
         retry: RetryRule,
         settlement: Settlement,
+        metrics: Instruments | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._concurrency, self._now = concurrency, now
         self._store, self._risk, self._policy, self._retry = store, risk, policy, retry
-        self._settlement = settlement
+        self._settlement, self._metrics = settlement, metrics or Instruments()
         self._unscored = FairQueue()
         self._asking: dict[Flight, asyncio.Task[Any] | None] = {}
         self._maybe_settled: deque[Flight] = deque()
@@ -51,7 +55,16 @@ class Scoring:
             self._maybe_settled.append(flight)
             self._look_up.set()
         else:
+            self._start(flight)
+
+    def _start(self, flight: Flight) -> None:
+        """Nobody is asked about an order that no rule could decide, and it waits for no call of another's."""
+        if self._policy.rule(flight.order.product):
             self._unscored.put_nowait(flight)
+        elif not flight.over:  # given up: the same order may be on its way again, in a flight of its own
+            log.info("order %s: no rule for its product", flight.order.order_id, extra=flight.place)
+            _settle(flight, unscored("unknown_product", policy_version=self._policy.version))
+            self._settlement.add(flight)
 
     def give_up(self, flight: Flight) -> None:
         """Its partition went to another worker, or that one has decided it: no further call is made for it."""
@@ -87,11 +100,12 @@ class Scoring:
         rows = await self._find(batch)
         for flight in batch:
             row = rows.get(flight.order.order_id)
-            if row is not None and (row.is_final or not row.is_of(flight.fingerprint)):
+            if row is not None and _is_over(flight, row):
                 flight.row = row
                 self._settlement.add_committed(flight, row)
             else:
-                self._unscored.put_nowait(flight)
+                flight.replaces = row.version if row is not None and row.waits_for_person else None
+                self._start(flight)
 
     async def _find(self, batch: list[Flight]) -> Any:
         while True:
@@ -100,6 +114,17 @@ class Scoring:
             except StoreUnavailable as error:
                 log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
                 await asyncio.sleep(_BACKOFF)
+            except OF_A_RECORD as error:
+                return await self._find_apart(batch, error)
+
+    async def _find_apart(self, batch: list[Flight], error: Exception) -> Any:
+        """Halve a batch that holds an order with which something unforeseen goes wrong: the commit will know it."""
+        if len(batch) <= 1:
+            for flight in batch:
+                note(self._metrics, "looked up", error, flight.place)
+            return {}
+        middle = len(batch) // 2
+        return {**await self._find(batch[:middle]), **await self._find(batch[middle:])}
 
     async def score_once(self) -> None:
         """The next order. Whatever happens, it gets an outcome."""
@@ -108,27 +133,46 @@ class Scoring:
             return
         self._asking[flight] = task = asyncio.current_task()
         try:
-            assessment = await self._risk.assess(flight.order)
-            flight.decision, flight.outcome = decide(flight.order, assessment, self._policy), "decided"
+            await self._score(flight)
         except asyncio.CancelledError:
             # Given up, unless it is the worker that stops; both at once stays a cancellation.
             if flight in self._asking or task is None or task.uncancel():
                 raise
-        except RiskRefused as error:
-            log.info("order %s is refused by the risk API: %s", flight.order.order_id, error, extra=flight.place)
-            flight.decision, flight.outcome = unscored("risk_refused"), "refused"
-        except RiskUnavailable as error:
-            log.info("order %s could not be scored: %s", flight.order.order_id, error, extra=flight.place)
-            self._give_up_for_now(flight, error.retry_after)
-        except Exception:
-            log.exception("order %s could not be scored", flight.order.order_id, extra=flight.place)
-            self._give_up_for_now(flight)
         finally:
             self._asking.pop(flight, None)
         if not flight.over:
             self._settlement.add(flight)
 
+    async def _score(self, flight: Flight) -> None:
+        """Ask about it, and what the answer means for it."""
+        order_id = flight.order.order_id
+        try:
+            _settle(flight, decide(flight.order, await self._risk.assess(flight.order), self._policy))
+        except RiskRefused as error:
+            log.info("order %s is refused by the risk API: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("risk_refused"))
+        except RiskUnusable as error:
+            log.info("order %s has no usable answer: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("no_usable_answer", reasons=error.reasons, model_version=error.model_version))
+        except RiskUnavailable as error:
+            log.info("order %s could not be scored: %s", order_id, error, extra=flight.place)
+            self._give_up_for_now(flight, error.retry_after)
+        except Exception:
+            log.exception("order %s could not be scored", order_id, extra=flight.place)
+            self._give_up_for_now(flight)
+
     def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:
         flight.turn = self._retry.next_turn(flight.turn, self._now(), retry_after)
-        flight.decision = unscored("risk_unavailable")
-        flight.outcome = "parked" if flight.turn.due else "exhausted"
+        if flight.turn.due:
+            flight.decision, flight.outcome = unscored(RISK_UNAVAILABLE), "parked"
+        else:
+            _settle(flight, unscored("attempts_exhausted"))
+
+
+def _settle(flight: Flight, decision: Decision) -> None:
+    flight.decision, flight.outcome = decision, "for_a_person" if decision.status == "under_review" else "decided"
+
+
+def _is_over(flight: Flight, row: Row) -> bool:
+    """Nothing is left to ask about: it is settled, and nobody sent its letter again; or the row is another order's."""
+    return not row.is_of(flight.fingerprint) or (row.is_settled and not (flight.reopens and flight.reopens.takes(row)))

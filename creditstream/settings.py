@@ -92,7 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _about("share", "repeats of calls among the orders of a second; beyond, an order waits on orders-retry", ge=0),
     ] = 0.2
     risk_breaker_share: Annotated[
-        float, _about("share", "of failed calls at which the circuit opens and intake pauses", gt=0, le=1)
+        float,
+        _about(
+            "share",
+            "of failed calls at which the circuit opens; above it of answers without a usable score, intake stops",
+            gt=0,
+            le=1,
+        ),
     ] = 0.5
     risk_breaker_min_calls: Annotated[int, _about("calls", "in the window, below which it never opens", ge=1)] = 50
     risk_breaker_window: Annotated[float, _about("s", "over which the share is taken", gt=0)] = 10.0

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from creditstream.errors import Fenced, StoreUnavailable
 from creditstream.flight import Flight, Record, Turn
 from creditstream.letterbox import letter_parcel, note_letter, write_letter
@@ -22,6 +24,7 @@ from creditstream.outbox import Parcel, deliver, until_taken
 from creditstream.ports import Outgoing, Proposal, Publishes, Refused, Store
 from creditstream.routes import Routes
 from creditstream.unforeseen import OF_A_RECORD, note
+from schemas.decision import FOR_A_PERSON
 from schemas.headers import Headers
 from schemas.status import Row, encode_status
 
@@ -228,14 +231,19 @@ class Settlement:
             return self._letters(flight.records, answer.reason, answer.message)
         if not answer.is_of(flight.fingerprint):
             return self._letters(flight.records, "conflict", "the order id is committed with other content")
-        if answer.is_final or flight.outcome in ("", "decided"):
-            return []
-        first = flight.records[0]
-        if flight.outcome == "parked":
+        if answer.waits_for_person:
+            return [self._letter_for_a_person(flight, answer)]
+        if flight.outcome == "parked" and not answer.is_settled:
             return [self._waiting(flight)]
-        message = "the risk API refused the order" if flight.outcome == "refused" else "no answer after all attempts"
-        note_letter(self._metrics, answer.reason, first)
-        return [self._letter(first, answer.reason, message, flight.turn)]
+        return []
+
+    def _letter_for_a_person(self, flight: Flight, row: Row) -> Parcel:
+        """By the row, also when it was found committed: whoever committed it may have died before its letter."""
+        first, turn = flight.records[0], flight.turn
+        if row.reason == "attempts_exhausted" and flight.outcome != "for_a_person":
+            turn = turn._replace(attempts=turn.attempts + 1)  # the last turn was made before
+        note_letter(self._metrics, row.reason, first)
+        return self._letter(first, row.reason, FOR_A_PERSON[row.reason], turn, row.version)
 
     def _waiting(self, flight: Flight) -> Parcel:
         """The order's next turn on `orders-retry`; a letter when Kafka will not take it there."""
@@ -256,9 +264,11 @@ class Settlement:
             note_letter(self._metrics, reason, record)
         return [self._letter(record, reason, message) for record in records]
 
-    def _letter(self, record: Record, reason: str, message: str, turn: Turn | None = None) -> Parcel:
+    def _letter(
+        self, record: Record, reason: str, message: str, turn: Turn | None = None, row_version: int | None = None
+    ) -> Parcel:
         letter = write_letter(self._metrics, record, reason, message, self._now(), turn)
-        return letter_parcel(self._routes, letter, lambda: None)
+        return letter_parcel(self._routes, replace(letter, row_version=row_version), lambda: None)
 
     def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
         flight.over = True
@@ -289,9 +299,9 @@ def _ages(batch: Sequence[Settled], now: float) -> list[float]:
 
 def _proposal(flight: Flight) -> Proposal:
     assert flight.decision is not None  # noqa: S101 - `add` is only called with one
-    return Proposal(flight.order, flight.fingerprint, flight.decision)
+    return Proposal(flight.order, flight.fingerprint, flight.decision, flight.replaces)
 
 
 def _ends(answer: Row | Refused, flight: Flight) -> bool:
     """Whether the answer ends the order's way although the risk API was still being asked."""
-    return isinstance(answer, Refused) or answer.is_final or not answer.is_of(flight.fingerprint)
+    return isinstance(answer, Refused) or answer.is_settled or not answer.is_of(flight.fingerprint)

@@ -33,10 +33,10 @@ def an_order(**fields: Any) -> Order:
     return Order(**(usual | fields))
 
 
-def a_proposal(order: Order | None = None, decision: Decision = WAITING) -> Proposal:
+def a_proposal(order: Order | None = None, decision: Decision = WAITING, replaces: int | None = None) -> Proposal:
     """To commit that order (default: a new one) in that state."""
     order = order or an_order()
-    return Proposal(order, order.fingerprint(), decision)
+    return Proposal(order, order.fingerprint(), decision, replaces)
 
 
 class ManualClock:
@@ -132,7 +132,11 @@ class FakeStore(Store):
 
 
 def _gives_way(row: Row, proposal: Proposal) -> bool:
-    if row.is_final or not row.is_of(proposal.fingerprint):
+    if not row.is_of(proposal.fingerprint):
+        return False
+    if row.waits_for_person:
+        return row.version == proposal.replaces
+    if row.is_settled:
         return False
     return (row.status, row.reason) != (proposal.decision.status, proposal.decision.reason)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.headers import TRUNCATED_FROM, TRUNCATED_PARTS, Headers, producers_own
+from schemas.headers import ROW_VERSION, TRUNCATED_FROM, TRUNCATED_PARTS, Headers, producers_own
 
 #: Of a header, beside its name and its value.
 _HEADER_OVERHEAD = 10
@@ -40,6 +40,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     truncated_from: int | None = None
     """Bytes of the value as the producer wrote it, when it is here in part."""
+    row_version: int | None = None
+    """Of the row, when the order has one that waits for a person: sent again, the letter may change no later one."""
 
     def to_headers(self) -> list[tuple[str, bytes | None]]:
         """The letter's headers: the record's own first, then ours (`schemas/headers.py`)."""
@@ -57,6 +59,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.truncated_from is not None:
             ours[TRUNCATED_FROM] = str(self.truncated_from)
+        if self.row_version is not None:
+            ours[ROW_VERSION] = str(self.row_version)
         own = producers_own(self.headers, frozenset())
         return [*own, *((name, value.encode(errors="replace")) for name, value in ours.items())]
 

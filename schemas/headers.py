@@ -24,11 +24,16 @@ TRUNCATED_PARTS = "x-truncated-parts"
 #: On a dead letter whose record was removed with its customer's data: the request's random id.
 FORGOTTEN_BY = "x-forgotten-by"
 
+#: On `orders-retry`: which row somebody wants asked about again (`dlq replay`, ADR 0018).
+REOPENS = "x-reopens"
+#: On a dead letter of an order that waits for a person: its row's version.
+ROW_VERSION = "x-row-version"
+
 ORIGIN = (ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP)
 #: Believed on `orders-by-id`.
 HOP = frozenset({*ORIGIN, ORIGINAL_KEY, REPLAYED})
 #: Believed on `orders-retry`.
-WAIT = HOP | {ATTEMPTS, FIRST_FAILED, DUE}
+WAIT = HOP | {ATTEMPTS, FIRST_FAILED, DUE, REOPENS}
 #: Around the producer's own headers on a dead letter.
 LETTER = frozenset(
     {
@@ -37,6 +42,7 @@ LETTER = frozenset(
         ATTEMPTS,
         FIRST_FAILED,
         DUE,
+        ROW_VERSION,
         TRUNCATED_FROM,
         TRUNCATED_PARTS,
         "x-error-class",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.decision import Status
+from schemas.decision import Status, waits_for_person
 
 #: The fingerprint of an order whose customer was forgotten: a hash of the content would be personal data. Whatever
 #: comes with its id is a repeat of it.
@@ -43,9 +43,17 @@ class Row(StatusRecord, frozen=True, kw_only=True, gc=False):
     fingerprint: bytes
 
     @property
-    def is_final(self) -> bool:
-        """Decided, or forgotten: nothing changes it any more."""
-        return self.status != "under_review" or self.fingerprint == FORGOTTEN
+    def is_settled(self) -> bool:
+        """Decided, for a person to decide, or forgotten: the risk API is not asked again.
+
+        Of these only a row that waits for a person changes once more, when its letter is sent again (ADR 0018).
+        """
+        return self.status != "under_review" or self.fingerprint == FORGOTTEN or self.waits_for_person
+
+    @property
+    def waits_for_person(self) -> bool:
+        """It has a dead letter, by which it can be tried again."""
+        return self.fingerprint != FORGOTTEN and waits_for_person(self.status, self.reason)
 
     def is_of(self, fingerprint: bytes) -> bool:
         """Whether an order with this content is the row's own, not a conflict with it."""

@@ -11,10 +11,12 @@ from uuid import UUID
 import msgspec
 
 from creditstream.audit.report import FAULTS, Report
+from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE
 from schemas.status import FORGOTTEN_CUSTOMER, Row, StatusRecord, decode_status, encode_status
 
 _EXAMPLES = 20
 _FINAL = ("approved", "rejected")
+_LETTERS_OF_ROWS = {"conflict": None, RISK_UNAVAILABLE: 0} | dict.fromkeys(FOR_A_PERSON, 1)
 
 
 def _sql(name: str) -> str:
@@ -28,6 +30,7 @@ class Ledger:
         self._books = sqlite3.connect(path, isolation_level=None)
         self._books.executescript(_sql("schema") + _sql("judged"))
         self._books.execute("BEGIN")
+        self._books.executemany("INSERT INTO letters_of_rows VALUES (?, ?)", _LETTERS_OF_ROWS.items())
 
     def __enter__(self) -> Self:
         return self

@@ -9,8 +9,8 @@ from uuid import UUID
 
 Kind = Literal["order", "duplicate", "conflict", "malformed"]
 
-#: Product, smallest and largest amount in reais, terms in months.
-_PRODUCTS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
+#: Product, smallest and largest amount in reais, terms in months. The shipped policy has a rule for each.
+PRODUCTS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("personal_loan", 500, 50_000, (6, 12, 18, 24, 36, 48)),
     ("payroll_loan", 1_000, 120_000, (24, 36, 48, 60, 72, 84)),
     ("vehicle_financing", 15_000, 180_000, (24, 36, 48, 60)),
@@ -20,6 +20,8 @@ _PRODUCTS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
 )
 _CHANNELS = ("app", "web", "agência", "correspondente")
 _CUSTOMERS = 5_000
+#: How ids of customers begin of whom the simulated risk API has no file.
+NO_FILE = "nofile-"
 #: Orders of one load are created within this time before its start.
 SPAN = timedelta(minutes=10)
 
@@ -36,18 +38,27 @@ class Line(NamedTuple):
 
 
 def make_mix(
-    orders: int, duplicates: int, conflicts: int, malformed: int, seed: int, *, now: datetime | None = None
+    orders: int,
+    duplicates: int,
+    conflicts: int,
+    malformed: int,
+    seed: int,
+    *,
+    no_file: int = 0,
+    now: datetime | None = None,
 ) -> list[Line]:
     """The lines in the order in which they are sent; a repeat or a conflict comes after its original.
 
     The same arguments give the same lines. `now`: when the newest order may have been created; the default is a fixed
-    day that is past everywhere.
+    day that is past everywhere. `no_file`: so many of the orders are of customers whom the bureau does not know.
     """
     if orders < 1 and (duplicates or conflicts):
         raise ValueError("duplicates and conflicts need an order to repeat")
     dice = random.Random(seed)
     newest = now or datetime(2025, 1, 15, 12, tzinfo=UTC)
     originals = [_order(dice, newest) for _ in range(orders)]
+    for fields in random.Random(seed).sample(originals, no_file):
+        fields["customer_id"] = NO_FILE + fields["customer_id"]
     placed = [(float(place), _line("order", fields)) for place, fields in enumerate(originals)]
     changes: tuple[tuple[Kind, int, Change], ...] = (
         ("duplicate", duplicates, _repeat),
@@ -73,7 +84,7 @@ def make_mix(
 
 
 def _order(dice: random.Random, newest: datetime) -> Fields:
-    product, least, most, terms = dice.choice(_PRODUCTS)
+    product, least, most, terms = dice.choice(PRODUCTS)
     cents = dice.choice((0, 0, 0, dice.randrange(100)))
     created_at = newest - SPAN * dice.random()
     return {

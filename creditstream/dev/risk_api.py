@@ -17,6 +17,7 @@ ABOUT = f"""\
 The simulated risk API. An order can choose its outcome by its customer_id:
   refuse-…   is refused for good (422)
   down-…     is answered 503, always
+  nofile-…   has no file at the bureau: 200, score null
   slow-…     is answered after {SLOW:g} s
 POST /control changes latency_ms, error_rate, mode ({{}}), next (the next answers), orders (an order id's next
 answers), model_version, rescore (a key's next score is another one); {{"reset": true}} puts everything back.

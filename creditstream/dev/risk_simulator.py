@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from creditstream.dev.mix import NO_FILE
 from creditstream.dev.risk_http import Answer
 
 MODEL_VERSION = "simulated-1"
@@ -24,12 +25,22 @@ _RESCORE_STEP = 337
 #: Longer than the second after which an order shows as under review, shorter than an attempt's time-out.
 SLOW = 2.0
 
-Mode = Literal["ok", "hang", "reset", "garbage", "html", "huge", "out_of_range"]
+Mode = Literal[
+    "ok", "hang", "reset", "garbage", "html", "huge", "no_file", "out_of_range", "ambiguous", "another_order", "several"
+]
+#: JSON, and no score that may be used for the order.
+_NO_FILE = Answer(200, b'{"score":null,"reasons":["no_file"],"model_version":"simulated-1"}')
 _STRANGE = {
     "garbage": Answer(200, b'{"score": 7'),
     "html": Answer(200, b"<html><body>Sign in</body></html>", "text/html"),
     "huge": Answer(200, b'{"score":1,"model_version":"m","padding":"' + b"x" * 300_000 + b'"}'),
+    "no_file": _NO_FILE,
     "out_of_range": Answer(200, b'{"score":1001,"reasons":[],"model_version":"m"}'),
+    "ambiguous": Answer(200, b'{"score":700,"score":100,"reasons":[],"model_version":"m"}'),
+    "another_order": Answer(
+        200, b'{"order_id":"00000000-0000-4000-8000-000000000000","score":700,"model_version":"m"}'
+    ),
+    "several": Answer(200, b'[{"score":700,"model_version":"m"},{"score":100,"model_version":"m"}]'),
     "hang": Answer(200, b"", wait=None),
     "reset": Answer(200, b"", drop=True),
 }
@@ -226,6 +237,8 @@ class Simulator:
             return _error(422, "this customer is refused")
         if request.customer_id.startswith("down-"):
             return _error(503, "this customer's bureau is down")
+        if request.customer_id.startswith(NO_FILE):
+            return _NO_FILE
         return _STRANGE.get(self._mode)
 
     def _score(self, request: Request, known: _Known) -> Answer:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from creditstream.recordtime import LAST_MS, believed_ms, moment
+from creditstream.reopening import small_number
 from schemas.headers import (
     FORGOTTEN_BY,
     LETTER,
@@ -17,6 +18,7 @@ from schemas.headers import (
     ORIGINAL_PARTITION,
     ORIGINAL_TIMESTAMP,
     ORIGINAL_TOPIC,
+    ROW_VERSION,
     TRUNCATED_FROM,
     Headers,
     number,
@@ -42,6 +44,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: str
     failed_at: datetime
     version: str
+    row_version: int | None = None
+    """Of the row that waits for a person; None in letters that tell none."""
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -112,6 +116,7 @@ def read_letter(record: Any) -> Letter:
         attempts=ours.get("x-attempts", ""),
         failed_at=_failed_at(ours, record.timestamp),
         version=ours.get("x-application-version", ""),
+        row_version=small_number(ours.get(ROW_VERSION)),
         key=record.key,
         value=record.value,
         headers=tuple((name, value) for name, value in headers if name not in LETTER),

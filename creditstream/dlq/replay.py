@@ -6,10 +6,13 @@ from typing import NamedTuple
 from creditstream.dlq.letters import REPLAY_OF, Letter
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
-from schemas.headers import as_sent
+from creditstream.reopening import Reopens
+from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE
+from schemas.headers import as_sent, producers_own
 
-#: Letters of orders that have a row, under review: `seen` knows them, so that only `orders-retry` asks again.
-SCORED_AGAIN = frozenset({"risk_refused", "risk_unavailable"})
+#: Letters of orders that have a row, under review: `seen` knows them, so that only `orders-retry` asks again. Until 0.1
+#: `risk_unavailable` was the reason of letters too.
+SCORED_AGAIN = frozenset({*FOR_A_PERSON, RISK_UNAVAILABLE})
 _TRACE = ("x-replayed-by", "x-replayed-at", REPLAY_OF)
 
 
@@ -33,11 +36,12 @@ def send_again(letter: Letter, to: Destinations, by: str, now: datetime) -> Send
     """The original bytes and key, with a trace of who, when and what.
 
     An order that has a row goes to `orders-retry`, due at once, with its origin and with its turns and age counted
-    anew; there PostgreSQL is asked first, so that a decided order is not asked about again. All else is a new record on
+    anew; there PostgreSQL is asked first, so that only an order is asked about again whose row still is as the letter
+    tells (ADR 0018). All else is a new record on
     `orders`, judged as any other: headers there claim nothing, and its letter, if it gets one again, is its own.
     """
     own = tuple((name, value) for name, value in letter.headers if name not in _TRACE)
-    headers = own + _trace(letter, by, now)
+    headers = producers_own(own, frozenset()) + _trace(letter, by, now)
     order_id = letter.order_id if letter.reason in SCORED_AGAIN else None
     if order_id is None:
         partition = letter.original_partition % to.partitions
@@ -63,4 +67,5 @@ def _waiting(letter: Letter, now: datetime) -> tuple[tuple[str, bytes], ...]:
         "x-next-attempt-at": moment,
     }
     key = (("x-original-key", letter.key),) if letter.key is not None else ()
-    return tuple((name, text.encode()) for name, text in ours.items()) + key
+    reopens = (Reopens(letter.reason, letter.row_version).header,) if letter.reason in FOR_A_PERSON else ()
+    return tuple((name, text.encode()) for name, text in ours.items()) + key + reopens

@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from schemas.decision import FOR_A_PERSON
+
 PREFIX = "creditstream_"
 #: A label's value that its list does not know: cardinality stays bounded whatever happens.
 OTHER = "other"
@@ -37,7 +39,7 @@ class Metric(NamedTuple):
 
 _TOPIC = Label("topic", ("orders", "orders-by-id", "orders-retry"))
 _PARTITION = Label("partition")
-_OUTCOME = ("approved", "rejected", "parked", "refused", "exhausted", "conflict", "unstorable")
+_OUTCOME = ("approved", "rejected", "parked", *FOR_A_PERSON, "conflict", "unstorable")
 _INVALID = (
     "duplicate_key",
     "empty",
@@ -53,8 +55,8 @@ _INVALID = (
     "unreadable",
 )
 _UNSTORABLE = ("constraint_violation", "invalid_data", "limit_exceeded", "row_removed")
-_LETTER = (*_INVALID, *_UNSTORABLE, "conflict", "risk_refused", "risk_unavailable")
-_CALL = ("scored", "refused", "throttled", "unavailable", "bad_answer", "timeout", "broken", "cancelled")
+_LETTER = (*_INVALID, *_UNSTORABLE, "conflict", *FOR_A_PERSON)
+_CALL = ("scored", "refused", "unusable", "throttled", "unavailable", "bad_answer", "timeout", "broken", "cancelled")
 #: Up to what orders-retry waits for; 5 s is what the burn-rate alerts count by.
 _LATENCY = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 86400.0)
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -198,8 +200,9 @@ INTAKE = Metric(
     "intake_stopped_state",
     "gauge",
     "",
-    "1 while no order is taken: the risk API's circuit is open, or there were too many dead letters",
-    (Label("reason", ("risk_api", "dead_letters")),),
+    "1 while no order is taken: the risk API's circuit is open, or there were too many dead letters, or too many of "
+    "the API's answers had no usable score",
+    (Label("reason", ("risk_api", "dead_letters", "unusable_answers")),),
 )
 BREAKER = Metric(
     "risk_breaker_state",

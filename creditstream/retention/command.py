@@ -29,4 +29,5 @@ def _line(month: Month, *, dry_run: bool) -> str:
     if not month.goes:
         return f"{month.name}: kept, {month.recent} of its {month.orders} orders were written since"
     undecided = f", {month.undecided} of them under review" if month.undecided else ""
+    undecided += f", {month.for_a_person} of them waiting for a person" if month.for_a_person else ""
     return f"{month.name}: {'would drop' if dry_run else 'dropping'} {month.orders} orders{undecided}"

@@ -24,12 +24,13 @@ _FIRST = str(UUID(int=0))
 
 
 class Month(msgspec.Struct, frozen=True):
-    """A month before the cutoff. `recent`: rows written since; `undecided`: rows under review."""
+    """A month before the cutoff. `recent`: rows written since. Of those under review `undecided` are still tried."""
 
     month: str
     orders: int
     recent: int
     undecided: int
+    for_a_person: int
 
     @property
     def goes(self) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, Self
 
 import stamina
 
-from creditstream.errors import RiskRefused, RiskUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.http import HttpClient
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
 from creditstream.settings import Secret, Settings
@@ -68,6 +68,14 @@ class Backoff(NamedTuple):
     maximum: float = 3.0
 
 
+class _Question(NamedTuple):
+    """About one order; the same to the byte on every attempt."""
+
+    order: Order
+    body: bytes
+    headers: dict[str, str]
+
+
 class _Course:
     """Where one order stands: when its time is up, its last ticket, and how many calls were made."""
 
@@ -80,8 +88,9 @@ class _Course:
 class RiskClient:
     """`creditstream.ports.Risk` over HTTP. `on_call(outcome, seconds)` is called after every attempt.
 
-    Outcomes: scored, refused, throttled (429), unavailable (another status), bad_answer, timeout, broken (connection),
-    cancelled. The deadline counts calls and the waits between them, not what the guard makes a call wait.
+    Outcomes: scored, refused, unusable (no score for this order), throttled (429), unavailable (another status),
+    bad_answer (no JSON), timeout, broken (connection), cancelled. The deadline counts calls and the waits between them,
+    not what the guard makes a call wait.
     """
 
     def __init__(
@@ -130,18 +139,19 @@ class RiskClient:
         await self._http.close()
 
     async def assess(self, order: Order) -> Assessment:
-        """One assessment, within the deadline. Raises RiskRefused, or RiskUnavailable with the number of attempts."""
-        body, key = encode_request(order), {"Idempotency-Key": str(order.order_id)}
+        """See `Risk.assess`. RiskUnavailable tells the number of attempts."""
+        headers = {"Idempotency-Key": str(order.order_id)}
         if secret := self._key.reveal():
-            key["Authorization"] = f"Bearer {secret}"
+            headers["Authorization"] = f"Bearer {secret}"
+        question = _Question(order, encode_request(order), headers)
         ticket = await self._guard.enter()
         deadline = asyncio.get_running_loop().time() + self._deadline
         try:
-            return await self._call(body, key, self._first_timeout, ticket)
+            return await self._call(question, self._first_timeout, ticket)
         except MayPass as failure:
-            return await self._call_again(body, key, _Course(deadline, ticket), failure)
+            return await self._call_again(question, _Course(deadline, ticket), failure)
 
-    async def _call_again(self, body: bytes, key: dict[str, str], course: _Course, failure: MayPass) -> Assessment:
+    async def _call_again(self, question: _Question, course: _Course, failure: MayPass) -> Assessment:
         """All attempts after the first, which paid nothing for this machinery."""
         attempts, clock = self._attempts(course), asyncio.get_running_loop().time
         try:
@@ -153,7 +163,7 @@ class RiskClient:
                         raise failure
                     await self._enter_again(course)
                     try:
-                        return await self._call(body, key, self._timeout(course.deadline - clock()), course.ticket)
+                        return await self._call(question, self._timeout(course.deadline - clock()), course.ticket)
                     except MayPass as error:
                         failure = error
                         raise
@@ -196,14 +206,17 @@ class RiskClient:
         """Seconds for one attempt."""
         return max(0.001, min(self._attempt_timeout, left))
 
-    async def _call(self, body: bytes, key: dict[str, str], limit: float, ticket: int) -> Assessment:
+    async def _call(self, question: _Question, limit: float, ticket: int) -> Assessment:
         clock = asyncio.get_running_loop().time
         started, outcome, retry_after = clock(), "cancelled", 0.0
         try:
-            assessment = await self._asked(body, key, limit)
+            assessment = await self._asked(question, limit)
             outcome = "scored"
         except RiskRefused:
             outcome = "refused"
+            raise
+        except RiskUnusable:
+            outcome = "unusable"
             raise
         except MayPass as error:
             outcome, retry_after = error.outcome, error.retry_after
@@ -214,10 +227,11 @@ class RiskClient:
             self.on_call(outcome, seconds)
         return assessment
 
-    async def _asked(self, body: bytes, key: dict[str, str], limit: float) -> Assessment:
+    async def _asked(self, question: _Question, limit: float) -> Assessment:
         """Whatever can go wrong between us and the API is MayPass."""
+        order, body, headers = question
         try:
-            return read_answer(*await self._http.post(body, key, limit), self._now())
+            return read_answer(order, *await self._http.post(body, headers, limit), self._now())
         except TimeoutError:
             raise MayPass("timeout", "the risk API did not answer in time") from None
         except OSError as error:

@@ -12,6 +12,7 @@ from creditstream.ports import Risk
 from creditstream.risk.breaker import Breaker, BreakerRule, State
 from creditstream.risk.client import Backoff, OnCall, RiskClient
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.unusable import UnusableLimit
 from creditstream.settings import Settings
 from schemas.assessment import Assessment
 from schemas.order import Order
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Calls in flight at first: it grows by half every tenth of a second until the API shows a queue.
 _START = 64
 #: The API did its part: it answered about the order.
-_ANSWERED = frozenset({"scored", "refused"})
+_ANSWERED = frozenset({"scored", "refused", "unusable"})
 
 
 class Gate:
@@ -34,9 +35,11 @@ class Gate:
         limiter: Limiter,
         pace: Pace,
         budget: RetryBudget,
+        unusable: UnusableLimit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.breaker, self.limiter, self.pace, self.budget = breaker, limiter, pace, budget
+        self.unusable = unusable
         self._clock = clock
         #: Calls that repeated a failed one.
         self.repeats = 0
@@ -67,6 +70,8 @@ class Gate:
             self.breaker.cancelled(ticket)
         else:
             failed = outcome not in _ANSWERED
+            if not failed:
+                self.unusable.count(outcome == "unusable", now)
             self.limiter.ended(now, seconds, dropped=failed)
             self.breaker.ended(ticket, now, failed=failed, retry_after=retry_after)
         if self._waiting:
@@ -171,6 +176,9 @@ def make_gate(settings: Settings, clock: Callable[[], float] = time.monotonic) -
         limiter=limiter,
         pace=Pace(settings.risk_rate),
         budget=RetryBudget(settings.risk_retry_share),
+        unusable=UnusableLimit(
+            settings.risk_breaker_min_calls, settings.risk_breaker_share, settings.risk_breaker_window
+        ),
         clock=clock,
     )
 

@@ -1,4 +1,4 @@
-"""The PostgreSQL sink: many orders in one transaction, and the first committed decision of an order stays."""
+"""The PostgreSQL sink: many orders in one transaction, and the first settled state of an order stays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,6 +35,7 @@ class _Given(msgspec.Struct, frozen=True, gc=False):
     score: int | None
     model_version: str | None
     policy_version: str | None
+    replaces: int | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -135,7 +136,7 @@ def _json(batch: Iterable[Proposal]) -> str:
         raise BadRow("invalid_data", f"{type(error).__name__}: cannot be written as JSON") from None
 
 
-def _given(order: Any, fingerprint: bytes, decision: Any) -> _Given:
+def _given(order: Any, fingerprint: bytes, decision: Any, replaces: int | None) -> _Given:
     return _Given(
         order.order_id,
         fingerprint,
@@ -151,6 +152,7 @@ def _given(order: Any, fingerprint: bytes, decision: Any) -> _Given:
         decision.score,
         decision.model_version,
         decision.policy_version,
+        replaces,
     )
 
 

@@ -67,6 +67,14 @@ async def _risk_fails(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _no_files(scene: Scene) -> AsyncIterator[None]:
+    """JSON, and no score for anybody: every order is a letter until intake stops."""
+    await scene.stage.set_risk(mode="no_file")
+    yield
+    await scene.stage.set_risk(mode="ok")
+
+
+@asynccontextmanager
 async def _worker_killed(scene: Scene) -> AsyncIterator[None]:
     number = max(scene.stage.running())
     scene.stage.kill(number)
@@ -160,6 +168,7 @@ DRILLS: tuple[Drill, ...] = (
         ("CreditstreamBreakerOpen", "CreditstreamNothingDecided", "CreditstreamLag"),
         ("CreditstreamLateBurn1h", "CreditstreamLateBurn6h", "CreditstreamLateBurn3d"),
     ),
+    Drill("the risk API has no file of anybody", _no_files, ("CreditstreamAnswersUnusable",)),
     Drill("a worker is killed", _worker_killed, ("CreditstreamWorkerDown",)),
     Drill("all workers are killed", _all_killed, ("CreditstreamMetricsAbsent",)),
     Drill("30 lines that are no orders for each 100 orders", _many_letters, ("CreditstreamDeadLetterShare",)),

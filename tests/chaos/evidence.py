@@ -8,6 +8,10 @@ from uuid import UUID
 #: Each fault kind shows its first examples; the count is of all.
 _EXAMPLES = 20
 
+#: What becomes of an order whose customer the risk API has no file of, and how such customers' ids begin.
+NO_USABLE_ANSWER = "no_usable_answer"
+NO_FILE = "nofile-"
+
 
 class Sent(NamedTuple):
     """What a producer of the run sent. `place`: partition and offset, where the producer was told."""

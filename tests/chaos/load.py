@@ -21,6 +21,8 @@ from tests.chaos.evidence import Sent
 TOPIC = "orders"
 #: Of 100 orders: so many lines repeat one, contradict one, or are no orders.
 _DUPLICATES, _CONFLICTS, _MALFORMED = 8, 3, 3
+#: Of 100 orders: so many are of customers of whom the risk API has no file.
+_NO_FILE = 2
 _PER_SECOND = 10
 #: What may wait for Kafka's answer: with the broker away the load stands still instead of filling memory.
 _UNANSWERED = 2_000
@@ -38,11 +40,12 @@ def partition_by_murmur2(key: bytes, partitions: int) -> int:
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def make_lines(rate: float, seconds: float, seed: int) -> list[Line]:
-    """So many lines that they last for `seconds` at `rate` lines per second."""
+def make_lines(rate: float, seconds: float, seed: int, *, no_file: int = _NO_FILE) -> list[Line]:
+    """So many lines that they last for `seconds` at `rate` lines per second; `no_file`: so many of 100 orders."""
     orders = max(1, int(rate * seconds * 100 / (100 + _DUPLICATES + _CONFLICTS + _MALFORMED)))
     duplicates, conflicts, malformed = (orders * share // 100 for share in (_DUPLICATES, _CONFLICTS, _MALFORMED))
-    return make_mix(orders, duplicates, conflicts, malformed, seed, now=datetime.now(UTC))
+    no_file = orders * no_file // 100
+    return make_mix(orders, duplicates, conflicts, malformed, seed, no_file=no_file, now=datetime.now(UTC))
 
 
 def _is_text(value: bytes) -> bool:

@@ -16,7 +16,7 @@ from creditstream.dev.stack.kafka import Kafka
 from creditstream.dev.stack.ports import HOST, free_port
 from creditstream.dev.stack.service import Service, silent
 from tests.chaos.books import StatusBook
-from tests.chaos.evidence import Operation, Purpose
+from tests.chaos.evidence import NO_USABLE_ANSWER, Operation, Purpose
 from tests.chaos.history import History
 from tests.chaos.monitor import Monitor
 from tests.chaos.previous import Version
@@ -188,9 +188,9 @@ class Rig:
             await asyncio.sleep(0.5)
 
     def undecided(self) -> int:
-        """Orders under review."""
-        question = "SELECT count(*) FROM orders WHERE status = 'under_review'"
-        [(count,)] = ask(self.environ["CREDITSTREAM_POSTGRES_DSN"], question)
+        """Orders under review, but for those that wait for a person."""
+        question = "SELECT count(*) FROM orders WHERE status = 'under_review' AND reason <> %s"
+        [(count,)] = ask(self.environ["CREDITSTREAM_POSTGRES_DSN"], question, (NO_USABLE_ANSWER,))
         return int(count)
 
 

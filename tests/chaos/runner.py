@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import fcntl
+import functools
 import itertools
 import json
 import sys
@@ -75,7 +76,9 @@ async def chaos(
         settings=_FORGETFUL if "retention" in names else {},
         previous=previous,
     ) as rig:
-        lines = make_lines(rate, seconds, seed)
+        # The version before asks again and again about such orders, and would never come to rest.
+        make = functools.partial(make_lines, no_file=0) if previous else make_lines
+        lines = make(rate, seconds, seed)
         lines = mixed(lines, history.repeats, seed) if history else lines
         load = Load(
             rig.environ["CREDITSTREAM_KAFKA_BROKERS"],
@@ -90,7 +93,7 @@ async def chaos(
             show.say(f"history    {await prepare(rig, load, history)} records from before")
         run = Run(rig, load, planned, show, pause=pause)
         more = itertools.count(1)
-        load.more = lambda: make_lines(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
+        load.more = lambda: make(rate, _AT_A_TIME, hash_of(seed, next(more))) if run.operators_wait() else []
         started = time.monotonic()
         settled_in = await run.run()
         flowing = time.monotonic() - started - settled_in

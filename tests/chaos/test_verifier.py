@@ -193,3 +193,33 @@ def test_the_examples_are_bounded() -> None:
     verdict = verify(books)
     assert verdict.lost > 100
     assert len(verdict.examples["lost"]) == 20
+
+
+def of_customer_without_file(books: Books) -> None:
+    """The second order's bureau knows nothing of its customer: it waits for a person, and has its letter."""
+    value = order(TWO, customer_id="nofile-1")
+    books.sent[4] = Sent("order", value, (0, 4))
+    books.orders[4] = books.orders[4]._replace(value=value)
+    waits = {"status": "under_review", "reason": "no_usable_answer", "score": None, "version": 1}
+    books.rows[1].update(waits, customer_id="nofile-1")
+    books.statuses[2:] = [status(2, books.rows[1])]
+    books.letters.append(letter(9, books.orders[4], "no_usable_answer"))
+    books.calls[str(TWO)] = [Call(1.0, 200, None)]
+
+
+def test_an_order_that_nobody_can_score_waits_for_a_person() -> None:
+    assert verdict_of(of_customer_without_file).examples == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes"),
+    [
+        ("lost", (remove("letters", -1),)),
+        ("undecided", (change_row(0, status="under_review", reason="no_usable_answer", score=None),)),
+        ("misjudged", (change_row(1, reason="risk_unavailable"),)),
+        ("misjudged", (change_row(1, status="approved", reason="score_above_threshold", score=700),)),
+    ],
+    ids=["without a letter", "of a customer with a file", "for another reason", "and is decided"],
+)
+def test_an_order_that_waits_for_a_person_as_it_should_not(fault: str, changes: tuple[Change, ...]) -> None:
+    assert getattr(verdict_of(of_customer_without_file, *changes), fault)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tests.chaos.evidence import Allowed, Books, Logged, Purpose, Verdict
+from tests.chaos.evidence import NO_FILE, NO_USABLE_ANSWER, Allowed, Books, Logged, Purpose, Verdict
 from tests.chaos.verify_statuses import DECIDED, FORGOTTEN_CUSTOMER, check_statuses, where
 
 Content = tuple[str, Decimal, int, str, datetime]
@@ -155,8 +155,26 @@ def _check_rows(verdict: Verdict, books: Books, known: Known) -> None:
             verdict.fault("divergent", f"{row['order_id']}: the row holds what nobody sent")
         elif row["customer_id"] in books.purpose.forgotten:
             verdict.fault("divergent", f"{row['order_id']}: its customer was to be forgotten")
-        if row["status"] not in DECIDED:
-            verdict.fault("undecided", f"{row['order_id']}: {row['status']}, {row['reason']}")
+    _check_decided(verdict, books, known)
+
+
+def _check_decided(verdict: Verdict, books: Books, known: Known) -> None:
+    """Every order is decided but those that nobody could score: they wait for a person, and have a letter."""
+    told = {
+        content_of(letter.value)[0]
+        for letter in books.letters
+        if letter.value and letter.headers.get("x-error-class") == NO_USABLE_ANSWER
+    }
+    for row in books.rows:
+        order_id, what = row["order_id"], f"{row['order_id']}: {row['status']}, {row['reason']}"
+        customer = known.originals[order_id][0] if order_id in known.originals else ""
+        if not customer.startswith(NO_FILE):
+            if row["status"] not in DECIDED:
+                verdict.fault("undecided", what)
+        elif (row["status"], row["reason"], row["score"]) != ("under_review", NO_USABLE_ANSWER, None):
+            verdict.fault("misjudged", f"{what}, and its customer has no file")
+        elif order_id not in told and not known.is_forgotten(order_id):
+            verdict.fault("lost", f"{what}, and no letter says so")
 
 
 def _check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]], allowed: Allowed) -> None:

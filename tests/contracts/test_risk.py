@@ -10,7 +10,7 @@ import stamina.instrumentation
 
 from creditstream.dev.risk_api import Simulator, score_for, serve
 from creditstream.dev.risk_simulator import Control, Mode, Script
-from creditstream.errors import RiskRefused, RiskUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.ports import Risk
 from creditstream.risk.client import Backoff, RiskClient
 from creditstream.settings import Settings
@@ -30,6 +30,7 @@ class World(Protocol):
     def score(self, order: Order) -> int: ...
     def refuse_next(self, order: Order) -> None: ...
     def fail_next(self, order: Order) -> None: ...
+    def know_nothing_next(self, order: Order) -> None: ...
     def calls(self) -> int: ...
 
 
@@ -46,6 +47,9 @@ class FakeWorld:
 
     def fail_next(self, order: Order) -> None:
         self.fake.script(order.order_id, RiskUnavailable("told to fail"))
+
+    def know_nothing_next(self, order: Order) -> None:
+        self.fake.script(order.order_id, RiskUnusable("told to know nothing", ("no_file",), "fake-1"))
 
     def calls(self) -> int:
         return len(self.fake.calls)
@@ -69,6 +73,9 @@ class HttpWorld:
 
     def fail_next(self, order: Order) -> None:
         self.script(order, GIVE_UP)
+
+    def know_nothing_next(self, order: Order) -> None:
+        self.script(order, Script(mode="no_file"))
 
     def calls(self) -> int:
         return len(self.simulator.received)
@@ -124,6 +131,22 @@ def test_a_refusal_is_for_good_and_not_repeated(world: Open) -> None:
         with pytest.raises(RiskRefused):
             await world.risk.assess(order)
         assert world.calls() == 1
+
+    run(world, test)
+
+
+@both
+def test_an_answer_without_a_score_is_an_outcome_and_not_repeated(world: Open) -> None:
+    """Asked again, the bureau may know more."""
+
+    async def test(world: World) -> None:
+        order = an_order()
+        world.know_nothing_next(order)
+        with pytest.raises(RiskUnusable) as failure:
+            await world.risk.assess(order)
+        assert failure.value.reasons == ("no_file",) and failure.value.model_version
+        assert world.calls() == 1
+        assert (await world.risk.assess(order)).score == world.score(order)
 
     run(world, test)
 
@@ -202,7 +225,6 @@ def test_other_statuses_are_tried_again(status: int) -> None:
         ("garbage", "bad_answer"),
         ("html", "bad_answer"),
         ("huge", "bad_answer"),
-        ("out_of_range", "bad_answer"),
         ("reset", "broken"),
     ],
 )
@@ -212,6 +234,18 @@ def test_what_is_no_answer_is_tried_again(mode: Mode, outcome: str) -> None:
         world.script(order, Script(mode=mode))
         assert (await world.risk.assess(order)).score == world.score(order)
         assert world.outcomes == [outcome, "scored"]
+
+    over_http(test)
+
+
+@pytest.mark.parametrize("mode", ["no_file", "out_of_range", "ambiguous", "another_order", "several"])
+def test_what_is_an_answer_without_a_usable_score_is_not_tried_again(mode: Mode) -> None:
+    async def test(world: HttpWorld) -> None:
+        order = an_order()
+        world.script(order, Script(mode=mode))
+        with pytest.raises(RiskUnusable):
+            await world.risk.assess(order)
+        assert (world.outcomes, world.calls()) == (["unusable"], 1)
 
     over_http(test)
 

@@ -13,7 +13,7 @@ from creditstream.ports import Proposal, Refused, Store
 from creditstream.settings import Secret, Settings
 from creditstream.store.orders import PostgresStore
 from creditstream.testing import FakeStore, a_proposal, an_order
-from schemas.decision import WAITING, Decision, unscored
+from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, unscored
 from schemas.status import Row
 
 APPROVED = Decision(
@@ -104,6 +104,88 @@ def test_another_reason_replaces_under_review(check: Any) -> None:
         await _commit_one(store, a_proposal(order))
         row = await _commit_one(store, a_proposal(order, unscored("risk_refused")))
         assert (row.status, row.reason, row.version) == ("under_review", "risk_refused", 2)
+
+    check(scenario)
+
+
+#: States in which a row stands, and how another worker, which knows nothing of that, would have it.
+FOR_PEOPLE = [unscored(reason) for reason in sorted(FOR_A_PERSON)]
+LATER = [APPROVED, REJECTED, WAITING, unscored(RISK_UNAVAILABLE), *FOR_PEOPLE]
+
+
+@pytest.mark.parametrize("stands", FOR_PEOPLE, ids=lambda decision: decision.reason)
+def test_what_waits_for_a_person_is_settled(check: Any, stands: Decision) -> None:
+    """The first write wins, against approvals too; also when it became so from a state that was open."""
+
+    async def scenario(store: Store) -> None:
+        for before in ([], [WAITING, unscored(RISK_UNAVAILABLE)]):
+            order = an_order()
+            for decision in (*before, stands):
+                first = await _commit_one(store, a_proposal(order, decision))
+            assert (first.status, first.reason, first.version) == ("under_review", stands.reason, len(before) + 1)
+            assert first.is_settled and first.waits_for_person
+            for later in LATER:
+                assert await _commit_one(store, a_proposal(order, later)) == first
+            for version in (0, first.version - 1, first.version + 1):
+                assert await _commit_one(store, a_proposal(order, APPROVED, version)) == first
+
+    check(scenario)
+
+
+@pytest.mark.parametrize("later", LATER, ids=lambda decision: decision.reason)
+def test_a_deliberate_repeat_changes_it_once(check: Any, later: Decision) -> None:
+    """Also into the same state again: the version says that it was tried."""
+
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order, unscored("no_usable_answer")))
+        second = await _commit_one(store, a_proposal(order, later, first.version))
+        assert (second.status, second.reason, second.version) == (later.status, later.reason, 2)
+        assert await _commit_one(store, a_proposal(order, later, first.version)) == second
+        if second.is_settled:
+            assert await _commit_one(store, a_proposal(order, REJECTED, first.version)) == second
+
+    check(scenario)
+
+
+def test_a_decided_row_is_replaced_by_nobody(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order, APPROVED))
+        for later in LATER:
+            assert await _commit_one(store, a_proposal(order, later, first.version)) == first
+        other = msgspec.structs.replace(an_order(), order_id=order.order_id, term_months=24)
+        assert await _commit_one(store, a_proposal(other, REJECTED, first.version)) == first
+
+    check(scenario)
+
+
+def test_a_repeat_of_a_new_order_is_a_new_order(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        row = await _commit_one(store, a_proposal(None, APPROVED, 7))
+        assert (row.status, row.version) == ("approved", 1)
+
+    check(scenario)
+
+
+def test_many_states_in_one_commit(check: Any) -> None:
+    async def scenario(store: Store) -> None:
+        stands = [WAITING, APPROVED, *FOR_PEOPLE]
+        orders = [an_order() for _ in stands]
+        await store.commit([a_proposal(order, state) for order, state in zip(orders, stands, strict=True)])
+        again = [(None, REJECTED), (1, REJECTED), (None, APPROVED), (1, APPROVED), (2, APPROVED), (1, FOR_PEOPLE[3])]
+        answers = await store.commit(
+            [a_proposal(order, later, told) for order, (told, later) in zip(orders, again, strict=True)]
+        )
+        found = [answers[order.order_id] for order in orders]
+        assert [(row.status, row.version) for row in found if isinstance(row, Row)] == [
+            ("rejected", 2),
+            ("approved", 1),
+            ("under_review", 1),
+            ("approved", 2),
+            ("under_review", 1),
+            ("under_review", 2),
+        ]
 
     check(scenario)
 

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from creditstream.errors import RiskRefused, RiskUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.client import Backoff, RiskClient
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.risk.messages import MAX_ANSWER_BYTES
@@ -79,6 +79,8 @@ async def outcome_of(client: RiskClient | GuardedRisk) -> str:
             return str((await client.assess(an_order())).score)
         except RiskRefused:
             return "refused"
+        except RiskUnusable:
+            return "unusable"
         except RiskUnavailable:
             return "unavailable"
 
@@ -163,9 +165,6 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "sign-in page": (answer(200, b"<html>Sign in</html>", "Content-Type: text/html"), "bad_answer"),
     "not utf-8": (answer(200, GOOD.replace(b"pay", b"\xff\xfe\x00")), "bad_answer"),
     "too deep": (answer(200, b"[" * 30_000), "bad_answer"),
-    "score too large": (answer(200, GOOD.replace(b"712", b"1001")), "bad_answer"),
-    "score below zero": (answer(200, GOOD.replace(b"712", b"-1")), "bad_answer"),
-    "score as text": (answer(200, GOOD.replace(b"712", b'"712"')), "bad_answer"),
     "score that is no number": (answer(200, GOOD.replace(b"712", b"NaN")), "bad_answer"),
     "gzip bomb": (answer(200, gzip.compress(b"x" * 50_000_000), "Content-Encoding: gzip"), "bad_answer"),
 }
@@ -177,6 +176,27 @@ def test_what_is_no_answer_may_pass(name: str) -> None:
     result, attempts = judged(Hostile(says(said, then_close=True)))
     assert result == "unavailable"
     assert set(attempts) <= {outcome, "timeout"} and attempts[outcome] >= 1
+
+
+UNUSABLE: dict[str, bytes] = {
+    "no file": GOOD.replace(b"712", b"null"),
+    "score too large": GOOD.replace(b"712", b"1001"),
+    "score below zero": GOOD.replace(b"712", b"-1"),
+    "score as text": GOOD.replace(b"712", b'"712"'),
+    "two scores": GOOD.replace(b"712", b'712,"score":100'),
+    "another order's": GOOD.replace(b"{", b'{"order_id":"00000000-0000-4000-8000-000000000000",'),
+    "several": b"[" + GOOD + b"," + GOOD + b"]",
+    "in chunks": GOOD.replace(b"712", b"null"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_json_without_a_usable_score_is_an_outcome_and_not_asked_again(name: str) -> None:
+    said = answer(200, UNUSABLE[name])
+    if name == "in chunks":
+        said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x;ext=1\r\n%b\r\n0\r\nRetry-After: 9\r\n\r\n"
+        said %= (len(UNUSABLE[name]), UNUSABLE[name])
+    assert judged(Hostile(says(said))) == ("unusable", Counter(["unusable"]))
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", answer(200)[:-9]], ids=["before", "within", "body"])
@@ -278,7 +298,13 @@ def test_more_patience_than_the_deadline_allows_is_passed_on(value: str, told: f
     asyncio.run(test())
 
 
-@pytest.mark.parametrize("value", ["-1", "soon", "", "nan", "inf", "Mon, 01 Jan 1990 00:00:00 GMT", "9" * 5_000])
+#: Its year is no number that Python's calendar takes: OverflowError, not ValueError.
+_CENTURY = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "soon", "", "nan", "inf", "Mon, 01 Jan 1990 00:00:00 GMT", "9" * 5_000, _CENTURY]
+)
 def test_patience_that_makes_no_sense_is_none(value: str) -> None:
     result, attempts = judged(Hostile(says(answer(503, b"", f"Retry-After: {value}"))))
     assert result == "unavailable"

@@ -134,7 +134,7 @@ def test_the_simulators_answers_are_as_described(order: Any) -> None:
     answer = Simulator().handle("POST", "/v1/assessments", str(order.order_id), encode_request(order))
     check(body_schema(ASSESS["responses"][str(answer.status)]), json.loads(answer.body))
     if answer.status == 200:
-        assert read_answer(200, answer.body, None, ManualClock().now()).score == score_for(order.order_id)
+        assert read_answer(order, 200, answer.body, None, ManualClock().now()).score == score_for(order.order_id)
 
 
 @pytest.mark.parametrize("status", sorted(ASSESS["responses"]))

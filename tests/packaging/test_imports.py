@@ -14,7 +14,10 @@ MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.
 #: Decisions as values: they know the schemas, each other, and the words of flight.
 PURE = {
     f"creditstream.{name}"
-    for name in ("lease", "months", "offsets", "partitions", "policy", "retry", "throughput", "watchdog")
+    for name in (
+        *("batches", "lease", "months", "offsets", "partitions", "policy", "recordtime"),
+        *("reopening", "retry", "routes", "throughput", "watchdog"),
+    )
 }
 PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
@@ -46,9 +49,11 @@ PIPELINE = {
     "creditstream.delays",
     "creditstream.flight",
     "creditstream.lines",
+    "creditstream.letterbox",
     "creditstream.outbox",
     "creditstream.scoring",
     "creditstream.settlement",
+    "creditstream.unforeseen",
 }
 PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.settings"}
 AGENTS_MAY = {

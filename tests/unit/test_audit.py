@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from creditstream.audit.ledger import Ledger
 from creditstream.audit.report import Report, render
+from schemas.decision import FOR_A_PERSON
 from schemas.status import Row, encode_status
 
 ONE, TWO = UUID(int=1), UUID(int=2)
@@ -92,6 +93,47 @@ def test_a_clean_set_is_clean_and_counted() -> None:
     assert report.dead_letters == {"conflict": 1, "not_json": 1, "risk_refused": 1}
 
 
+@pytest.mark.parametrize("reason", FOR_A_PERSON)
+def test_a_row_that_waits_for_a_person_has_a_letter_and_a_letter_has_its_row(reason: str) -> None:
+    waits = row(status="under_review", reason=reason, score=None)
+
+    def alone(ledger: Ledger) -> None:
+        ledger.add_order(0, 0, ONE, THIS)
+        settle(ledger, waits)
+
+    def lettered(ledger: Ledger) -> None:
+        alone(ledger)
+        ledger.add_letter(None, 0, 0, reason)
+
+    def by_a_repeat(ledger: Ledger) -> None:
+        """The letter is of the record that was first in the worker that wrote it."""
+        alone(ledger)
+        ledger.add_order(1, 7, ONE, THIS)
+        ledger.add_letter(None, 1, 7, "risk_unavailable")
+
+    def rowless(ledger: Ledger) -> None:
+        ledger.add_order(0, 0, ONE, THIS)
+        ledger.add_letter(None, 0, 0, reason)
+
+    def decided_since(ledger: Ledger) -> None:
+        rowless(ledger)
+        settle(ledger, row(version=2))
+
+    assert faults(audited(lettered)) == faults(audited(by_a_repeat)) == faults(audited(decided_since)) == (0, 0, 0)
+    report = audited(alone)
+    assert faults(report) == (1, 0, 0)
+    assert f"waits for a person ({reason}) and no dead letter that says so" in report.examples["lost"][0]
+    assert faults(audited(rowless))[0] == 1
+
+
+def test_a_row_that_is_still_tried_needs_no_letter() -> None:
+    def fill(ledger: Ledger) -> None:
+        ledger.add_order(0, 0, ONE, THIS)
+        settle(ledger, row(status="under_review", reason="risk_unavailable", score=None))
+
+    assert faults(audited(fill)) == (0, 0, 0)
+
+
 def test_a_letter_delivered_twice_counts_once() -> None:
     def fill(ledger: Ledger) -> None:
         ledger.add_invalid(0, 2, "not_json")
@@ -166,6 +208,12 @@ def refused_without_letter(ledger: Ledger) -> None:
     settle(ledger, row(status="under_review", reason="risk_refused"))
 
 
+def a_letter_of_something_else(ledger: Ledger) -> None:
+    ledger.add_order(0, 0, ONE, THIS)
+    ledger.add_letter(None, 0, 0, "invalid_data")
+    settle(ledger, row(status="under_review", reason="unknown_product", score=None))
+
+
 def two_rows(ledger: Ledger) -> None:
     settle(ledger, row())
     ledger.add_row(row(created_at=NOON + timedelta(days=40)))
@@ -237,6 +285,7 @@ def conflict_letter_for_the_row_itself(ledger: Ledger) -> None:
         (conflict_without_row, (1, 0, 0)),
         (letter_of_an_unscored_row_without_row, (1, 0, 0)),
         (refused_without_letter, (1, 0, 0)),
+        (a_letter_of_something_else, (1, 0, 0)),
         (two_rows, (0, 1, 0)),
         (two_decisions, (0, 1, 0)),
         (under_review_after_the_decision, (0, 1, 1)),

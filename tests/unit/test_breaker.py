@@ -12,6 +12,7 @@ from creditstream.risk.breaker import Breaker, BreakerRule, State
 from creditstream.risk.client import Backoff, RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk, make_gate
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.unusable import UnusableLimit
 from creditstream.settings import Settings
 from creditstream.testing import ManualClock, an_order
 from tests.unit.pipeline_rig import Rig, order_json, run
@@ -165,6 +166,7 @@ def a_gate(clock: ManualClock, *, ceiling: int = 10, rate: float = 0.0) -> Gate:
         limiter=Limiter(floor=ceiling, ceiling=ceiling, start=ceiling),
         pace=Pace(rate),
         budget=RetryBudget(0.2),
+        unusable=UnusableLimit(50, 0.5, 10.0),
         clock=clock,
     )
 
@@ -269,6 +271,7 @@ def test_the_pause_ends_by_itself() -> None:
             limiter=Limiter(floor=1, ceiling=1, start=1),
             pace=Pace(0),
             budget=RetryBudget(0.2),
+            unusable=UnusableLimit(50, 0.5, 10.0),
         )
         await fail_until_open(gate)
         async with asyncio.timeout(10):

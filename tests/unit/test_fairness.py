@@ -12,6 +12,7 @@ from creditstream.risk.breaker import Breaker, BreakerRule
 from creditstream.risk.client import RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.unusable import UnusableLimit
 from creditstream.settings import Settings
 from creditstream.testing import FakeStore, ManualClock, an_order
 from schemas.assessment import Assessment
@@ -143,6 +144,7 @@ async def _closed_gate(clock: ManualClock) -> tuple[Calls, Gate]:
         limiter=Limiter(floor=4, ceiling=4, start=4),
         pace=Pace(0),
         budget=RetryBudget(0.2),
+        unusable=UnusableLimit(50, 0.5, 10.0),
         clock=clock,
     )
     gate.leave(await gate.enter(), "timeout", 0.1)

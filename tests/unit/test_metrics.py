@@ -36,13 +36,22 @@ def readings(partitions: int = 4) -> Readings:
         for topic in (ORDERS, ORDERS_BY_ID, ORDERS_RETRY)
         for number in range(partitions)
     }
-    pipeline = SimpleNamespace(flights={}, waiting=0, unpublished=0, unsent=0, notes=list, problems=lambda: ["letters"])
+    pipeline = SimpleNamespace(
+        flights={},
+        waiting=0,
+        unpublished=0,
+        unsent=0,
+        notes=list,
+        too_many_letters=lambda: "letters",
+        too_many_unusable=str,
+    )
     runtime = SimpleNamespace(
         metrics=Instruments(),
         pipeline=pipeline,
         settings=Settings(),
         watchdog=Watchdog[Any](1.0),
         stuck=[],
+        hanging=[],
         risk=SimpleNamespace(gate=make_gate(Settings())),
         web=SimpleNamespace(cache=SimpleNamespace(lookups=Count())),
         probes=SimpleNamespace(replica_lag=lambda: 0.5, months_ahead=2),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from creditstream.dev.mix import MALFORMED_KINDS, Line, make_mix
+from creditstream.dev.mix import MALFORMED_KINDS, NO_FILE, Line, make_mix
 from schemas.order import InvalidOrder, Order, decode_order
 
 counts = st.integers(0, 40)
@@ -55,6 +55,14 @@ def test_every_malformed_kind_is_refused(number: int) -> None:
     assert len({line.value for line in lines}) > MALFORMED_KINDS - 3
     with pytest.raises(InvalidOrder):
         decoded(lines[number])
+
+
+def test_some_customers_have_no_file_and_the_rest_is_as_without_them() -> None:
+    plain, some = make_mix(40, 10, 10, 5, 6), make_mix(40, 10, 10, 5, 6, no_file=7)
+    assert len([line for line in some if line.kind == "order" and NO_FILE.encode() in line.value]) == 7
+    assert [line.value.replace(NO_FILE.encode(), b"") for line in some if line.kind == "order"] == [
+        line.value for line in plain if line.kind == "order"
+    ]
 
 
 def test_seeds_differ() -> None:

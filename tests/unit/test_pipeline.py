@@ -216,7 +216,7 @@ def test_after_the_last_turn_there_is_a_letter_and_no_retry() -> None:
         rig.advance(31)
         run(rig.run())
     assert len(rig.publisher.topics["orders-retry"]) == 3
-    assert rig.publisher.reasons() == ["risk_unavailable"]
+    assert rig.publisher.reasons() == ["attempts_exhausted"]
     assert not rig.pipeline.flights
 
 

@@ -11,11 +11,11 @@ from creditstream.errors import StartError
 from creditstream.policy import Policy, Rule, decide, load_policy
 from creditstream.testing import an_order
 from schemas.assessment import Assessment
-from schemas.decision import Decision
+from schemas.decision import Decision, unscored
 
 POLICY = Policy(
     version="7",
-    default=Rule(approve_from=600),
+    default=Rule(approve_from=600, max_amount=Decimal("20000.00")),
     products={"card": Rule(approve_from=700, max_amount=Decimal("1000.00"))},
 )
 
@@ -33,7 +33,9 @@ def _decide(score: int, product: str = "loan", amount: str = "1000.00") -> Decis
     [
         (600, "loan", "1.00", "approved", "score_above_threshold"),
         (599, "loan", "1.00", "rejected", "score_below_threshold"),
-        (1000, "loan", "999999999999.99", "approved", "score_above_threshold"),
+        (1000, "loan", "20000.00", "approved", "score_above_threshold"),
+        (1000, "loan", "20000.01", "rejected", "amount_above_limit"),
+        (1000, "loan", "999999999999.99", "rejected", "amount_above_limit"),
         (0, "loan", "1.00", "rejected", "score_below_threshold"),
         (699, "card", "1.00", "rejected", "score_below_threshold"),
         (700, "card", "1000.00", "approved", "score_above_threshold"),
@@ -59,7 +61,7 @@ def test_a_decision_says_by_what_it_was_made() -> None:
 
 @given(st.integers(0, 999), st.sampled_from(["loan", "card"]))
 def test_a_better_score_is_never_worse(score: int, product: str) -> None:
-    assert _decide(score, product).is_final
+    assert _decide(score, product).is_settled
     if _decide(score, product).status == "approved":
         assert _decide(score + 1, product).status == "approved"
 
@@ -67,36 +69,90 @@ def test_a_better_score_is_never_worse(score: int, product: str) -> None:
 @pytest.mark.parametrize("path", [None, ""])
 def test_the_shipped_policy(path: str | None) -> None:
     policy = load_policy(path)
-    assert policy.version
-    assert policy.rule("personal_loan").approve_from == policy.rule("of another kind").approve_from == 600
-    assert policy.rule("of another kind").max_amount is None
+    assert policy.version and policy.default is None
+    assert all(rule.max_amount.is_finite() for rule in policy.products.values())
+    rule = policy.rule("personal_loan")
+    assert rule and rule.approve_from == 600
+
+
+#: Not one of them is `personal_loan`: names are compared to the letter.
+UNKNOWN = [
+    "of another kind",
+    "vehicle_loan",
+    "Personal_Loan",
+    " personal_loan",
+    "personal_loan ",
+    "personal-loan",
+    "personal_loan\u200b",
+    "per\u0455onal_loan",
+    "default",
+    "products",
+]
+
+
+@pytest.mark.parametrize("product", UNKNOWN)
+def test_what_the_policy_does_not_name_is_never_approved(product: str) -> None:
+    policy = load_policy(None)
+    assert policy.rule(product) is None
+    for amount in ("0.01", "1500.00", "999999999999.99"):
+        decision = decide(an_order(product=product, amount=Decimal(amount)), _assessment(1000), policy)
+        assert decision == unscored("unknown_product", policy_version=policy.version)
+
+
+@given(st.text(min_size=1, max_size=64), st.integers(0, 1000), st.decimals("0.01", "999999999999.99", places=2))
+def test_only_a_rule_by_that_name_approves(product: str, score: int, amount: Decimal) -> None:
+    policy = load_policy(None)
+    decision = decide(an_order(product=product, amount=amount), _assessment(score), policy)
+    rule = policy.products.get(product)
+    if rule is None:
+        assert decision.reason == "unknown_product"
+    elif decision.status == "approved":
+        assert score >= rule.approve_from and amount <= rule.max_amount
 
 
 def test_a_policy_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('version = "x"\n[default]\napprove_from = 1\n[products.a]\napprove_from = 2\nmax_amount = 10\n')
+    path.write_text(
+        GOOD + "[products.a]\napprove_from = 2\nmax_amount = 10\n[products.b]\napprove_from = 3\nmax_amount = inf\n"
+    )
     policy = load_policy(str(path))
     assert policy == Policy(
-        version="x", default=Rule(approve_from=1), products={"a": Rule(approve_from=2, max_amount=Decimal(10))}
+        version="1",
+        default=Rule(approve_from=1, max_amount=Decimal("0.5")),
+        products={
+            "a": Rule(approve_from=2, max_amount=Decimal(10)),
+            "b": Rule(approve_from=3, max_amount=Decimal("inf")),
+        },
     )
+    assert policy.rule("c") == policy.default
 
 
-GOOD = 'version = "1"\n[default]\napprove_from = 1\n'
+#: The smallest file that starts.
+GOOD = 'version = "1"\n[default]\nmax_amount = "0.50"\napprove_from = 1\n'
 
 
 @pytest.mark.parametrize(
     ("content", "part"),
     [
         ("", "version"),
-        ('version = "1"', "default"),
+        ('version = "1"', "no rule"),
+        ('version = "1"\n[products]', "no rule"),
+        ('version = "1"\n[default]\napprove_from = 1', "max_amount"),
+        ('version = "1"\n[default]\napprove_from = 1\nmax_amount = inf', "default rule needs a max_amount"),
+        ('version = "1"\n[default]\nmax_amount = 5', "approve_from"),
+        (GOOD + "[products.a]\napprove_from = 2", "max_amount"),
+        (GOOD + "[products.a]\nmax_amount = 2", "approve_from"),
+        (GOOD + "[products.a]\napprove_from = 2\nmax_amount = -inf", "above zero"),
+        (GOOD + '[products.a]\napprove_from = 2\nmax_amount = "any"', "max_amount"),
         ("version = ", "Invalid value"),
         ('version = ""\n[default]\napprove_from = 1', "version"),
         ('version = "a b\\n"\n[default]\napprove_from = 1', "version"),
         (GOOD.replace("1\n", "1001\n"), "<= 1000"),
         (GOOD.replace("= 1\n", '= "1"\n'), "Expected `int`"),
         (GOOD + "aprove_from = 2", "aprove_from"),
-        (GOOD + "max_amount = -1", "above zero"),
-        (GOOD + "max_amount = nan", "above zero"),
+        (GOOD.replace('"0.50"', "-1"), "above zero"),
+        (GOOD.replace('"0.50"', "0"), "above zero"),
+        (GOOD.replace('"0.50"', "nan"), "above zero"),
         (GOOD + "[products]\na = 1", "products"),
         ("\ufffe\n\n= \x00", ""),
     ],

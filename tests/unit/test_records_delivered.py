@@ -118,10 +118,10 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
     monkeypatch.setattr(Record, broken, property(raises) if isinstance(real, property) else raises)
     delivery = delivered(batch(0, [Raw(0, b"k", bad), Raw(1, b"k", good)]), topic, home_of(bad), 0)
     check(delivery, 2)
-    assert delivery.rig.store.rows[UUID(int=_ORDERS.index(good))].is_final
+    assert delivery.rig.store.rows[UUID(int=_ORDERS.index(good))].is_settled
     assert "personal_loan" not in caplog.text, "an error's text may quote the record"
     if UUID(int=0) in delivery.rig.store.rows:
-        assert delivery.rig.store.rows[UUID(int=0)].is_final and delivery.rig.publisher.reasons() == []
+        assert delivery.rig.store.rows[UUID(int=0)].is_settled and delivery.rig.publisher.reasons() == []
     else:
         assert delivery.rig.publisher.reasons() == ["unreadable"]
 

@@ -42,6 +42,8 @@ def test_customers_that_choose_their_outcome() -> None:
     simulator = Simulator(latency_ms=50)
     assert ask(simulator, an_order(customer_id="refuse-1")).status == 422
     assert ask(simulator, an_order(customer_id="down-1")).status == 503
+    no_file = ask(simulator, an_order(customer_id="nofile-1"))
+    assert (no_file.status, json.loads(no_file.body)["score"]) == (200, None)
     slow = ask(simulator, an_order(customer_id="slow-1"))
     assert (slow.status, slow.wait) == (200, SLOW)
     assert ask(simulator, an_order()).wait == 0.05

@@ -11,7 +11,7 @@ import pytest
 from creditstream.testing import FakeStore, a_proposal, an_order
 from schemas.assessment import Assessment
 from schemas.dead_letter import DeadLetter
-from schemas.decision import WAITING, Decision, unscored
+from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, unscored
 from schemas.export import FOLDER, exported
 from schemas.status import StatusRecord, decode_status, encode_status
 
@@ -64,8 +64,9 @@ def test_other_records_are_no_status(raw: bytes) -> None:
 
 
 def test_only_under_review_is_open() -> None:
-    assert not WAITING.is_final and not unscored("risk_refused").is_final
-    assert Decision(status="approved", reason="x").is_final and Decision(status="rejected", reason="x").is_final
+    assert not WAITING.is_settled and not unscored(RISK_UNAVAILABLE).is_settled
+    assert Decision(status="approved", reason="x").is_settled and Decision(status="rejected", reason="x").is_settled
+    assert all(unscored(reason).is_settled for reason in FOR_A_PERSON)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ SELECT
     'orders[' || part || ']@' || off AS example
 FROM judged
 WHERE NOT is_removed AND (
-    (letter IS NULL AND NOT is_the_row) OR (letter IN ('conflict', 'risk_refused', 'risk_unavailable') AND NOT has_row)
+    (letter IS NULL AND NOT is_the_row) OR (letter IN (SELECT reason FROM letters_of_rows) AND NOT has_row)
 )
 UNION ALL
-SELECT 'refused by the risk API and no dead letter', lower(hex(rows.id))
+SELECT 'waits for a person (' || rows.reason || ') and no dead letter that says so', lower(hex(rows.id))
 FROM rows
-WHERE rows.reason = 'risk_refused'
+WHERE rows.status = 'under_review'
+  AND rows.reason IN (SELECT reason FROM letters_of_rows WHERE waits)
   AND EXISTS (SELECT 1 FROM records WHERE records.id = rows.id AND records.fingerprint = rows.fingerprint)
   AND NOT EXISTS (
-      SELECT 1 FROM judged WHERE judged.id = rows.id AND judged.is_the_row AND judged.letter IS NOT NULL
+      SELECT 1 FROM judged WHERE judged.id = rows.id AND judged.is_the_row
+        AND judged.letter IN (SELECT reason FROM letters_of_rows WHERE waits IS NOT NULL)
   );

@@ -11,6 +11,10 @@ CREATE INDEX records_by_id ON records (id);
 CREATE TABLE letters (part INTEGER, off INTEGER, reason TEXT, PRIMARY KEY (part, off)) WITHOUT ROWID;
 CREATE TABLE other_letters (topic TEXT, part INTEGER, off INTEGER, reason TEXT, PRIMARY KEY (topic, part, off));
 
+-- Reasons of letters about an order that has a row. `waits`: 1 of a row that waits for a person, 0 of one that did under
+-- the reason of the release before, NULL of another order with the row's id.
+CREATE TABLE letters_of_rows (reason TEXT PRIMARY KEY, waits INTEGER) WITHOUT ROWID;
+
 CREATE TABLE rows (
     id BLOB, created_at TEXT, fingerprint BLOB, status TEXT, reason TEXT, published BLOB,
     PRIMARY KEY (id, created_at)

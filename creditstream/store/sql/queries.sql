@@ -55,6 +55,13 @@ END;
 order_id, customer_id, amount, term_months, product, status, score, reason, model_version, policy_version,
         created_at, updated_at, version, reasons, encode(fingerprint, 'base64') AS fingerprint
 
+-- name: waits_for_person
+-- The reasons are those of schemas/decision.py: a test compares them.
+(
+    orders.status = 'under_review'
+    AND orders.reason IN ('attempts_exhausted', 'no_usable_answer', 'risk_refused', 'unknown_product')
+)
+
 -- name: claim_orders
 -- Sorted, so that two workers' batches wait for each other in one direction only.
 WITH given AS MATERIALIZED (
@@ -96,13 +103,16 @@ UPDATE orders SET
     version = orders.version + 1
 FROM json_to_recordset(%(batch)s::json) AS given (
     order_id uuid, fingerprint text, status text, reason text, reasons jsonb, score int, model_version text,
-    policy_version text
+    policy_version text, replaces int
 )
 JOIN order_keys AS known ON known.order_id = given.order_id AND known.fingerprint = decode(given.fingerprint, 'base64')
 WHERE orders.order_id = known.order_id
   AND orders.created_at = known.created_at
   AND orders.status = 'under_review'
-  AND (orders.status, orders.reason) <> (given.status, given.reason);
+  AND CASE
+      WHEN {waits_for_person} THEN orders.version = given.replaces
+      ELSE (orders.status, orders.reason) <> (given.status, given.reason)
+  END;
 {find_orders}
 
 -- name: find_orders
@@ -215,7 +225,8 @@ FROM (
         SELECT
             count(*) AS orders,
             count(*) FILTER (WHERE updated_at >= %(cutoff)s) AS recent,
-            count(*) FILTER (WHERE status = 'under_review') AS undecided
+            count(*) FILTER (WHERE {waits_for_person}) AS for_a_person,
+            count(*) FILTER (WHERE status = 'under_review' AND NOT {waits_for_person}) AS undecided
         FROM orders
         WHERE created_at >= month AND created_at < month + interval '1 month'
     ) AS counted
@@ -329,7 +340,7 @@ SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'order_keys'::re
 
 -- name: settled
 -- Decided, or given up: nothing of the order is on its way any more.
-(status <> 'under_review' OR reason = 'risk_refused' OR updated_at < now() - make_interval(secs => %(age)s))
+(status <> 'under_review' OR {waits_for_person} OR updated_at < now() - make_interval(secs => %(age)s))
 
 -- name: forget_count
 SELECT json_build_object(

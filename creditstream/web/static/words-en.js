@@ -128,6 +128,11 @@ export const en = {
   "reason.score_below_threshold": "Score below the minimum",
   "reason.amount_above_limit": "Amount above the limit",
   "reason.waiting_for_risk": "Waiting for the risk API",
+  "reason.risk_unavailable": "No answer from the risk API: tried again",
+  "reason.risk_refused": "Refused by the risk API: for a person",
+  "reason.no_usable_answer": "No usable score: for a person",
+  "reason.attempts_exhausted": "All attempts used up: for a person",
+  "reason.unknown_product": "Product not in the policy: for a person",
   "factor.payment_history": "Payment history",
   "factor.debt_to_income": "Debt to income",
 };

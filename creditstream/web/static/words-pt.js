@@ -128,6 +128,11 @@ export const pt = {
   "reason.score_below_threshold": "Score abaixo do mínimo",
   "reason.amount_above_limit": "Valor acima do limite",
   "reason.waiting_for_risk": "À espera da API de risco",
+  "reason.risk_unavailable": "API de risco sem resposta: nova tentativa",
+  "reason.risk_refused": "Recusado pela API de risco: análise manual",
+  "reason.no_usable_answer": "Sem score utilizável: análise manual",
+  "reason.attempts_exhausted": "Tentativas esgotadas: análise manual",
+  "reason.unknown_product": "Produto fora da política: análise manual",
   "factor.payment_history": "Histórico de pagamento",
   "factor.debt_to_income": "Comprometimento da renda",
 };
