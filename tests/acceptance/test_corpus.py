@@ -6,7 +6,7 @@ What they are stands in tests/corpus. CORPUS='headers: .*null' sends those alone
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -39,9 +39,8 @@ _SETTINGS = {
     "risk_attempt_timeout": 2,
 }
 _GONE = "corpus-gone"
-#: Nothing was done for so long: it is stuck.
-_STUCK_AFTER = 60.0
-_WITHIN = 240.0
+#: A loaded machine's time for all of it; a quiet one needs a tenth.
+_WITHIN = 60.0
 _ROWS = (
     "SELECT order_id::text, customer_id, amount::text, term_months, status, reason, created_at, metadata FROM orders"
 )
@@ -61,7 +60,8 @@ def test_every_record_has_the_outcome_that_the_corpus_says(
         field.send(cases, kind)
     second = start_worker(**_SETTINGS)
     field.wait_until_done(second)
-    assert field.mistakes(database) == []
+    mistakes = field.mistakes(database)
+    assert not mistakes, "\n".join(mistakes)
     field.was_packed()
     look_at_letters(environ, topics, field.sent)
     audited(environ)
@@ -92,38 +92,44 @@ class Field:
         become(self._topics, kind)
         found = shots(cases, kind, self._topics.partitions, datetime.now(UTC))
         for channel, some in by_channel(found):
+            import time
+
+            t0 = time.time()
             send(channel, some, self._topics)
+            print(kind, channel.name, len(some), round(time.time() - t0, 2), file=__import__("sys").__stderr__)
         self.sent += found
 
     def _left(self) -> int:
         return sum(end - done for done, end in behind(self._topics, self._settings).values())
 
     def wait_for_half(self, worker: Worker) -> None:
-        """Half of what was sent is done; a worker that ended is found out later, by the next one."""
         half = sum(ends(self._topics, "orders").values()) // 2
-        wait_for(lambda: worker.exit_code is not None or self._left() <= half, _WITHIN, "half of the records are done")
+        self._wait(worker, lambda: self._left() <= half, "half of the records are done")
 
     def wait_until_done(self, worker: Worker) -> None:
+        self._wait(worker, lambda: not self._left(), "every partition has lag 0")
+
+    def _wait(self, worker: Worker, condition: Callable[[], bool], what: str) -> None:
         try:
-            wait_for(lambda: worker.exit_code is not None or not self._left(), _WITHIN, "every partition has lag 0")
+            wait_for(lambda: worker.exit_code is not None or condition(), _WITHIN, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._held_up(worker)}") from None
         assert worker.exit_code is None, f"the worker ended with {worker.exit_code}\n{self._held_up(worker)}"
 
     def _held_up(self, worker: Worker) -> str:
-        """Where each partition stands, by the cases there; and the last of the log."""
+        """Where each partition stands, by the cases there; and what the worker said of its first trouble."""
         by_place = {shot.place: shot for shot in self.sent}
         lines = []
         for (topic, partition), (done, end) in behind(self._topics, self._settings).items():
             here = [by_place.get((topic, partition, offset)) for offset in range(done, min(done + 3, end))]
             lines.append(f"{topic}[{partition}] {done} of {end}: next are {'; '.join(map(str, here))}")
-        return "\n".join([*lines, worker.log()[-3_000:]])
+        log = worker.log()
+        trouble = max(0, log.find("Traceback"))
+        return "\n".join([*lines, log[trouble : trouble + 2_000]])
 
     def mistakes(self, database: Database) -> list[str]:
-        """The first forty, by case."""
         letters = read(self._topics, "orders-dead-letter")
-        found = mistakes(self.sent, letters, self._topics.name("orders-dead-letter"), rows(database))
-        return found[:40]
+        return mistakes(self.sent, letters, self._topics.name("orders-dead-letter"), rows(database))
 
     def was_packed(self) -> None:
         """Batches did get compressed, by every producer with every codec; and the broker packs where it is to."""

@@ -24,7 +24,10 @@ Rows = Mapping[UUID, Mapping[str, Any]]
 
 
 def mistakes(shots: Sequence[Shot], letters: Sequence[Found], dead_letters: str, rows: Rows) -> list[str]:
-    """One line each; empty: all is as the corpus says. `dead_letters`: the topic's name on the broker."""
+    """One line for each case and what is wrong with it; empty: all is as the corpus says.
+
+    `dead_letters`: the topic's name on the broker.
+    """
     planted = {shot.place for shot in shots}
     about: dict[Place | None, list[Found]] = defaultdict(list)
     for letter in letters:
@@ -33,10 +36,12 @@ def mistakes(shots: Sequence[Shot], letters: Sequence[Found], dead_letters: str,
     expected = {shot.order_id for shot in shots if set(shot.case.outcomes) != {"none"}}
     found = [f"a dead letter about nothing that was sent: {place}" for place in about if place not in planted]
     found += [f"a row of an order that was not sent: {order_id}" for order_id in rows if order_id not in expected]
+    kinds: dict[tuple[str, str, str], list[Shot]] = defaultdict(list)
     for shot in shots:
         if "shown" not in shot.case.outcomes:
-            found += [f"{shot}: {wrong}" for wrong in _wrong(shot, about[shot.place], rows, expected)]
-    return found
+            for wrong in _wrong(shot, about[shot.place], rows, expected):
+                kinds[shot.case.part, shot.case.name, wrong].append(shot)
+    return found + [f"{some[0]}: {wrong} ({len(some)} such)" for (_, _, wrong), some in kinds.items()]
 
 
 def origin(letter: Found) -> Place | None:
