@@ -3,9 +3,10 @@
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
-from tests.corpus.books import Found, ends, read
+from tests.corpus.books import ends, read
 from tests.corpus.content import Message
 from tests.corpus.shots import Channel, Shot
+from tests.corpus.wire import Found
 from tests.support.kafka import Topics
 
 #: No header, name or key of the corpus that is typed holds one (shots.py).

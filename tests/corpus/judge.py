@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tests.corpus.books import Found
 from tests.corpus.shots import Shot
+from tests.corpus.wire import Found
 
 #: Names that a letter uses itself: what a producer sent under one of them is shown under another.
 _OURS = frozenset(

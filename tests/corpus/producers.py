@@ -9,7 +9,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
 from tests.corpus.console import type_in
-from tests.corpus.shots import CODECS, Channel, Shot
+from tests.corpus.shots import Channel, Shot
+from tests.corpus.wire import CODECS
 from tests.support.kafka import Topics, run
 
 #: A client's own limit, of a record or a request: the broker's is what is tried.
@@ -30,7 +31,7 @@ def send(channel: Channel, shots: Sequence[Shot], topics: Topics) -> None:
 
 def _together(shots: Sequence[Shot]) -> Iterator[tuple[str, list[Shot]]]:
     """What goes out at a time: of one transaction, and of one time, since a batch holds differences of times."""
-    for (_, _, ending), group in groupby(sorted(shots, key=_turn), key=_turn):
+    for (_, ending, _), group in groupby(sorted(shots, key=_turn), key=_turn):
         yield ending, list(group)
 
 

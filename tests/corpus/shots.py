@@ -14,8 +14,8 @@ import msgspec
 from creditstream.partitions import home_partition
 from tests.corpus.cases import FIRST, FIRST_ABORTED, Case, Kind
 from tests.corpus.content import Message, message
+from tests.corpus.wire import CODECS
 
-CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 CLIENTS = ("aiokafka", "librdkafka")
 #: What the console producer reads as the end of a line, or as one of its signs (producers.py).
 _NOT_A_VALUE = re.compile(rb"[\r\n]")
