@@ -55,10 +55,10 @@ def stored(topics: Topics, topic: str) -> dict[tuple[str, int, int], Stored]:
     """For each place of the topic."""
     name = topics.name(topic)
     return {
-        (name, partition, batch.first + number): Stored(batch.codec, batch.count)
+        (name, partition, batch.first + number): Stored(batch.codec, batch.spans)
         for partition, some in run(_fetch(topics, name, {})).items()
         for batch in some
-        for number in range(batch.count)
+        for number in range(batch.spans)
     }
 
 
@@ -78,7 +78,7 @@ async def _fetch(topics: Topics, name: str, first: Mapping[int, int]) -> dict[in
                 some = list(batches(answer.topics[0][1][0][-1]))
                 assert some, f"{name}[{partition}]@{offset}: nothing comes: {answer}"
                 found[partition] += some
-                offset = some[-1].first + some[-1].count
+                offset = some[-1].first + some[-1].spans
     finally:
         await client.close()
     return found

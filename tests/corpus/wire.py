@@ -35,10 +35,10 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """`count`: the offsets that it spans."""
+    """`spans`: the offsets that it spans."""
 
     first: int
-    count: int
+    spans: int
     codec: str
     is_control: bool
     packed: bytes
