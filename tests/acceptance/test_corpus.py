@@ -149,7 +149,7 @@ def rows(database: Database) -> dict[UUID, Mapping[str, Any]]:
 
 
 def look_at_letters(environ: Mapping[str, str], topics: Topics, blanked: int = 0) -> None:
-    """All are listed, each by its origin or where it stands itself, and shown; all that are whole would be sent again."""
+    """All are listed, by their origin or where they stand, and shown; all that are whole would be sent again."""
     letters = read(topics, "orders-dead-letter")
     listed = msgspec.json.decode(dlq(environ, "list", "--json", "--limit", _ALL))
     listed_by = {letter[by] for letter in listed["letters"] for by in ("origin", "letter")}
