@@ -40,6 +40,7 @@ _SETTINGS = {
 }
 _GONE = "corpus-gone"
 _ALL = "1000000"
+_ELSE = "a marker, or one that was forwarded"
 #: A loaded machine's time for all of it; a quiet one needs a tenth.
 _WITHIN = 240.0
 _ROWS = (
@@ -118,7 +119,7 @@ class Field:
         by_place = {shot.place: shot for shot in self.sent}
         lines = []
         for (topic, partition), (done, end) in behind(self._topics, self._settings).items():
-            here = [by_place.get((topic, partition, offset)) for offset in range(done, min(done + 3, end))]
+            here = [by_place.get((topic, partition, offset), _ELSE) for offset in range(done, min(done + 3, end))]
             lines.append(f"{topic}[{partition}] {done} of {end}: next are {'; '.join(map(str, here))}")
         log = worker.log()
         trouble = max(0, log.find("Traceback"))
