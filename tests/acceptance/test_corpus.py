@@ -65,7 +65,8 @@ def test_every_record_has_the_outcome_that_the_corpus_says(
     become(topics, "kafka4")
     mistakes = field.mistakes(database)
     assert not mistakes, "\n".join(mistakes)
-    field.was_packed()
+    if len(cases) == len(load()):
+        field.was_packed()
     look_at_letters(environ, topics)
     audited(environ)
     look_at_letters(environ, topics, blanked=forget(environ, field.sent))
@@ -158,8 +159,9 @@ def look_at_letters(environ: Mapping[str, str], topics: Topics, blanked: int = 0
         topic, partition, offset = origin(letter) or ("", 0, 0)
         ways = {f"{topic}[{partition}]@{offset}", f"[{letter.partition}]@{letter.offset}"}
         assert ways & listed_by, f"not listed: {letter}"
-    assert "origin:" in dlq(environ, "show", "--limit", _ALL)
-    assert "origin:" in dlq(environ, "show", "--limit", _ALL, "--unmasked", "--reason", "not_json")
+    for reasons, options in ((listed["reasons"], ()), ({"not_json"}, ("--unmasked", "--reason", "not_json"))):
+        shown = dlq(environ, "show", "--limit", _ALL, *options)
+        assert not listed["reasons"].keys() & reasons or "origin:" in shown
     cut = len({origin(letter) for letter in letters if any(name == "x-truncated-from" for name, _ in letter.headers)})
     [count] = re.findall(r"([\d,]+) dead letters would be sent again", dlq(environ, "replay", "--all", "--dry-run"))
     whole = listed["count"] - blanked
