@@ -60,6 +60,10 @@ class Topics:
             partitions=self.partitions,
         )
 
+    @property
+    def brokers(self) -> str:
+        return self._servers.brokers
+
     def name(self, topic: str) -> str:
         """On the broker."""
         return topic_name(self.settings, topic)
