@@ -8,8 +8,11 @@ from typing import Any, ClassVar
 import click
 from faust.cli.base import AppCommand, argument, option
 
+from creditstream.arguments import Amount
 from creditstream.errors import StartError, Unavailable, Unsendable
 from creditstream.main import app
+
+_COUNT = click.IntRange(0)
 
 
 class _Command(AppCommand):
@@ -56,7 +59,8 @@ class audit(_Command):
 class dlq(_Command):
     """Dead letters: list them, show them whole, or replay them: send them on their way again.
 
-    Replaying twice does no harm. Offsets, partition and topic are those where the record first stood.
+    Replaying twice does no harm. Offsets, partition and topic are those where the record first stood. Exit 1 when
+    `show` or `replay` find none.
     """
 
     options = [
@@ -65,11 +69,11 @@ class dlq(_Command):
         option("--since", help="Failed at or after this time (ISO 8601; without an offset: UTC)."),
         option("--until", help="Failed before this time."),
         option("--order-id", type=click.UUID, help="Letters about this order."),
-        option("--topic", default="", help="Origin's topic, by its full name."),
-        option("--partition", type=int, help="Origin's partition."),
-        option("--from-offset", type=int, help="Origin's first offset."),
-        option("--to-offset", type=int, help="Origin's last offset."),
-        option("--limit", type=click.IntRange(0), default=20, show_default=True, help="list, show: the last so many."),
+        option("--topic", help="Origin's topic, by its full name."),
+        option("--partition", type=click.IntRange(0), help="Origin's partition."),
+        option("--from-offset", type=click.IntRange(0), help="Origin's first offset."),
+        option("--to-offset", type=click.IntRange(0), help="Origin's last offset."),
+        option("--limit", type=click.IntRange(0), help="list, show: the last so many; default: 20."),
         option("--json", "as_json", is_flag=True, help="list: one JSON object on standard output."),
         option("--unmasked", is_flag=True, help="show: with personal data."),
         option("--all", "everything", is_flag=True, help="replay: without any filter."),
@@ -88,7 +92,7 @@ class grow(_Command):
 
     options = [
         option("--partitions", type=click.IntRange(1, 1000), required=True, help="How many there are to be."),
-        option("--wait", type=float, default=60.0, show_default=True, help="Seconds for the workers to be gone."),
+        option("--wait", type=Amount(), default=60.0, show_default=True, help="Seconds for the workers to be gone."),
         option("--dry-run", is_flag=True, help="Say what would be done, and whether it can be."),
     ]
 
@@ -110,16 +114,20 @@ class retention(_Command):
 
 
 class forget(_Command):
-    """Remove a customer's data: rows, statuses and dead letters. Leaves a trace that holds none of it."""
+    """Remove a customer's data: rows, statuses and dead letters. Leaves a trace that holds none of it.
+
+    The customer's id is one line on standard input: an argument would stand in the list of processes. Exit 1 when there
+    is nothing of the customer, or something is left to do.
+    """
 
     options = [
-        option("--customer", required=True, help="The customer's id."),
+        option("--customer", help="The customer's id; without it, or with `-`: standard input."),
         option("--by", default="", help="Who does it, for the trace; default: the login name."),
-        option("--wait", type=float, default=60.0, show_default=True, help="Seconds for the workers to publish."),
+        option("--wait", type=Amount(), default=60.0, show_default=True, help="Seconds for the workers to publish."),
         option("--dry-run", is_flag=True, help="Change nothing, say how much there is."),
     ]
 
-    async def work(self, *, customer: str, by: str, wait: float, dry_run: bool) -> int:
+    async def work(self, *, customer: str | None, by: str, wait: float, dry_run: bool) -> int:
         from creditstream.forget.command import run
 
         return await run(app.settings, customer, by=by, wait=wait, dry_run=dry_run)
@@ -129,11 +137,11 @@ class load(_Command):
     """Send orders to the orders topic: a seeded mix, as fast as asked."""
 
     options = [
-        option("--count", type=int, default=1_000, show_default=True, help="Distinct orders."),
-        option("--rate", type=float, default=0.0, show_default=True, help="Records per second; 0: no limit."),
-        option("--duplicates", type=int, default=0, show_default=True, help="Records that repeat an order."),
-        option("--conflicts", type=int, default=0, show_default=True, help="Records with a used id, other content."),
-        option("--malformed", type=int, default=0, show_default=True, help="Records that are no orders."),
+        option("--count", type=_COUNT, default=1_000, show_default=True, help="Distinct orders."),
+        option("--rate", type=Amount(), default=0.0, show_default=True, help="Records per second; 0: no limit."),
+        option("--duplicates", type=_COUNT, default=0, show_default=True, help="Records that repeat an order."),
+        option("--conflicts", type=_COUNT, default=0, show_default=True, help="Records with a used id, other content."),
+        option("--malformed", type=_COUNT, default=0, show_default=True, help="Records that are no orders."),
         option("--seed", type=int, default=1, show_default=True, help="The same seed sends the same orders."),
         option("--keyed", is_flag=True, help="Key each record with its order id; otherwise null keys."),
     ]

@@ -187,7 +187,7 @@ def _parse_carefully(raw: bytes) -> Order:
 
 
 class _Pairs:
-    """Makes objects of their pairs, the outermost last: whether that names a key twice. In metadata the last one counts."""
+    """Makes objects of their pairs, the outermost last: does that name a key twice? In metadata the last one counts."""
 
     named_twice = False
 

@@ -1,6 +1,7 @@
-"""Makes `.venv` from the lock file: once per lock, repaired after a killed run, one make at a time.
+"""Makes `.venv` from the lock file: once per lock and Python, repaired after a killed run, one make at a time.
 
-Standard library only. bootstrap.sh has checked that this Python is new enough and has venv.
+Called by bootstrap.sh, which has checked that this Python is new enough and has venv; the argument, if there is one, is
+the folder to make instead of `.venv`. Standard library only.
 """
 
 import fcntl
@@ -10,29 +11,18 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+from scripts.steps import LOG, ROOT, BootstrapError, run
+
+VENV = (ROOT / (sys.argv[1:] or [".venv"])[0]).absolute()
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements" / "lock.txt"
 STAMP = VENV / ".creditstream-installed"
 #: Stands in `.venv` while it is written: found at a start, that run was killed and the folder is not to be trusted.
 UNFINISHED = VENV / ".creditstream-installing"
-LOG = ROOT / ".local" / "bootstrap.log"
-#: Without a terminal, progress is a line this often (seconds): enough to see that it lives, few enough for a CI log.
-QUIET_INTERVAL = 10.0
-_NO_NETWORK = re.compile(
-    r"name resolution|Name or service not known|NewConnectionError|ConnectTimeout|Network is unreachable|"
-    r"Connection refused|ReadTimeout|ProxyError|Could not find a version"
-)
-
-
-class BootstrapError(Exception):
-    """One line for a person: what failed and what to do."""
 
 
 def key() -> str:
@@ -44,10 +34,37 @@ def key() -> str:
 
 
 def installed(wanted: str) -> bool:
+    """Whether all is there, for the Python that `.venv` now runs: the system may have got another one since."""
     try:
-        return STAMP.read_text() == wanted and not UNFINISHED.exists() and PYTHON.exists()
+        return STAMP.read_text() == f"{wanted} {present()}" and not UNFINISHED.exists() and fits()
     except OSError:
         return False
+
+
+def version(python: str | Path) -> str:
+    """`3.13 in /usr/lib/python3.13`: packages are built for a minor version; empty if it does not run."""
+    tell = "import os, sys; print('%d.%d in' % sys.version_info[:2], os.path.dirname(os.path.realpath(os.__file__)))"
+    command = [str(python), "-c", tell]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def present() -> str:
+    """Of `.venv`."""
+    return version(PYTHON)
+
+
+def fits() -> bool:
+    """Whoever names a Python gets it; otherwise the one that `.venv` has will do."""
+    return not os.environ.get("PYTHON") or present() == version(sys.executable)
+
+
+def base_python() -> str:
+    """This Python, or the one behind it if it runs out of an environment, which may be the one that is made anew."""
+    behind = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    return str(behind) if sys.prefix != sys.base_prefix and behind.exists() else sys.executable
 
 
 @contextmanager
@@ -61,63 +78,6 @@ def only_one() -> Iterator[None]:
             print("install: another make is installing into .venv: waiting for it", flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-class Progress:
-    """`install 2/3 packages 37/92 … 12 s`: rewritten in place on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, step: str) -> None:
-        self._step = step
-        self._started = time.monotonic()
-        self._shown = self._started
-        self._live = sys.stdout.isatty()
-        self._print("")
-
-    def update(self, what: str) -> None:
-        now = time.monotonic()
-        if self._live or now - self._shown >= QUIET_INTERVAL:
-            self._shown = now
-            self._print(what)
-
-    def done(self) -> None:
-        self._print("done")
-        if self._live:
-            print()
-
-    def _print(self, what: str) -> None:
-        line = f"install {self._step} {what} {time.monotonic() - self._started:.0f} s"
-        print(f"\r\033[K{line}" if self._live else line, end="" if self._live else "\n", flush=True)
-
-
-def run(step: str, command: list[str], describe: Callable[[str], str] = lambda line: "") -> None:
-    """Run `command`, its output in the log, `describe(line)` as progress. Raises BootstrapError."""
-    progress = Progress(step)
-    lines: list[str] = []
-    with LOG.open("a", buffering=1) as log:
-        log.write(f"$ {' '.join(command)}\n")
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            lines.append(line.strip())
-            progress.update(describe(line))
-        code = process.wait()
-    if code:
-        print()
-        raise BootstrapError(explain(step, code, lines))
-    progress.done()
-
-
-def explain(step: str, code: int, lines: list[str]) -> str:
-    text, log = "\n".join(lines), LOG.relative_to(ROOT)
-    if "ensurepip" in text:
-        return f"this Python's venv module does not work (on Debian: apt install python3-venv); see {log}"
-    if _NO_NETWORK.search(text):
-        return f"packages do not download: is there a network, and a package index that pip knows? See {log}"
-    errors = [line for line in lines if line.lower().startswith("error")] or lines or [f"exit code {code}"]
-    return f"{step.split(' ', 1)[1]} failed: {errors[-1]} (all of it: {log})"
 
 
 def package_counter() -> Callable[[str], str]:
@@ -135,15 +95,22 @@ def package_counter() -> Callable[[str], str]:
 
 
 def make_venv() -> None:
-    if UNFINISHED.exists() or (VENV.exists() and not pip_works()):
-        print("install: .venv is half-installed: making it anew", flush=True)
+    there, why = present(), ""
+    if UNFINISHED.exists():
+        why = "is half-installed"
+    elif there and not fits():
+        why = f"is of Python {there}, not {version(sys.executable)}"
+    elif VENV.exists() and not pip_works():
+        why = "is half-installed, or its Python is gone"
+    if why:
+        print(f"install: {VENV.name} {why}: making it anew", flush=True)
         shutil.rmtree(VENV)
     fresh = not VENV.exists()
-    VENV.mkdir(exist_ok=True)
+    VENV.mkdir(parents=True, exist_ok=True)
     UNFINISHED.touch()
     STAMP.unlink(missing_ok=True)
     if fresh:
-        run("1/3 .venv", [sys.executable, "-m", "venv", str(VENV)])
+        run(f"1/3 {VENV.name}", [base_python(), "-m", "venv", str(VENV)])
 
 
 def pip_works() -> bool:
@@ -160,7 +127,7 @@ def install(wanted: str) -> None:
     run("2/3 packages", [*pip, "--require-hashes", "-r", str(LOCK.relative_to(ROOT))], package_counter())
     run("3/3 creditstream", [*pip, "--no-deps", "--no-build-isolation", "-e", "."])
     part = STAMP.with_suffix(".part")
-    part.write_text(wanted)
+    part.write_text(f"{wanted} {version(PYTHON)}")
     part.replace(STAMP)
     UNFINISHED.unlink()
 

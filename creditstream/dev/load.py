@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from creditstream.dev.mix import SPAN, Line, make_mix
+from creditstream.errors import StartError
 from creditstream.kafka import Publisher
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
@@ -44,6 +45,8 @@ async def run_load(
     that repeats meet their original on another one. On one day the same seed sends the same orders.
     Raises StartError or BrokerUnavailable.
     """
+    if not count and (duplicates or conflicts):
+        raise StartError("load: --duplicates and --conflicts repeat an order: --count 0 has none")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     lines = make_mix(count, duplicates, conflicts, malformed, seed, now=today + SPAN)
     partitions = await create_topics(settings)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from creditstream.audit.sources import Topics
-from creditstream.dlq.letters import Filter, Letter, read_letter
+from creditstream.dlq.letters import Letter, read_letter
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -21,20 +21,20 @@ _FIND = "SELECT part, off FROM last WHERE identity = ?"
 
 
 class Books:
-    """Two readings: the first finds each record's last letter, the second gives those that are meant."""
+    """Two readings: the first finds each record's last letter, the second gives those."""
 
     def __init__(self, topics: Topics, name: str, progress: Progress) -> None:
         self._topics, self._name, self._progress = topics, name, progress
         self._last = sqlite3.connect("", isolation_level=None)  # a file that SQLite removes
         self._last.executescript(_SCHEMA)
 
-    async def letters(self, wanted: Filter, doing: str) -> AsyncIterator[list[Letter]]:
+    async def letters(self, doing: str) -> AsyncIterator[list[Letter]]:
         """By the batch; one letter for each record. Raises BrokerUnavailable."""
         try:
             async for batch in self._read("reading"):
                 self._last.executemany(_KEEP, [(each.identity, each.partition, each.offset) for each in batch])
             async for batch in self._read(doing):
-                yield [letter for letter in batch if wanted.takes(letter) and self._is_last(letter)]
+                yield [letter for letter in batch if self._is_last(letter)]
         finally:
             self._last.close()
 

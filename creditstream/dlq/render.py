@@ -1,14 +1,20 @@
 """Dead letters for people: a table, or one after the other with all that is known."""
 
 import io
+import itertools
 import json
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from creditstream.dlq.letters import Letter, masked
-from creditstream.dlq.work import Listing, Replayed
+from creditstream.dlq.letters import Filter, Letter, masked
+from creditstream.dlq.work import Listing, Replayed, There
+
+#: Reasons and topics that one line names; anybody may have written any number of them.
+_NAMED = 12
+_NAME_LENGTH = 64
 
 
 def render_listing(listing: Listing, *, as_json: bool) -> str:
@@ -46,6 +52,29 @@ def render_replayed(done: Replayed, *, dry_run: bool) -> str:
     lines = [f"{count:,} dead letters {what}"]
     lines += [f"  {number:,} to {topic}" for topic, number in sorted(done.topics.items())]
     return "\n".join([*lines, _counts("by reason", done.reasons)]) if count else lines[0]
+
+
+def render_missing(wanted: Filter, found: int, there: There, forgotten: int = 0) -> str:
+    """One line: what of `wanted` is not there, and what is; empty if all was found. `found`: how many."""
+    if not there.reasons:
+        return "there is no dead letter"
+    unknown = sorted(wanted.reasons - there.reasons.keys())
+    if found and not unknown:
+        return ""
+    if unknown:
+        what = f"no dead letter has the reason {_names(unknown)}"
+    elif forgotten:
+        return f"{forgotten:,} dead letters match, and `forget` has removed what they held: nothing can be sent again"
+    else:
+        what = "no dead letter matches"
+    reasons = _names(f"{reason} {count:,}" for reason, count in there.reasons.most_common())
+    return f"{what}; there are {there.reasons.total():,}: {reasons}; from {_names(sorted(there.topics))}"
+
+
+def _names(names: Iterable[str]) -> str:
+    """The first ones, for one line."""
+    first = [_line(name)[:_NAME_LENGTH] for name in itertools.islice(names, _NAMED + 1)]
+    return ", ".join(first[:_NAMED] + ["…"] * (len(first) > _NAMED))
 
 
 def _facts(letter: Letter) -> dict[str, str | None]:

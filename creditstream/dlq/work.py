@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,29 +17,43 @@ from creditstream.settings import Settings
 from creditstream.topics import ORDERS, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
 
 
+class There(NamedTuple):
+    """All letters by reason and by their origin's topic: what a filter that finds nothing could have meant."""
+
+    reasons: Counter[str]
+    topics: Counter[str]
+
+
 class Listing(NamedTuple):
     """The letters that are meant: how many of each reason, and the last ones."""
 
     reasons: Counter[str]
     letters: list[Letter]
+    there: There
 
 
-class Replayed(NamedTuple):
-    """How many letters were, or would be, sent to each topic, and their reasons."""
+@dataclass
+class Replayed:
+    """How many letters were, or would be, sent to each topic, and their reasons.
 
-    topics: Counter[str]
-    reasons: Counter[str]
+    `forgotten`: how many more are meant whose record was removed with its customer's data.
+    """
+
+    there: There
+    topics: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    forgotten: int = 0
 
 
 async def list_letters(settings: Settings, wanted: Filter, *, limit: int) -> Listing:
     """Raises StartError or BrokerUnavailable, as all here."""
     reasons: Counter[str] = Counter()
     newest: deque[Letter] = deque(maxlen=limit)
-    async with _opened(settings) as (_, batches):
+    async with _opened(settings) as (_, there, batches):
         async for batch in batches(wanted, "listing"):
             reasons.update(letter.reason for letter in batch)
             newest.extend(batch)
-    return Listing(reasons, list(newest))
+    return Listing(reasons, list(newest), there)
 
 
 async def replay_letters(
@@ -50,17 +65,18 @@ async def replay_letters(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Replayed:
     """Send again, each batch's delivery awaited; what was interrupted may be run again."""
-    done = Replayed(Counter(), Counter())
-    async with _opened(settings) as (to, batches):
+    async with _opened(settings) as (to, there, batches):
+        done = Replayed(there)
         publisher = None if dry_run else await Publisher.open(settings)
         try:
-            async for batch in batches(wanted, "would send" if dry_run else "sending"):
-                batch = [letter for letter in batch if letter.is_whole and not letter.is_forgotten]
+            async for meant in batches(wanted, "would send" if dry_run else "sending"):
+                batch = [letter for letter in meant if letter.is_whole and not letter.is_forgotten]
                 sendings = [send_again(letter, to, by, now()) for letter in batch]
                 if publisher:
                     await _deliver(publisher, sendings)
                 done.topics.update(sending.topic for sending in sendings)
                 done.reasons.update(letter.reason for letter in batch)
+                done.forgotten += len(meant) - len(batch)
         finally:
             if publisher:
                 await publisher.close()
@@ -80,12 +96,20 @@ Batches = Callable[[Filter, str], AsyncIterator[list[Letter]]]
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Destinations, Batches]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Destinations, There, Batches]]:
+    """`There` is filled while batches are read."""
     letters, orders, retry = (topic_name(settings, name) for name in (ORDERS_DEAD_LETTER, ORDERS, ORDERS_RETRY))
     topics = await Topics.open(settings, [letters, orders, retry])
     try:
         with progress_bars(shown=True) as progress:
-            books = Books(topics, letters, progress)
-            yield Destinations(orders, retry, topics.partitions(orders)), books.letters
+            books, there = Books(topics, letters, progress), There(Counter(), Counter())
+
+            async def batches(wanted: Filter, doing: str) -> AsyncIterator[list[Letter]]:
+                async for batch in books.letters(doing):
+                    there.reasons.update(letter.reason for letter in batch)
+                    there.topics.update(letter.topic for letter in batch)
+                    yield [letter for letter in batch if wanted.takes(letter)]
+
+            yield Destinations(orders, retry, topics.partitions(orders)), there, batches
     finally:
         await topics.close()

@@ -20,14 +20,15 @@ Advance = Callable[[int], None]
 
 def concerning(customer: str, order_ids: Collection[UUID]) -> Concerns:
     """Whether a letter is about the customer by any of its parts, also one that is no JSON, or names an order only."""
-    named = re.compile(rb"(?<![\w-])" + re.escape(customer.encode()) + rb"(?![\w-])")
+    word = re.compile(rb"(?<![\w-])" + re.escape(customer.encode()) + rb"(?![\w-])")
+    is_word = any(map(str.isalnum, customer))  # of blanks or signs alone: every JSON text would hold it
 
     def concerns(record: Any) -> bool:
         letter = read_letter(record)
         if letter.order_id in order_ids or (letter.fields or {}).get("customer_id") == customer:
             return True
         parts = (letter.key, letter.value, *(value for _, value in letter.headers))
-        return any(named.search(part) for part in parts if part)
+        return is_word and any(word.search(part) for part in parts if part)
 
     return concerns
 

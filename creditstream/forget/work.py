@@ -21,11 +21,20 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What there is of the customer. `undecided`: orders that are still on their way; they cannot be forgotten yet."""
+    """What there is of the customer. `undecided`: orders that are still on their way; they cannot be forgotten yet.
+
+    `waiting`: orders of any customer whom an earlier request forgot, and whose status is not published anew yet.
+    """
 
     orders: int
     undecided: int
     letters: int = 0
+    waiting: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Neither anything of this customer, nor what an earlier request left undone."""
+        return not (self.orders or self.undecided or self.letters or self.waiting)
 
 
 class Forgotten(NamedTuple):
@@ -55,7 +64,7 @@ class Forget:
             _, letters = await last_ones(topics, name, concerning(self._customer, ()), self._bar("letters"))
         finally:
             await topics.close()
-        return Found(**found, letters=letters)
+        return Found(**found, letters=letters, waiting=len(await self._rows_to_publish()))
 
     async def run(self, by: str, wait: float) -> Forgotten:
         """Broken off, it is run again."""

@@ -1,15 +1,18 @@
 """A customer's data removed: rows, statuses, letters; the books stay clean, and a repeat brings nothing back."""
 
 import re
+import subprocess
 from uuid import UUID, uuid4
 
-from creditstream.dev.programs import RiskApiProcess
+import pytest
+
+from creditstream.dev.programs import RiskApiProcess, faust_command
 from creditstream.dev.wait import wait_for
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, decode_status
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Record, Topics
-from tests.support.product import audited, faust, order_line, settle
+from tests.support.product import audited, faust, order_line, run_to_end, settle
 
 _GONE, _OTHER = "c-gone", "c-gone-too"
 _NAMED = re.compile(rb"c-gone(?!-)")
@@ -19,6 +22,38 @@ _UNDECIDED = "SELECT count(*) FROM orders WHERE status = 'under_review' AND reas
 def naming(records: list[Record]) -> list[Record]:
     """Those with the forgotten customer's id anywhere in them."""
     return [each for each in records if _NAMED.search(b"|".join((each.key or b"", each.value or b"")))]
+
+
+def forget(environ: dict[str, str], customer: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """With the id on standard input alone."""
+    return run_to_end(environ, faust_command("forget", *options), given=f"{customer}\n")
+
+
+def finds_nothing_and_says_so(environ: dict[str, str], database: Database, customer: str, *options: str) -> None:
+    """And leaves no trace of a request."""
+    before = database.fetch("SELECT count(*) FROM forget_requests")
+    done = forget(environ, customer, *options)
+    [line] = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert "nothing of this customer is there" in line and customer not in line
+    assert database.fetch("SELECT count(*) FROM forget_requests") == before
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "said"),
+    [
+        ("", [], "is empty"),
+        ("c-1\nc-2\n", [], "more than one line"),
+        ("c-1", ["--customer", ""], "is empty"),
+        ("c-1", ["--customer", "c" * 65], "more than 64 characters"),
+    ],
+)
+def test_what_is_no_customers_id_is_one_line(given: str, options: list[str], said: str) -> None:
+    nowhere = {"CREDITSTREAM_POSTGRES_DSN": "postgresql://nobody@127.0.0.1:1/none"}
+    done = run_to_end(nowhere, faust_command("forget", *options), given=given)
+    [line] = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in line
 
 
 def test_a_customer_is_forgotten(
@@ -46,8 +81,10 @@ def test_a_customer_is_forgotten(
 
     dry = faust(worker_environ, "forget", "--customer", _GONE, "--dry-run")
     assert dry.stdout.startswith("would anonymise 6 orders and blank 3 dead letters"), dry
-    done = faust(worker_environ, "forget", "--customer", _GONE, "--by", "ana")
+    finds_nothing_and_says_so(worker_environ, database, "c-typo", "--customer", "-", "--dry-run")
+    done = forget(worker_environ, _GONE, "--by", "ana")
     assert done.returncode == 0 and "6 orders anonymised, 3 dead letters blanked" in done.stdout, done
+    assert _GONE not in done.stdout + done.stderr
 
     rows = "SELECT count(*), bool_and(metadata = '{}'), bool_and(fingerprint = %s) FROM orders WHERE customer_id = %s"
     assert database.fetch(rows, (FORGOTTEN, FORGOTTEN_CUSTOMER)) == [(6, True, True)]
@@ -74,7 +111,10 @@ def test_a_customer_is_forgotten(
     start_worker(name="empty disk")
     topics.produce("orders", [(None, line.encode()) for line in (first, lines[0], lines[-2])])
     settle(worker_environ, 15)
-    assert "0 dead letters" in faust(worker_environ, "dlq", "replay", "--reason", "risk_refused").stdout
+    replayed = faust(worker_environ, "dlq", "replay", "--reason", "risk_refused")
+    assert replayed.returncode == 1 and "0 dead letters sent again" in replayed.stdout
+    assert "1 dead letters match, and `forget` has removed what they held" in replayed.stderr
+    finds_nothing_and_says_so(worker_environ, database, _GONE)
     assert not naming(topics.consume_all("orders-dead-letter"))
     assert database.fetch(rows, (FORGOTTEN, FORGOTTEN_CUSTOMER)) == [(6, True, True)]
     audited(worker_environ)

@@ -50,7 +50,8 @@ async def run_command(rig: Rig, *arguments: str, before: Before = _nothing) -> O
         else:
             lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
             said = lines[0 if arguments[0] == "forget" and done.returncode == 0 else -1]
-            if done.returncode == 0:
+            # A try that failed after all was removed leaves nothing for the next one to find.
+            if done.returncode == 0 or (tries > 1 and "nothing of this customer is there" in done.stderr):
                 operation = Operation(arguments[0], tries, time.monotonic() - began, said)
                 rig.operations.append(operation)
                 return operation

@@ -15,6 +15,7 @@ from creditstream.dev.stack import Ports, Stack, StackError
 from creditstream.dev.stack.environment import write_environment
 from creditstream.dev.stack.jars import ensure_jars, jars_folder
 from creditstream.dev.stack.postgres import Postgres, Replica, as_other_user
+from creditstream.dev.stack.redis import redis_server
 from creditstream.dev.stack.service import Service
 from creditstream.dev.wait import wait_for
 from tests.support.kafka import Topics
@@ -162,6 +163,15 @@ def test_a_taken_port_is_named_with_the_way_out_and_nothing_is_started(redis_onl
     assert f"port {redis_only.ports.redis} for Redis is taken" in message
     assert "make up REDIS_PORT=" in message
     assert named(redis_only, "redis").processes() == []
+
+
+def test_without_any_server_for_redis_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("creditstream.dev.stack.redis.find_spec", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: f"/machine/{name}" if name == "redis-server" else None)
+    assert redis_server() == "/machine/redis-server"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(StackError, match=r"^Redis: .*: install valkey or redis-server$"):
+        redis_server()
 
 
 def test_the_command_says_it_in_one_line_and_exits_2(tmp_path: Path) -> None:

@@ -37,9 +37,13 @@ def faust(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedPr
     return run_to_end(environ, faust_command(*arguments))
 
 
-def run_to_end(environ: Mapping[str, str], command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run_to_end(
+    environ: Mapping[str, str], command: Sequence[str], given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`given`: what it has on standard input."""
     return subprocess.run(
         command,
+        input=given,
         env=clean_environ(environ),
         capture_output=True,
         text=True,

@@ -76,11 +76,16 @@ def test_a_plain_order() -> None:
         (b"1", "not_an_object"),
         (b"{}", "invalid_field"),
         (b"[" * 100_000, "too_deep"),
-        (b'{"a":' * 20_000, "too_deep"),
     ],
 )
 def test_what_is_no_order_at_all(value: bytes | None, expected: str) -> None:
     assert reason(value) == expected
+
+
+@pytest.mark.parametrize("end", [b"", b"1" + b"}" * 20_000])
+def test_what_is_deep_and_no_order_has_one_of_two_reasons(end: bytes) -> None:
+    """Python 3.14 reads as deep as the stack is, and so comes to what else is wrong."""
+    assert reason(b'{"a":' * 20_000 + end) in {"too_deep", "not_json"}
 
 
 @pytest.mark.parametrize("name", list(USUAL))

@@ -52,9 +52,7 @@ def test_a_good_answer() -> None:
         b'{"score": -Infinity, "model_version": "m"}',
         b"<html>",
         b"\xff",
-        b"[" * 30_000 + b"]" * 30_000,
         b'{"score":1,"model_version":"\xff"}',
-        b'{"score":1,"score":1,"model_version":"m","new":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
         b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD).encode() * 2,
@@ -66,6 +64,18 @@ def test_a_body_that_does_not_parse_may_pass(body: bytes) -> None:
         answer(body)
     assert failure.value.outcome == "bad_answer"
     assert "712" not in str(failure.value)
+
+
+def test_what_is_nested_deeply_costs_the_answer_at_most() -> None:
+    """Python 3.14 reads as deep as the stack is, earlier ones not so deep."""
+    deep = b"[" * 30_000 + b"]" * 30_000
+    for body in (deep, b'{"score":1,"score":1,"model_version":"m","new":' + deep + b"}"):
+        with pytest.raises((MayPass, RiskUnusable)):
+            answer(body)
+    try:
+        assert answer(b'{"score":1,"model_version":"m","new":' + deep + b"}").score == 1
+    except (MayPass, RiskUnusable) as failure:
+        assert "score" not in str(failure)
 
 
 def text(fields: str) -> bytes:

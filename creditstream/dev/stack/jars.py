@@ -106,7 +106,10 @@ def _collect(part: Path) -> Path:
 
 
 def _resolve(part: Path) -> None:
-    """Runs as its own process, because it can only be stopped from outside."""
+    """Runs as its own process, because it can only be stopped from outside, and trusts whom the system trusts."""
+    import truststore
+
+    truststore.inject_into_ssl()
     from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.env import EnvironmentBuilder, LinkStrategy
     from jgo.maven import MavenContext
