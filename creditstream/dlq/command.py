@@ -47,12 +47,12 @@ async def _replay(settings: Settings, wanted: Filter, given: Mapping[str, Any]) 
     by = who(given["by"] or "")
     done = await replay_letters(settings, wanted, by=by, dry_run=given["dry_run"])
     print(render_replayed(done, dry_run=given["dry_run"]))
-    return _verdict("replay", wanted, done.topics.total(), done.there, done.forgotten)
+    return _verdict("replay", wanted, done.topics.total(), done.there, done.not_whole)
 
 
-def _verdict(action: str, wanted: Filter, found: int, there: There, forgotten: int = 0) -> int:
+def _verdict(action: str, wanted: Filter, found: int, there: There, not_whole: int = 0) -> int:
     """The exit code. What was asked for and is not there is told on standard error; a list of nothing is a list."""
-    missing = render_missing(wanted, found, there, forgotten)
+    missing = render_missing(wanted, found, there, not_whole)
     if missing and not (action == "list" and wanted.takes_all):
         print(f"creditstream: dlq {action}: {missing}", file=sys.stderr)
     return 1 if missing and action != "list" else 0

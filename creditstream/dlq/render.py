@@ -50,11 +50,16 @@ def render_replayed(done: Replayed, *, dry_run: bool) -> str:
     count = done.topics.total()
     what = "would be sent again" if dry_run else "sent again"
     lines = [f"{count:,} dead letters {what}"]
+    if count and done.not_whole:
+        lines.append(f"  not {done.not_whole:,} {_NOT_WHOLE}")
     lines += [f"  {number:,} to {topic}" for topic, number in sorted(done.topics.items())]
     return "\n".join([*lines, _counts("by reason", done.reasons)]) if count else lines[0]
 
 
-def render_missing(wanted: Filter, found: int, there: There, forgotten: int = 0) -> str:
+_NOT_WHOLE = "whose records are not here whole (removed by `forget`, or cut because they were too large)"
+
+
+def render_missing(wanted: Filter, found: int, there: There, not_whole: int = 0) -> str:
     """One line: what of `wanted` is not there, and what is; empty if all was found. `found`: how many."""
     if not there.reasons:
         return "there is no dead letter"
@@ -63,8 +68,8 @@ def render_missing(wanted: Filter, found: int, there: There, forgotten: int = 0)
         return ""
     if unknown:
         what = f"no dead letter has the reason {_names(unknown)}"
-    elif forgotten:
-        return f"{forgotten:,} dead letters match, and `forget` has removed what they held: nothing can be sent again"
+    elif not_whole:
+        return f"{not_whole:,} dead letters match, {_NOT_WHOLE}: nothing can be sent again"
     else:
         what = "no dead letter matches"
     reasons = _names(f"{reason} {count:,}" for reason, count in there.reasons.most_common())

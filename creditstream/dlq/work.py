@@ -36,13 +36,13 @@ class Listing(NamedTuple):
 class Replayed:
     """How many letters were, or would be, sent to each topic, and their reasons.
 
-    `forgotten`: how many more are meant whose record was removed with its customer's data.
+    `not_whole`: how many more are meant whose record is not here whole: removed with its customer's data, or cut.
     """
 
     there: There
     topics: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    forgotten: int = 0
+    not_whole: int = 0
 
 
 async def list_letters(settings: Settings, wanted: Filter, *, limit: int) -> Listing:
@@ -76,7 +76,7 @@ async def replay_letters(
                     await _deliver(publisher, sendings)
                 done.topics.update(sending.topic for sending in sendings)
                 done.reasons.update(letter.reason for letter in batch)
-                done.forgotten += len(meant) - len(batch)
+                done.not_whole += len(meant) - len(batch)
         finally:
             if publisher:
                 await publisher.close()

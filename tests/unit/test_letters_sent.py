@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from creditstream.dlq.letters import read_letter
 from creditstream.dlq.render import render_letter, render_listing
 from creditstream.dlq.replay import Destinations, send_again
-from creditstream.dlq.work import Listing
+from creditstream.dlq.work import Listing, There
 from creditstream.errors import Unsendable
 from creditstream.forget.letters import blanked, concerning
 from creditstream.letterbox import letter_parcel
@@ -108,7 +108,7 @@ def test_whatever_stands_on_the_dead_letter_topic_is_read_by_all_tools(
     assert letter.identity and letter.root and letter.failed_at.tzinfo
     for unmasked in (False, True):
         assert "\x00" not in render_letter(letter, unmasked=unmasked)
-    assert render_listing(Listing(Counter([letter.reason]), [letter]), as_json=True)
+    assert render_listing(Listing(Counter([letter.reason]), [letter], There(Counter(), Counter())), as_json=True)
     sending = send_again(letter, Destinations("orders", "orders-retry", 4), "ana", NOW)
     assert sending.record.value == value and 0 <= sending.partition < 4
     concerning("c-1", ())(record)

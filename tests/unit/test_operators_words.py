@@ -81,7 +81,7 @@ def test_what_was_not_found_is_told_with_what_there_is(wanted: Filter, found: in
 
 
 def test_letters_that_hold_nothing_any_more_are_told_apart() -> None:
-    assert "`forget` has removed" in render_missing(Filter(reasons=frozenset({"conflict"})), 0, THERE, forgotten=1)
+    assert "not here whole" in render_missing(Filter(reasons=frozenset({"conflict"})), 0, THERE, not_whole=1)
 
 
 @pytest.mark.parametrize("given", ["-1", "nan", "inf", "soon", ""])
