@@ -72,6 +72,11 @@ def test_every_record_has_the_outcome_that_the_corpus_says(
     look_at_letters(environ, topics, blanked=forget(environ, field.sent))
     audited(environ)
     assert second.exit_code is None and answers(f"{second.url}/health/ready") and answers(f"{second.url}/health/live")
+    second.stop()
+    grown = faust(environ, "grow", "--partitions", "6")
+    assert grown.returncode == 0 and "Traceback" not in grown.stderr, grown
+    start_worker(**_SETTINGS)
+    audited(environ)
 
 
 def chosen() -> list[Case]:

@@ -51,3 +51,10 @@ def test_what_strangers_write_to_the_tables_topics_stops_nobody(
     done = faust(worker_environ, "forget", "--customer", "c-102")
     assert done.returncode == 0 and f"{_ORDERS} orders anonymised" in done.stdout, done
     assert second.exit_code is None
+    second.stop()
+    grown = faust(worker_environ, "grow", "--partitions", "6")
+    assert grown.returncode == 0 and "Traceback" not in grown.stderr, grown
+    start_worker()
+    topics.produce("orders", orders)
+    settle(worker_environ, 4 * _ORDERS)
+    assert database.fetch(_DECIDED) == [(_ORDERS,)]
