@@ -113,7 +113,7 @@ def test_a_customer_is_forgotten(
     settle(worker_environ, 15)
     replayed = faust(worker_environ, "dlq", "replay", "--reason", "risk_refused")
     assert replayed.returncode == 1 and "0 dead letters sent again" in replayed.stdout
-    assert "1 dead letters match, and `forget` has removed what they held" in replayed.stderr
+    assert "1 dead letters match, whose records are not here whole" in replayed.stderr
     finds_nothing_and_says_so(worker_environ, database, _GONE)
     assert not naming(topics.consume_all("orders-dead-letter"))
     assert database.fetch(rows, (FORGOTTEN, FORGOTTEN_CUSTOMER)) == [(6, True, True)]

@@ -66,9 +66,10 @@ def wrap(owner: Any, name: str, *, before: Reached | None = None, after: Reached
     setattr(owner, name, wrapped)
 
 
-def publishing(module: Any, topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
-    """Around the awaited delivery to one topic."""
-    whole = module.until_published
+def publishing(where: str, topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    """Around the awaited delivery to one topic: `where` names the function, as the module calls it that delivers."""
+    module, name_there = _DELIVERY[where]
+    whole = getattr(module, name_there)
 
     async def wrapped(publisher: Any, name: str, records: Any) -> Any:
         if before and name.endswith(topic):
@@ -78,23 +79,26 @@ def publishing(module: Any, topic: str, *, before: Reached | None = None, after:
             after()
         return answer
 
-    module.until_published = wrapped
+    setattr(module, name_there, wrapped)
 
 
-_SETTLEMENT, _OUTBOX = creditstream.settlement, creditstream.outbox
+_DELIVERY: dict[str, tuple[Any, str]] = {
+    "settlement": (creditstream.settlement, "until_taken"),
+    "outbox": (creditstream.outbox, "until_published"),
+}
 
 #: Every arrow of an order's way, in order.
 POINTS: dict[str, Callable[[Reached], None]] = {
     "after_decode": lambda stop: wrap(Pipeline, "_decode", after=stop),
-    "after_forward_delivered": lambda stop: publishing(_OUTBOX, "orders-by-id", after=stop),
-    "after_letter_delivered": lambda stop: publishing(_OUTBOX, "orders-dead-letter", after=stop),
+    "after_forward_delivered": lambda stop: publishing("outbox", "orders-by-id", after=stop),
+    "after_letter_delivered": lambda stop: publishing("outbox", "orders-dead-letter", after=stop),
     "before_risk_call": lambda stop: wrap_async(RiskClient, "assess", before=stop),
     "after_risk_answer": lambda stop: wrap_async(RiskClient, "assess", after=stop),
     "before_commit": lambda stop: wrap_async(PostgresStore, "commit", before=stop),
     "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
-    "before_status": lambda stop: publishing(_SETTLEMENT, "order-status", before=stop),
-    "after_status_delivered": lambda stop: publishing(_SETTLEMENT, "order-status", after=stop),
-    "after_mark_delivered": lambda stop: publishing(_SETTLEMENT, "seen-changelog", after=stop),
+    "before_status": lambda stop: publishing("settlement", "order-status", before=stop),
+    "after_status_delivered": lambda stop: publishing("settlement", "order-status", after=stop),
+    "after_mark_delivered": lambda stop: publishing("settlement", "seen-changelog", after=stop),
     "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
     "before_acknowledge": lambda stop: wrap(Settlement, "_acknowledge", before=stop),
     "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),
