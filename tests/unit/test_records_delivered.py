@@ -51,7 +51,7 @@ class Delivery:
         consumer._epoch, consumer._backlog = 1, {}
         consumer.log, consumer.callback = cast(Any, logging.getLogger("test")), self._take
         consumer.can_resume_flow = cast(Any, SimpleNamespace(is_set=lambda: True))
-        self._consumer = consumer
+        self.consumer = consumer
 
     async def _take(self, message: Any) -> None:
         event = SimpleNamespace(message=message, ack=lambda: self.progress.finish(message.offset))
@@ -62,8 +62,8 @@ class Delivery:
     async def play(self, data: bytes) -> None:
         fetched = answer(data, tp=TopicPartition(*self.tp), start=self.progress.expected)
         records = fetched.result.getall()
-        self._consumer._backlog[self.tp] = deque(with_holes(records, *fetched.state.read))
-        await self._consumer._deliver(self.tp, 1)
+        self.consumer._backlog[self.tp] = deque(with_holes(records, *fetched.state.read))
+        await self.consumer._deliver(self.tp, 1)
         self.rig.advance(4_000)  # what waited is due
         await self.rig.run(2)
 
