@@ -174,3 +174,16 @@ def test_an_answer_of_kafka_that_cannot_be_used_is_asked_for_again(caplog: pytes
     consumer.log = cast(Any, logging.getLogger("test"))
     asyncio.run(consumer._drain_messages(fetcher))
     assert rounds == [0, 1] and "cannot read from Kafka" in caplog.text
+
+
+def test_an_unforeseen_error_while_an_order_is_scored_is_told_without_what_it_quotes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.answer(_ORDERS[0], KeyError("c-1 Maria Silva"))
+    rig.pipeline.accept(rig.record(_ORDERS[0]))
+    asyncio.run(rig.run())
+    assert len(rig.publisher.topics["orders-retry"]) == 1, "it is tried again"
+    [told] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Maria" not in caplog.text and "KeyError" in caplog.text and told.exc_info
+    assert rig.scoring._metrics.record_errors.read().values["scored",] == 1
