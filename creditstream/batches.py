@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 #: Bytes of one batch, uncompressed, that are looked at. A producer's is a few hundred KB; a worker has to bear several.
 MOST_BYTES = 64 * 1024 * 1024
-#: Bytes of a value that are kept: as long as the largest that a setting can allow, and one more.
+#: Bytes that are kept of a value that goes on behind those: as many as the largest setting allows, and one more.
 MOST_VALUE = 4 * 1024 * 1024 + 1
+#: Headers of a long record that are read: each has two bytes or more in it, and takes a hundred times as many here.
+MOST_HEADERS = 10_000
+_LONG_RECORD = 256 * 1024
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
 ATTRIBUTES = struct.calcsize(">qiibI")
@@ -55,12 +58,24 @@ def read_carefully(batch: bytes, *, whole: bool = True) -> Iterator[RawRecord]:
             break
         following = record.offset + 1
         yield record
-        if record.fault:
+        if reader.is_cut_off:
             fault = too_large()
             break
     if fault:
         for offset in range(following, base + last + 1):
             yield RawRecord(offset, max_time, None, None, (), 0, "unreadable", fault)
+
+
+def has_long_records(batch: bytes | memoryview) -> bool:
+    """Of an uncompressed batch: whether one may have more headers than it is wise to read at once, as aiokafka does."""
+    if len(batch) <= _LONG_RECORD:
+        return False
+    base, _, _, _, _, _, _, first_time, _, _, _, _, count = HEADER.unpack_from(batch)
+    reader = _Reader(batch, base, None, first_time)
+    try:
+        return any(reader.passed() > _LONG_RECORD for _ in range(count))
+    except (Unreadable, IndexError):
+        return True
 
 
 def unreadable_batch(batch: bytes | memoryview, why: str) -> Iterator[RawRecord]:
@@ -77,9 +92,20 @@ def too_large() -> str:
 class _Reader:
     """The records of one batch, from the first on."""
 
-    def __init__(self, batch: bytes, base: int, time: int | None, first_time: int) -> None:
+    def __init__(self, batch: bytes | memoryview, base: int, time: int | None, first_time: int) -> None:
         self._batch, self._at = batch, HEADER.size
         self._base, self._time, self._first_time = base, time, first_time
+
+    @property
+    def is_cut_off(self) -> bool:
+        """The last record goes on behind the end of the bytes."""
+        return self._at > len(self._batch)
+
+    def passed(self) -> int:
+        """The next one's length; it is not looked at. Raises as `record`."""
+        length = self._number()
+        self._at += max(0, length)
+        return length
 
     def record(self) -> RawRecord:
         """The next one. Raises Unreadable, or IndexError at the end of the bytes."""
@@ -94,17 +120,22 @@ class _Reader:
         key = self._bytes()
         size = self._number()
         start, self._at = self._at, self._at + max(0, size)
-        value = None if size < 0 else bytes(self._batch[start : start + min(size, MOST_VALUE)])
-        if self._at > len(self._batch):
+        kept = min(size, MOST_VALUE) if self.is_cut_off else size
+        value = None if size < 0 else bytes(self._batch[start : start + kept])
+        if self.is_cut_off:
             return RawRecord(offset, timestamp, key, value, (), size, "too_large", too_large())
-        headers = self._headers()
+        count = self._number()
+        if count > MOST_HEADERS and length > _LONG_RECORD:
+            self._at = end
+            fault = f"it has {count} headers, and more than {MOST_HEADERS} are not read of a record of {length} bytes"
+            return RawRecord(offset, timestamp, key, value, (), max(0, size), "too_large", fault)
+        headers = self._headers(count)
         if self._at != end:
             raise Unreadable("its length is not true")
         return RawRecord(offset, timestamp, key, value, headers, max(0, size))
 
-    def _headers(self) -> tuple[tuple[str, bytes | None], ...]:
+    def _headers(self, count: int) -> tuple[tuple[str, bytes | None], ...]:
         """Names that are not UTF-8 get their bytes spelt out: they can be shown, and sent on."""
-        count = self._number()
         if count < 0:
             raise Unreadable("its number of headers is not true")
         found = []

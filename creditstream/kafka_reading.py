@@ -16,7 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.structs import ConsumerRecord
 
-from creditstream.batches import RawRecord, Unreadable, read_carefully, unreadable_batch
+from creditstream.batches import RawRecord, Unreadable, has_long_records, read_carefully, unreadable_batch
 from creditstream.decompression import is_compressed, uncompressed
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has 
             if is_compressed(raw):
                 plain, whole = uncompressed(raw)
                 batch = DefaultRecordBatch(plain)
-            if whole:
+            if whole and not has_long_records(plain):
                 yield from batch
                 return
         except Unreadable as error:

@@ -62,5 +62,5 @@ def letter_parcel(
 
 
 def truncated(letter: DeadLetter, size: int) -> DeadLetter:
-    """Of a value that was cut when it was read: it had `size` bytes."""
-    return letter if size <= len(letter.value or b"") else msgspec.structs.replace(letter, truncated_from=size)
+    """Of a record that was cut when it was read, its value or its headers: the value had `size` bytes."""
+    return letter if size < max(1, len(letter.value or b"")) else msgspec.structs.replace(letter, truncated_from=size)

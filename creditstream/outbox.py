@@ -64,23 +64,36 @@ async def deliver(publisher: Publishes, parcels: Sequence[Parcel]) -> None:
 
 async def _hand_on(publisher: Publishes, topic: str, parcels: Sequence[Parcel]) -> None:
     """Halved until the one that Kafka will never take is alone."""
+    if len(parcels) == 1:
+        await _hand_on_alone(publisher, parcels[0])
+        return
     records: dict[int, list[Outgoing]] = defaultdict(list)
     for parcel in parcels:
         records[parcel.partition].append(parcel.record)
     try:
         await until_published(publisher, topic, records)
-    except Unsendable as error:
-        if len(parcels) > 1:
-            middle = len(parcels) // 2
-            await _hand_on(publisher, topic, parcels[:middle])
-            await _hand_on(publisher, topic, parcels[middle:])
+    except Unsendable:
+        middle = len(parcels) // 2
+        await _hand_on(publisher, topic, parcels[:middle])
+        await _hand_on(publisher, topic, parcels[middle:])
+
+
+async def _hand_on_alone(publisher: Publishes, parcel: Parcel) -> None:
+    """It, or what goes in its place; while the topic takes none of that, all again from the beginning."""
+    first = parcel
+    while True:
+        try:
+            await until_published(publisher, parcel.topic, {parcel.partition: [parcel.record]})
+        except Unsendable as error:
+            log.warning("Kafka will never take a record: %s", error)
+        else:
             return
-        log.warning("Kafka will never take a record: %s", error)
-        instead = parcels[0].otherwise
-        if instead is None:
+        if parcel.otherwise:
+            parcel = parcel.otherwise()
+            first = first if first.topic == parcel.topic else parcel
+        else:
             await asyncio.sleep(_BACKOFF)
-        parcel = instead() if instead else parcels[0]
-        await _hand_on(publisher, parcel.topic, [parcel])
+            parcel = first
 
 
 async def until_published(publisher: Publishes, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:

@@ -113,16 +113,17 @@ class Pipeline:
 
         First come, first served: of two topics with a backlog, one would take every place that becomes free.
         """
-        if not self._at_the_door and self._has_room():
+        if not self._at_the_door and self.has_room():
             return
         self._at_the_door += 1
         try:
             async with self._door:
-                await self._until(self._has_room)
+                await self._until(self.has_room)
         finally:
             self._at_the_door -= 1
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether another record may be accepted now."""
         return self._outbox.unsent < self._limits.max_in_flight and self._may_start()
 
     async def retry_room(self) -> None:

@@ -157,8 +157,8 @@ class Scoring:
         except RiskUnavailable as error:
             log.info("order %s could not be scored: %s", order_id, error, extra=flight.place)
             self._give_up_for_now(flight, error.retry_after)
-        except Exception:
-            log.exception("order %s could not be scored", order_id, extra=flight.place)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the order has its next turn
+            note(self._metrics, "scored", error, flight.place)
             self._give_up_for_now(flight)
 
     def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:

@@ -261,6 +261,8 @@ class InOrderConsumer(driver.Consumer):
         queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
         delivered = 0
         while records and not any(queue.full() for queue in queues):
+            if source and self._must_wait(records[0]):
+                break
             record = records.popleft()
             if type(record) is Hole:
                 if progress:
@@ -285,6 +287,10 @@ class InOrderConsumer(driver.Consumer):
                 return
         if not records:
             self._backlog.pop(tp, None)
+
+    def _must_wait(self, record: Any) -> bool:
+        """One that could not be read becomes a letter at once: no stream's queue holds it back."""
+        return type(record) is FaultyRecord and not cast(Any, self.app).pipeline.has_room()
 
     async def _hand_on(self, tp: TP, record: Any, progress: Progress | None) -> None:
         """To Faust's streams; an order's record that cannot go there has its letter."""

@@ -116,13 +116,20 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         return True
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **bounds: Any) -> Any:
-        """Source partitions come with a Hole wherever their log has nothing that is to be read."""
-        found: Any = await super()._fetch_records(consumer, active_partitions, *args, **bounds)
+        """Source partitions come with a Hole wherever their log has nothing that is to be read.
+
+        An error of one partition takes along what the same turn has read of others: that is read again. Left over, the
+        word of where it was read from would make a Hole of it.
+        """
+        try:
+            found: Any = await super()._fetch_records(consumer, active_partitions, *args, **bounds)
+        except KafkaError:
+            for tp, (start, _) in _just_read(consumer).items():
+                consumer._fetcher.seek_to(tp, start)
+            raise
         is_source = cast(Any, self.consumer).is_source
-        assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
-        for tp in assignment.tps if assignment else ():
-            read = assignment.state_value(tp).__dict__.pop("read", None)
-            if read and is_source(ensure_TP(tp)) and (records := with_holes(found.get(tp, []), *read)):
+        for tp, read in _just_read(consumer).items():
+            if is_source(ensure_TP(tp)) and (records := with_holes(found.get(tp, []), *read)):
                 found[tp] = records
         return found
 
@@ -154,6 +161,13 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
                 self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
             points[tp] = (offset if usable else first[tp], last[tp])
         return points
+
+
+def _just_read(consumer: Any) -> dict[Any, tuple[int, int]]:
+    """From where to where each partition was read since this was asked last (`kafka_reading._Result`)."""
+    assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
+    told = {tp: assignment.state_value(tp).__dict__.pop("read", None) for tp in (assignment.tps if assignment else ())}
+    return {tp: read for tp, read in told.items() if read}
 
 
 async def _ends(consumer: Any, tps: list[TP]) -> dict[TP, int]:

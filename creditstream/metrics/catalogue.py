@@ -127,8 +127,9 @@ RECORD_ERRORS = Metric(
     "counter",
     "errors",
     "errors of one record that nobody foresaw, each with its traceback in the log; before the order's commit the "
-    "record became a dead letter (unreadable), after it the order went on without the part that failed",
-    (Label("step", ("read", "accepted", "looked up", "committed", "published", "sent")),),
+    "record became a dead letter (unreadable) or, being scored, is tried again; after it the order went on without the "
+    "part that failed",
+    (Label("step", ("read", "accepted", "looked up", "scored", "committed", "published", "sent")),),
 )
 RISK_CALLS = Metric("risk_calls", "counter", "calls", "calls of the risk API by outcome", (Label("outcome", _CALL),))
 STORE_RETRIES = Metric(

@@ -54,6 +54,7 @@ def cases() -> list[Case]:
     ]
     found += [Case(order(key=key)) for key in (b"", b"\xff" * 3, b"k" * 100_000)]
     found += [Case(order(headers=[("big", b"h" * 300_000)]), reason="too_large")]
+    found += [Case(order(headers=[("", None)] * 200_000), "too_large", "gzip")]
     found += [Case(Sent(b"a" * _TEN_MB), "too_large", "gzip")]
     found += [Case(Sent(b"no order", headers=[("x-attempts", b"99"), ("foo", None)]), reason="not_json")]
     return found

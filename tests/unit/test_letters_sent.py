@@ -17,7 +17,7 @@ from creditstream.dlq.work import Listing, There
 from creditstream.errors import Unsendable
 from creditstream.forget.letters import blanked, concerning
 from creditstream.letterbox import letter_parcel
-from creditstream.outbox import deliver
+from creditstream.outbox import Parcel, deliver
 from creditstream.ports import Outgoing, Publishes
 from schemas import headers
 from tests.unit.pipeline_rig import NOW, ROUTES, Rig, order_json, run
@@ -124,3 +124,31 @@ def test_what_a_producer_calls_by_our_names_comes_back_as_it_sent_it() -> None:
     assert (letter.attempts, letter.reason, letter.is_forgotten) == ("1", "not_json", False)
     again = send_again(letter, Destinations("orders", "orders-retry", 4), "ana", NOW)
     assert again.record.headers[: len(sent)] == sent
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_a_topic_that_refuses_every_letter_for_a_while_gets_it_whole_afterwards(
+    forwarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop of letters does not end, and by then the letter is not cut for ever."""
+    monkeypatch.setattr("creditstream.outbox._BACKOFF", 0.0)
+    rig, refused, done = Rig(), Counter[str](), []
+
+    class Away(Topic):
+        async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+            refused[topic] += 1
+            return await super().publish(topic, records) if refused[topic] > 3_000 else await self._refuse(topic)
+
+        async def _refuse(self, topic: str) -> dict[int, int]:
+            raise Unsendable(topic)
+
+    topic = Away()
+    told = rig.record(b"no order").letter("not_json", "why", NOW)
+    parcel = original = letter_parcel(ROUTES, told, lambda: done.append("letter"))
+    if forwarded:
+        record = Outgoing(None, b"an order")
+        parcel = Parcel("orders-by-id", 0, record, lambda: done.append("record"), lambda: original)
+    run(deliver(topic, [parcel]))
+    [letter] = topic.taken["orders-dead-letter"]
+    assert letter.value == b"no order" and read_letter(_consumed(letter)).is_whole
+    assert done == ["record" if forwarded else "letter"] and refused["orders-by-id"] == int(forwarded)

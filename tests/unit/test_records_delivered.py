@@ -51,7 +51,7 @@ class Delivery:
         consumer._epoch, consumer._backlog = 1, {}
         consumer.log, consumer.callback = cast(Any, logging.getLogger("test")), self._take
         consumer.can_resume_flow = cast(Any, SimpleNamespace(is_set=lambda: True))
-        self._consumer = consumer
+        self.consumer = consumer
 
     async def _take(self, message: Any) -> None:
         event = SimpleNamespace(message=message, ack=lambda: self.progress.finish(message.offset))
@@ -62,8 +62,8 @@ class Delivery:
     async def play(self, data: bytes) -> None:
         fetched = answer(data, tp=TopicPartition(*self.tp), start=self.progress.expected)
         records = fetched.result.getall()
-        self._consumer._backlog[self.tp] = deque(with_holes(records, *fetched.state.read))
-        await self._consumer._deliver(self.tp, 1)
+        self.consumer._backlog[self.tp] = deque(with_holes(records, *fetched.state.read))
+        await self.consumer._deliver(self.tp, 1)
         self.rig.advance(4_000)  # what waited is due
         await self.rig.run(2)
 
@@ -174,3 +174,16 @@ def test_an_answer_of_kafka_that_cannot_be_used_is_asked_for_again(caplog: pytes
     consumer.log = cast(Any, logging.getLogger("test"))
     asyncio.run(consumer._drain_messages(fetcher))
     assert rounds == [0, 1] and "cannot read from Kafka" in caplog.text
+
+
+def test_an_unforeseen_error_while_an_order_is_scored_is_told_without_what_it_quotes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.answer(_ORDERS[0], KeyError("c-1 Maria Silva"))
+    rig.pipeline.accept(rig.record(_ORDERS[0]))
+    asyncio.run(rig.run())
+    assert len(rig.publisher.topics["orders-retry"]) == 1, "it is tried again"
+    [told] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Maria" not in caplog.text and "KeyError" in caplog.text and told.exc_info
+    assert rig.scoring._metrics.record_errors.read().values["scored",] == 1
