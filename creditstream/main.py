@@ -4,7 +4,7 @@ import logging.config
 import os
 from typing import TYPE_CHECKING
 
-from creditstream.environment import set_aside, told
+from creditstream.environment import open_closed_streams, set_aside, told
 from creditstream.logs import logging_config
 from creditstream.settings import load_settings
 
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def _make_app() -> "CreditApp":
+    open_closed_streams()
     without_effect = set_aside(os.environ)
     # Not before: Faust keeps some of the variables when it is imported.
     from faust.cli.faust import cli

@@ -142,3 +142,15 @@ def test_what_stops_faust_itself_does_not_stop_the_module() -> None:
     warning = json.loads(done.stderr)
     assert warning["level"] == "WARNING"
     assert warning["message"].startswith("FAUST_LOOP, F_CONSOLE_PORT: without effect")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_one_that_leads_nowhere(closed: str) -> None:
+    """As under supervisors that close them. The next descriptor would be one of them, and libuv aborts then."""
+    environ = clean_environ(
+        {"CREDITSTREAM_POSTGRES_DSN": "postgresql://u@127.0.0.1:1/x", "CREDITSTREAM_START_TIMEOUT": "0"}
+    )
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "creditstream", "migrate"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("" if "2>" in closed else "creditstream: PostgreSQL"), done.stderr
