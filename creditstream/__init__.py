@@ -13,14 +13,8 @@ def __getattr__(name: str) -> Any:
     """`creditstream.app` is the Faust app, made from the environment when it is first asked for, not at import."""
     if name != "app":
         raise AttributeError(f"module 'creditstream' has no attribute {name!r}")
-    from creditstream.errors import StartError
-
     if _ROOT not in sys.path:
         sys.path.append(_ROOT)
-    try:
-        app = importlib.import_module("creditstream.main").app
-    except StartError as error:
-        print(f"creditstream: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    app = importlib.import_module("creditstream.main").app
     globals()["app"] = app
     return app

@@ -1,5 +1,7 @@
 """Variables that libraries would read beside this program's settings: without effect, and named (ADR 0020)."""
 
+import os
+import sys
 from collections.abc import MutableMapping
 
 from creditstream.settings import PREFIX
@@ -53,6 +55,16 @@ def _of_settings(environ: MutableMapping[str, str]) -> list[str]:
     names = [str(param.env_name) for param in Settings.SETTINGS.values() if param.env_name]
     prefix = environ.get("APP_ENV_PREFIX", "").rstrip("_")
     return names + [f"{prefix}_{name}" for name in names if prefix]
+
+
+def open_closed_streams() -> None:
+    """Called before anything is opened, which would take the place of a standard stream that whoever started us closed.
+
+    libuv aborts the process then, and what is printed would go into a server's connection.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def told(names: list[str]) -> str:

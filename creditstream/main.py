@@ -2,9 +2,11 @@
 
 import logging.config
 import os
+import sys
 from typing import TYPE_CHECKING
 
-from creditstream.environment import set_aside, told
+from creditstream.environment import open_closed_streams, set_aside, told
+from creditstream.errors import StartError
 from creditstream.logs import logging_config
 from creditstream.settings import load_settings
 
@@ -12,6 +14,16 @@ if TYPE_CHECKING:
     from creditstream.app import CreditApp
 
 log = logging.getLogger(__name__)
+
+
+def _app_or_exit() -> "CreditApp":
+    """Here, as Faust may be told to load any of our modules: `-A creditstream`, `-A creditstream.main`, …"""
+    open_closed_streams()
+    try:
+        return _make_app()
+    except StartError as error:
+        print(f"creditstream: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _make_app() -> "CreditApp":
@@ -33,4 +45,4 @@ def _make_app() -> "CreditApp":
     return create_app(settings)
 
 
-app = _make_app()
+app = _app_or_exit()

@@ -30,6 +30,8 @@ _KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """A server that vanished without a word is noticed on all idle connections within 25 s, not one by one."""
+_ENCODING = "UTF8"
+"""Said when a session begins: otherwise a role's or a database's own refuses names that the table can hold."""
 
 
 class Connection(_Connection):
@@ -99,9 +101,8 @@ def _first_line(error: Exception) -> str:
 
 
 async def _connect(dsn: str, within: float) -> Any:
-    connection: Any = Connection(
-        dsn, within, False, enable_hstore=False, enable_json=False, enable_uuid=False, **_KEEPALIVE
-    )
+    given = {**_KEEPALIVE, "client_encoding": _ENCODING}
+    connection: Any = Connection(dsn, within, False, enable_hstore=False, enable_json=False, enable_uuid=False, **given)
     try:
         return await connection
     except psycopg2.OperationalError as error:

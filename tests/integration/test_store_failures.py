@@ -20,7 +20,7 @@ from creditstream.ports import Proposal, Refused
 from creditstream.settings import Secret, Settings
 from creditstream.store import database as database_module
 from creditstream.store.database import Database
-from creditstream.store.orders import PostgresStore
+from creditstream.store.orders import MAX_BYTES, PostgresStore
 from creditstream.store.pool import Pool
 from creditstream.store.queries import query
 from creditstream.testing import a_proposal, an_order
@@ -321,3 +321,27 @@ def test_a_row_that_was_removed_does_not_come_back(run: Run, database: Any) -> N
             assert not await store.find([UUID(int=1), proposal.order.order_id])
 
     run(scenario())
+
+
+def test_large_orders_are_committed_a_few_at_a_time(run: Run, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 of the largest are gigabytes: no statement has that many, and they would be tried again for ever."""
+    sizes: list[int] = []
+
+    async def scenario() -> None:
+        async with _store_and_admin(database.dsn) as (store, _):
+            value = store._database.value
+
+            async def counted(name: str, parameters: dict[str, Any] | None = None) -> Any:
+                sizes.append(len((parameters or {}).get("batch", "")))
+                return await value(name, parameters)
+
+            monkeypatch.setattr(store._database, "value", counted)
+            large = [a_proposal(an_order(metadata={"text": "x" * (MAX_BYTES // 4)})) for _ in range(5)]
+            largest = a_proposal(an_order(metadata={"text": "x" * MAX_BYTES}))
+            batch = [*large, largest, a_proposal()]
+            for _ in range(2):  # the second time they are known
+                answers = await store.commit(batch)
+                assert all(isinstance(answers[given.order.order_id], Row) for given in batch)
+
+    run(scenario())
+    assert max(sizes) < MAX_BYTES + 1_024, "the largest order goes alone"

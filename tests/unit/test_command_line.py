@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -142,3 +143,26 @@ def test_what_stops_faust_itself_does_not_stop_the_module() -> None:
     warning = json.loads(done.stderr)
     assert warning["level"] == "WARNING"
     assert warning["message"].startswith("FAUST_LOOP, F_CONSOLE_PORT: without effect")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_one_that_leads_nowhere(closed: str) -> None:
+    """As under supervisors that close them. The next descriptor would be one of them, and libuv aborts then."""
+    environ = clean_environ(
+        {"CREDITSTREAM_POSTGRES_DSN": "postgresql://u@127.0.0.1:1/x", "CREDITSTREAM_START_TIMEOUT": "0"}
+    )
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "creditstream", "migrate"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("" if "2>" in closed else "creditstream: PostgreSQL"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["creditstream", "creditstream.app", "creditstream.main", "creditstream.main:app", "tables.seen"]
+)
+def test_a_wrong_setting_is_one_line_however_the_program_is_named(name: str) -> None:
+    command = [str(Path(sys.executable).with_name("faust")), "-A", name, "agents"]
+    environ = clean_environ({"CREDITSTREAM_WEB_PORT": "x"})
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    line = "creditstream: bad setting CREDITSTREAM_WEB_PORT: expected `int`, got `str`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)

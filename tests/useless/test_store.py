@@ -18,7 +18,7 @@ from creditstream.settings import Secret, Settings
 from creditstream.store.migrations import migrate
 from creditstream.store.orders import PostgresStore
 from creditstream.store.replica import Replica
-from creditstream.testing import a_proposal
+from creditstream.testing import a_proposal, an_order
 from schemas.status import Row
 from tests.chaos.proxy import Proxy
 from tests.support.database import Database, ask, with_database
@@ -116,6 +116,22 @@ def test_a_session_that_is_not_what_it_should_be_is_not_used_again(
             await fill_pool(store)
             await one_failure_then_right(store, lambda: alter(heal), said)
             await store.ping()
+
+    run(scenario())
+
+
+def test_a_role_or_database_with_another_encoding_changes_no_order(run: Run, database: Database) -> None:
+    """The client's encoding is the session's too: with another one, names were refused that the table can hold."""
+
+    async def scenario() -> None:
+        alter = f"ALTER DATABASE {database.name} SET client_encoding = 'LATIN1'"
+        ask(with_database(database.dsn, "postgres"), alter)
+        async with behind_a_door(database) as (store, _):
+            proposal = a_proposal(an_order(customer_id="Łódź", metadata={"note": "日本 😀"}))
+            order_id = proposal.order.order_id
+            answers = await store.commit([proposal])
+            assert isinstance(answers[order_id], Row)
+            assert answers == await store.find([order_id])
 
     run(scenario())
 
