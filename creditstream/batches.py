@@ -117,6 +117,8 @@ class _Reader:
         delta = self._number()
         offset = self._base + self._number()
         timestamp = self._first_time + delta if self._time is None else self._time
+        if not -(2**63) <= timestamp < 2**63:
+            timestamp = -1  # as Kafka writes that there is none
         key = self._bytes()
         size = self._number()
         start, self._at = self._at, self._at + max(0, size)

@@ -10,8 +10,15 @@ from psycopg2 import errors as driver
 
 from creditstream.errors import StoreRefused, StoreUnavailable, StoreUseless
 
-_ROW_ERRORS = {"22": "invalid_data", "23": "constraint_violation", "54": "limit_exceeded"}
-"""SQLSTATE classes that are the row's own fault: the same row would fail for ever."""
+_ROW_ERRORS = {
+    "22": "invalid_data",
+    "23": "constraint_violation",
+    "44": "constraint_violation",
+    "54": "limit_exceeded",
+    "P0": "constraint_violation",
+}
+"""SQLSTATE classes that are the row's own fault: the same row would fail for ever. 44 and P0 are a lender's own rules
+(a view's check, a trigger that raises)."""
 
 _OF_THE_STATEMENT = {*_ROW_ERRORS, "40", "53", "55"}
 """Classes that say nothing against the server and the session: beside the rows', a deadlock, no memory, a lock."""

@@ -280,6 +280,22 @@ def test_a_bad_row_is_found_and_the_others_commit(
     run(scenario())
 
 
+def test_an_order_that_a_lenders_own_trigger_refuses_is_found_and_the_others_commit(run: Run, database: Any) -> None:
+    async def scenario() -> None:
+        good, bad = [a_proposal() for _ in range(6)], a_proposal(an_order(customer_id="c-bad"))
+        async with _store_and_admin(database.dsn) as (store, admin):
+            await admin.execute(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$BEGIN IF NEW.customer_id = 'c-bad' THEN RAISE EXCEPTION 'not him'; END IF; RETURN NEW; END$$"
+            )
+            await admin.execute("CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION refuse()")
+            answers = dict(await store.commit([*good, bad]))
+        assert answers.pop(bad.order.order_id) == Refused("constraint_violation", "RaiseException P0001")
+        assert all(isinstance(row, Row) for row in answers.values()) and len(answers) == len(good)
+
+    run(scenario())
+
+
 def test_a_bad_change_of_a_known_row_is_refused_too(run: Run, database: Any) -> None:
     async def scenario() -> None:
         async with _store_and_admin(database.dsn) as (store, _):
