@@ -71,7 +71,8 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None,
 
 
 def _plainly(body: bytes) -> Assessment | None:
-    """None: look at it with care. msgspec alone would pass over an escaped key, a key given twice, another's id."""
+    """None: look at it with care. msgspec alone would pass over an escaped key, a key given twice, another's id, and
+    bytes that are no text where nothing is read."""
     if (
         b"\\" in body
         or body.count(_SCORE) > 1
@@ -82,7 +83,7 @@ def _plainly(body: bytes) -> Assessment | None:
     ):
         return None
     try:
-        return _decode(body)
+        return _decode(body if body.isascii() else body.decode())
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

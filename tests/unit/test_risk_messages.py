@@ -53,6 +53,8 @@ def test_a_good_answer() -> None:
         b"<html>",
         b"\xff",
         b'{"score":1,"model_version":"\xff"}',
+        b'{"score":712,"model_version":"m","new":"\xff"}',
+        b'{"score":712,"model_version":"m","new":{"\xed\xa0\x80":1}}',
         b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD).encode() * 2,
