@@ -289,6 +289,8 @@ class Pipeline:
             return letter_parcel(self._routes, letter, lambda: None)
 
         carried = record.waiting(record.turn) if record.waited else record.traced()
+        if record.reopens:  # it was not parked: somebody sent its letter again
+            carried = (*carried, record.reopens.header)
         outgoing = Outgoing(str(order.order_id).encode(), record.value, carried)
         return Parcel(topic, home, outgoing, record.acknowledge, letter)
 
