@@ -261,10 +261,10 @@ class Pipeline:
             return None
 
     def _decode(self, record: Record) -> Order:
-        most, beside = self._limits.order_max_bytes, record.bytes_beside_the_value
-        if beside > most:
+        most, ours = self._limits.order_max_bytes, bool(record.believed)
+        if not ours and (beside := record.bytes_beside_the_value) > most:  # what we write beside it makes it no larger
             raise InvalidOrder("too_large", f"{beside} bytes of key and headers, the limit is {most}")
-        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=bool(record.believed))
+        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=ours)
         latest = moment(written) + self._skew
         return decode_order(record.value, latest=latest, max_bytes=most)
 

@@ -19,7 +19,7 @@ from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, 
 from schemas.headers import REOPENS
 from schemas.order import Order
 from schemas.status import FORGOTTEN
-from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, id_of, order_json, run, scored
+from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, home_of, id_of, order_json, run, scored
 from tests.unit.test_dlq import TO, a_letter, letter_of, redelivered
 
 EXHAUSTED = RiskUnavailable("down", 1)
@@ -292,6 +292,27 @@ def test_a_replay_stays_one_when_the_topics_grew_before_it_was_read() -> None:
     rig.advance(1)
     run(rig.run())
     assert state(rig, value)[::2] == ("approved", 2)
+
+
+@pytest.mark.parametrize("headers", [[("foo", b"x" * 262_141)], [("x-attempts", b"x")] * 23_831])
+def test_an_order_that_fills_the_limit_is_tried_again_and_sent_again(headers: Any) -> None:
+    """What we write beside it is ours: it is no larger order than when it was taken."""
+    rig, value = Rig(), order_json()
+    away = (home_of(value) + 1) % 4
+    rig.answer(value, EXHAUSTED, RiskRefused("422"))
+    rig.pipeline.accept(rig.record(value, partition=away, headers=headers))
+    run(rig.run())
+    _, hop = rig.publisher.topics["orders-by-id"][-1]
+    rig.pipeline.accept(rig.record(value, topic="orders-by-id", headers=hop.headers, key=hop.key))
+    run(rig.run())
+    _, waiting = rig.publisher.topics["orders-retry"][-1]
+    rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key))
+    rig.advance(31)
+    run(rig.run())
+    assert state(rig, value) == ("under_review", "risk_refused", 2)
+    assert rig.publisher.reasons() == ["risk_refused"]
+    play_again(rig, letter_of(rig))
+    assert state(rig, value)[::2] == ("approved", 3)
 
 
 def test_what_was_given_up_takes_no_place_of_the_order_that_came_again() -> None:
