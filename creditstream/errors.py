@@ -49,9 +49,18 @@ class RiskRefused(Exception):
 class RiskUnusable(Exception):
     """The risk API answered about this order, and there is no score in it that we may use: a person must look.
 
-    `reasons` and `model_version` are the answer's own, as far as they can be kept.
+    `reasons` and `model_version` are the answer's own, as far as they can be kept. `may_be_anothers`: it does not say
+    clearly that it is about this order, and nothing of it is kept.
     """
 
-    def __init__(self, message: str, reasons: tuple[str, ...] = (), model_version: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        reasons: tuple[str, ...] = (),
+        model_version: str | None = None,
+        *,
+        may_be_anothers: bool = False,
+    ) -> None:
         super().__init__(message)
         self.reasons, self.model_version = reasons, model_version
+        self.may_be_anothers = may_be_anothers

@@ -262,10 +262,10 @@ class Pipeline:
             return None
 
     def _decode(self, record: Record) -> Order:
-        most, beside = self._limits.order_max_bytes, record.bytes_beside_the_value
-        if beside > most:
+        most, ours = self._limits.order_max_bytes, bool(record.believed)
+        if not ours and (beside := record.bytes_beside_the_value) > most:  # what we write beside it makes it no larger
             raise InvalidOrder("too_large", f"{beside} bytes of key and headers, the limit is {most}")
-        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=bool(record.believed))
+        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=ours)
         latest = moment(written) + self._skew
         return decode_order(record.value, latest=latest, max_bytes=most)
 
@@ -290,6 +290,8 @@ class Pipeline:
             return letter_parcel(self._routes, letter, lambda: None)
 
         carried = record.waiting(record.turn) if record.waited else record.traced()
+        if record.reopens:  # it was not parked: somebody sent its letter again
+            carried = (*carried, record.reopens.header)
         outgoing = Outgoing(str(order.order_id).encode(), record.value, carried)
         return Parcel(topic, home, outgoing, record.acknowledge, letter)
 

@@ -71,11 +71,13 @@ def load_policy(path: str | Path | None = None) -> Policy:
     """The policy in that TOML file (None or "": the shipped one). Raises StartError with one line that says why not."""
     source = Path(path) if path else files("creditstream").joinpath("policy.toml")
     try:
-        return msgspec.convert(tomllib.loads(source.read_text(encoding="utf-8")), Policy)
+        return msgspec.convert(tomllib.loads(source.read_text(encoding="utf-8"), parse_float=Decimal), Policy)
     except OSError as error:
         problem = error.strerror or type(error).__name__
     except UnicodeDecodeError:
         problem = "not UTF-8"
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except RecursionError:
+        problem = "nested too deeply"
+    except (ValueError, msgspec.ValidationError) as error:  # not only what tomllib documents: also too many digits
         problem = " ".join(str(error).split())
     raise StartError(f"bad setting CREDITSTREAM_POLICY_FILE: {source}: {problem}")

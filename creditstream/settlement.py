@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -168,7 +168,7 @@ class Settlement:
         with _timed(self._metrics.publish_seconds):
             batch = await self._publish(taken)
         published = self._metrics.now()
-        over = [settled for settled in batch if settled.complete and not settled.flight.over]
+        over = _each_once(settled for settled in batch if settled.complete and not settled.flight.over)
         # Records may join until the end; those that join after this line are judged anew, by the mark.
         covered = [tuple(settled.flight.records) for settled in over]
         await deliver(self._publisher, [parcel for settled in over for parcel in self._follow_ups(settled)])
@@ -279,6 +279,11 @@ class Settlement:
             record.acknowledge()
         for record in (*flight.records[len(covered) :], *flight.others):
             self.accept_again(record)
+
+
+def _each_once(ended: Iterable[Settled]) -> list[Settled]:
+    """An order ends twice at once when it is found committed while it is committed as under review: the last counts."""
+    return list({settled.flight: settled for settled in ended}.values())
 
 
 @contextmanager

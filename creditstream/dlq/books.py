@@ -1,4 +1,4 @@
-"""The dead-letter topic, read in bounded memory: of the letters about one record the last one counts."""
+"""The dead-letter topic, in bounded memory: of the letters about a record the one of its row's last version counts."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -13,10 +13,16 @@ from creditstream.dlq.letters import Letter, read_letter
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE last (identity BLOB PRIMARY KEY, part INTEGER, off INTEGER) WITHOUT ROWID;
+CREATE TABLE last (identity BLOB PRIMARY KEY, part INTEGER, off INTEGER, version INTEGER) WITHOUT ROWID;
 BEGIN;
 """
-_KEEP = "INSERT OR REPLACE INTO last VALUES (?, ?, ?)"
+#: `version`: the highest of the record's row that a letter told. `forget` copies letters behind later ones.
+_KEEP = """
+INSERT INTO last VALUES (?, ?, ?, ?)
+ON CONFLICT (identity) DO UPDATE SET
+    part = excluded.part, off = excluded.off, version = max(version, excluded.version)
+WHERE excluded.version = 0 OR excluded.version >= last.version
+"""
 _FIND = "SELECT part, off FROM last WHERE identity = ?"
 
 
@@ -32,7 +38,7 @@ class Books:
         """By the batch; one letter for each record. Raises BrokerUnavailable."""
         try:
             async for batch in self._read("reading"):
-                self._last.executemany(_KEEP, [(each.identity, each.partition, each.offset) for each in batch])
+                self._last.executemany(_KEEP, map(_entry, batch))
             async for batch in self._read(doing):
                 yield [letter for letter in batch if self._is_last(letter)]
         finally:
@@ -47,6 +53,10 @@ class Books:
     def _is_last(self, letter: Letter) -> bool:
         found: Any = self._last.execute(_FIND, (letter.identity,)).fetchone()
         return bool(found == (letter.partition, letter.offset))
+
+
+def _entry(letter: Letter) -> tuple[bytes, int, int, int]:
+    return letter.identity, letter.partition, letter.offset, letter.row_version or 0
 
 
 def progress_bars(*, shown: bool) -> Progress:

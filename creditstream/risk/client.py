@@ -232,6 +232,10 @@ class RiskClient:
         order, body, headers = question
         try:
             return read_answer(order, *await self._http.post(body, headers, limit), self._now())
+        except RiskUnusable as error:
+            if error.may_be_anothers:
+                self._http.close_idle()  # one of them is a step behind, and would go on so
+            raise
         except TimeoutError:
             raise MayPass("timeout", "the risk API did not answer in time") from None
         except OSError as error:

@@ -212,6 +212,11 @@ class HttpClient:
         connection.abort()
         self._open.discard(connection)
 
+    def close_idle(self) -> None:
+        """The next calls have connections of their own."""
+        while self._free:
+            self._close(self._free.pop())
+
     async def close(self) -> None:
         """Calls that are still out fail."""
         for connection in tuple(self._open):

@@ -71,7 +71,8 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None,
 
 
 def _plainly(body: bytes) -> Assessment | None:
-    """None: look at it with care. msgspec alone would pass over an escaped key, a key given twice, another's id."""
+    """None: look at it with care. msgspec alone would pass over an escaped key, a key given twice, another's id, and
+    bytes that are no text where nothing is read."""
     if (
         b"\\" in body
         or body.count(_SCORE) > 1
@@ -82,7 +83,7 @@ def _plainly(body: bytes) -> Assessment | None:
     ):
         return None
     try:
-        return _decode(body)
+        return _decode(body if body.isascii() else body.decode())
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -99,22 +100,28 @@ def _carefully(body: bytes, order: Order) -> Assessment:
         raise MayPass("bad_answer", "200 with a body that is not JSON") from None
     if not isinstance(answer, dict):
         raise RiskUnusable("it is JSON, and no object")
-    problem = _problem(answer, order)
+    if whose := _whose(answer, order):
+        raise RiskUnusable(whose, may_be_anothers=True)
+    problem = _problem(answer.get("score"))
     reasons, model = _kept(answer.get("reasons", ()), Reasons), _kept(answer.get("model_version"), ModelVersion)
     if not problem and reasons is not None and model is not None:
         return Assessment(score=answer["score"], reasons=reasons, model_version=model)
     raise RiskUnusable(problem or "its reasons or its model version cannot be kept", reasons or (), model)
 
 
-def _problem(answer: dict[str, Any], order: Order) -> str:
-    """Why its score may not be used for this order; empty: it may."""
+def _whose(answer: dict[str, Any], order: Order) -> str:
+    """Why it may be about another; empty: nothing says so."""
     if isinstance(answer, _Doubled):
         return "it names a field twice"
     if not _is_same(answer.get("order_id"), str(order.order_id), str.lower):
         return "it is about another order"
     if not _is_same(answer.get("customer_id"), order.customer_id, str):
         return "it is about another customer"
-    score = answer.get("score")
+    return ""
+
+
+def _problem(score: object) -> str:
+    """Why it may not be used; empty: it may."""
     if type(score) is not int:
         return "it has no score" if score is None else "its score is not a whole number"
     return "" if 0 <= score <= 1000 else "its score is out of range"

@@ -199,6 +199,32 @@ def test_json_without_a_usable_score_is_an_outcome_and_not_asked_again(name: str
     assert judged(Hostile(says(said))) == ("unusable", Counter(["unusable"]))
 
 
+async def _a_step_behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """From a connection's second request on, the answer is that to the one before, as after an answer sent twice."""
+    told = b""
+    with suppress(OSError, asyncio.IncompleteReadError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            own = head.partition(b"Idempotency-Key: ")[2].split(b"\r\n")[0]
+            await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+            writer.write(answer(200, GOOD.replace(b"{", b'{"order_id":"%b",' % (told or own))))
+            told = own
+    writer.close()
+
+
+def test_a_connection_that_gave_anothers_answer_gives_no_more() -> None:
+    async def test() -> list[str]:
+        listening = await asyncio.start_server(_a_step_behind, "127.0.0.1", 0)
+        client = await RiskClient.open(settings_for(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+        try:
+            return [await outcome_of(client) for _ in range(4)]
+        finally:
+            await client.close()
+            listening.close()
+
+    assert asyncio.run(test()) == ["712", "unusable", "712", "unusable"]
+
+
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", answer(200)[:-9]], ids=["before", "within", "body"])
 def test_resets_may_pass(said: bytes) -> None:
     result, attempts = judged(Hostile(says(said, then_reset=True)))

@@ -19,7 +19,7 @@ from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, 
 from schemas.headers import REOPENS
 from schemas.order import Order
 from schemas.status import FORGOTTEN
-from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, id_of, order_json, run, scored
+from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, home_of, id_of, order_json, run, scored
 from tests.unit.test_dlq import TO, a_letter, letter_of, redelivered
 
 EXHAUSTED = RiskUnavailable("down", 1)
@@ -260,6 +260,59 @@ def test_a_replay_is_not_done_by_a_redelivery_that_is_in_flight() -> None:
     rig.advance(1)
     run(rig.run())
     assert state(rig, value)[::2] == ("approved", 2)
+
+
+def test_a_replay_that_waits_for_a_redelivery_is_asked_about_once_however_late_it_was_looked_up() -> None:
+    """With PostgreSQL slow, the redelivery is committed as under review beside its look-up: it ends twice, at once."""
+    rig = Rig()
+    value = settled(rig, "risk_refused")
+    letter, calls = letter_of(rig), len(rig.risk.calls)
+    rig.seen.partitions.clear()
+    rig.pipeline.accept(rig.record(value, offset=2, replayed=True))
+    rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 11))
+    rig.advance(2)
+    run(rig.run())
+    assert state(rig, value)[::2] == ("approved", 2)
+    assert len(rig.risk.calls) == calls + 1
+    assert rig.publisher.reasons() == ["risk_refused", "risk_refused"], "a letter for each end, not for each commit"
+    assert len(rig.acknowledged) == 3
+
+
+def test_a_replay_stays_one_when_the_topics_grew_before_it_was_read() -> None:
+    """Sent to the home that its order had: handed on to the one that it has now."""
+    rig = Rig()
+    value = settled(rig, "risk_refused")
+    sending = send_again(letter_of(rig), TO, "ana", NOW)
+    elsewhere = sending._replace(partition=(sending.partition + 1) % 4)
+    rig.pipeline.accept_retry(redelivered(rig, elsewhere))
+    run(rig.run())
+    ((home, moved),) = rig.publisher.topics["orders-retry"]
+    assert home == sending.partition
+    rig.pipeline.accept_retry(redelivered(rig, sending._replace(record=moved), 1))
+    rig.advance(1)
+    run(rig.run())
+    assert state(rig, value)[::2] == ("approved", 2)
+
+
+@pytest.mark.parametrize("headers", [[("foo", b"x" * 262_141)], [("x-attempts", b"x")] * 23_831])
+def test_an_order_that_fills_the_limit_is_tried_again_and_sent_again(headers: Any) -> None:
+    """What we write beside it is ours: it is no larger order than when it was taken."""
+    rig, value = Rig(), order_json()
+    away = (home_of(value) + 1) % 4
+    rig.answer(value, EXHAUSTED, RiskRefused("422"))
+    rig.pipeline.accept(rig.record(value, partition=away, headers=headers))
+    run(rig.run())
+    _, hop = rig.publisher.topics["orders-by-id"][-1]
+    rig.pipeline.accept(rig.record(value, topic="orders-by-id", headers=hop.headers, key=hop.key))
+    run(rig.run())
+    _, waiting = rig.publisher.topics["orders-retry"][-1]
+    rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key))
+    rig.advance(31)
+    run(rig.run())
+    assert state(rig, value) == ("under_review", "risk_refused", 2)
+    assert rig.publisher.reasons() == ["risk_refused"]
+    play_again(rig, letter_of(rig))
+    assert state(rig, value)[::2] == ("approved", 3)
 
 
 def test_what_was_given_up_takes_no_place_of_the_order_that_came_again() -> None:

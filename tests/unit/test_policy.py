@@ -149,12 +149,16 @@ GOOD = 'version = "1"\n[default]\nmax_amount = "0.50"\napprove_from = 1\n'
         ('version = "a b\\n"\n[default]\napprove_from = 1', "version"),
         (GOOD.replace("1\n", "1001\n"), "<= 1000"),
         (GOOD.replace("= 1\n", '= "1"\n'), "Expected `int`"),
+        (GOOD.replace("= 1\n", "= 600.0\n"), "Expected `int`"),
         (GOOD + "aprove_from = 2", "aprove_from"),
         (GOOD.replace('"0.50"', "-1"), "above zero"),
         (GOOD.replace('"0.50"', "0"), "above zero"),
         (GOOD.replace('"0.50"', "nan"), "above zero"),
         (GOOD + "[products]\na = 1", "products"),
         ("\ufffe\n\n= \x00", ""),
+        (GOOD + "nested = " + "[" * 5_000, "deeply"),
+        (GOOD + "nested = " + "{a = " * 5_000, "deeply"),
+        (GOOD.replace('"0.50"', "9" * 5_000), "digits"),
     ],
 )
 def test_a_bad_file_stops_the_start_with_one_line(tmp_path: Path, content: str, part: str) -> None:
@@ -164,6 +168,14 @@ def test_a_bad_file_stops_the_start_with_one_line(tmp_path: Path, content: str, 
         load_policy(path)
     line = str(caught.value)
     assert line.startswith(f"bad setting CREDITSTREAM_POLICY_FILE: {path}: ") and part in line and "\n" not in line
+
+
+@pytest.mark.parametrize("amount", ["1e400", "1" + "0" * 400 + ".0"])
+def test_a_large_amount_is_a_limit_and_not_none(tmp_path: Path, amount: str) -> None:
+    """A float would be infinite: a slip of the hand that lets every amount pass."""
+    path = tmp_path / "large.toml"
+    path.write_text(GOOD.replace('"0.50"', amount))
+    assert load_policy(path).default == Rule(approve_from=1, max_amount=Decimal(amount))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_a_good_answer() -> None:
         b"<html>",
         b"\xff",
         b'{"score":1,"model_version":"\xff"}',
+        b'{"score":712,"model_version":"m","new":"\xff"}',
+        b'{"score":712,"model_version":"m","new":{"\xed\xa0\x80":1}}',
         b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD).encode() * 2,
@@ -151,6 +153,26 @@ def test_what_of_it_can_be_kept_is_kept() -> None:
         with pytest.raises(RiskUnusable) as failure:
             answer(body)
         assert (failure.value.reasons, failure.value.model_version) == kept
+
+
+_ANOTHERS = '"reasons":["late payments"],"score":712'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**GOOD, "order_id": "00000000-0000-4000-8000-000000000000"},
+        {**GOOD, "customer_id": "c-103"},
+        text(f'"customer_id":"c-103","customer_id":"{ORDER.customer_id}",{_ANOTHERS}'),
+        text(f'"order_id":"{ORDER.order_id}","order_id":null,{_ANOTHERS}'),
+    ],
+)
+def test_nothing_is_kept_of_what_may_be_said_of_another(body: object) -> None:
+    """A bureau's reasons about one customer must not stand in another's row."""
+    with pytest.raises(RiskUnusable) as failure:
+        answer(body)
+    assert (failure.value.reasons, failure.value.model_version) == ((), None)
+    assert failure.value.may_be_anothers
 
 
 def test_an_answer_may_say_whose_it_is_and_hold_more() -> None:
