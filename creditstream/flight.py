@@ -48,10 +48,13 @@ class Record:
 
     @property
     def origin(self) -> Origin:
+        here = Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+        if not self.believed:
+            return here
         topic, *places = (self._ours(name) for name in headers.ORIGIN)
         partition, offset, timestamp_ms = map(headers.number, places)
         if topic is None or partition is None or offset is None or timestamp_ms is None:
-            return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
+            return here
         return Origin(topic.decode(errors="replace"), partition, offset, timestamp_ms)
 
     @property
@@ -78,7 +81,7 @@ class Record:
     @property
     def bytes_beside_the_value(self) -> int:
         """Of its key and its headers, which travel with it."""
-        beside = len(self.key or b"")
+        beside = len(self.key) if self.key else 0
         for name, value in self.headers:
             beside += len(name) + len(value or b"")
         return beside
@@ -91,9 +94,9 @@ class Record:
     @property
     def turn(self) -> "Turn":
         """Which turn on `orders-retry` this is, by the record's headers."""
-        attempts = headers.number(self._ours(headers.ATTEMPTS))
+        attempts = headers.number(self._ours(headers.ATTEMPTS)) if self.waited else None
         if attempts is None or attempts < 0:
-            return Turn()
+            return _FIRST_TURN
         first_failed, due = (headers.number(self._ours(name)) for name in (headers.FIRST_FAILED, headers.DUE))
         return Turn(attempts, _from_ms(first_failed), _from_ms(due))
 
@@ -109,9 +112,11 @@ class Record:
 
     def _ours(self, name: str) -> bytes | None:
         """The value of a header of ours; None where it is not believed, or has no value."""
-        if name not in self.believed:
-            return None
-        return next((value for header, value in self.headers if header == name), None)
+        if name in self.believed:
+            for header, value in self.headers:
+                if header == name:
+                    return value
+        return None
 
     def traced(self) -> Headers:
         """The producer's headers, and ours with its origin, for a forward."""
@@ -126,7 +131,7 @@ class Record:
     @property
     def producers_headers(self) -> Headers:
         """What the producer sent, under names that are not ours."""
-        return headers.producers_own(self.headers, self.believed)
+        return headers.producers_own(self.headers, self.believed) if self.headers else ()
 
     @property
     def original_key(self) -> bytes | None:
@@ -172,6 +177,9 @@ class Turn(NamedTuple):
     attempts: int = 0
     first_failed: datetime | None = None
     due: datetime | None = None
+
+
+_FIRST_TURN = Turn()
 
 
 def _from_ms(ms: int | None) -> datetime | None:

@@ -16,7 +16,7 @@ from creditstream.metrics.instruments import Instruments
 from creditstream.outbox import Outbox, Parcel
 from creditstream.partitions import home_partition
 from creditstream.ports import Outgoing
-from creditstream.recordtime import believed_ms, moment
+from creditstream.recordtime import RecordTimes
 from creditstream.reopening import Reopens
 from creditstream.routes import Routes
 from creditstream.scoring import Scoring
@@ -96,8 +96,9 @@ class Pipeline:
         self._intake, self._letters, self._answers = intake, letters, answers
         self._metrics = metrics or Instruments()
         self._monotonic, self._now = monotonic, now
-        self._skew = timedelta(seconds=limits.clock_skew)
-        self._window = timedelta(hours=limits.seen_retention) - self._skew
+        skew = timedelta(seconds=limits.clock_skew)
+        self._times = RecordTimes(now, skew)
+        self._window = timedelta(hours=limits.seen_retention) - skew
         self.flights: dict[UUID, Flight] = {}
         self._undecided: deque[Flight] = deque()
         self._changed = asyncio.Event()
@@ -265,12 +266,7 @@ class Pipeline:
         most, ours = self._limits.order_max_bytes, bool(record.believed)
         if not ours and (beside := record.bytes_beside_the_value) > most:  # what we write beside it makes it no larger
             raise InvalidOrder("too_large", f"{beside} bytes of key and headers, the limit is {most}")
-        written = believed_ms(record.timestamp_ms, self._now_ms(), ours=ours)
-        latest = moment(written) + self._skew
-        return decode_order(record.value, latest=latest, max_bytes=most)
-
-    def _now_ms(self) -> int:
-        return int(self._now().timestamp() * 1000)
+        return decode_order(record.value, latest=self._times.latest(record.timestamp_ms, ours=ours), max_bytes=most)
 
     def _dead_letter(self, record: Record, reason: str, message: str, size: int = 0) -> None:
         note_letter(self._metrics, reason, record)
@@ -290,8 +286,8 @@ class Pipeline:
             return letter_parcel(self._routes, letter, lambda: None)
 
         carried = record.waiting(record.turn) if record.waited else record.traced()
-        if record.reopens:  # it was not parked: somebody sent its letter again
-            carried = (*carried, record.reopens.header)
+        if record.waited and (reopens := record.reopens):  # it was not parked: somebody sent its letter again
+            carried = (*carried, reopens.header)
         outgoing = Outgoing(str(order.order_id).encode(), record.value, carried)
         return Parcel(topic, home, outgoing, record.acknowledge, letter)
 
@@ -305,7 +301,7 @@ class Pipeline:
     def _take_off(
         self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None
     ) -> None:
-        now, first_ms, turn = self._monotonic(), believed_ms(record.first_ms, self._now_ms()), record.turn
+        now, first_ms, turn = self._monotonic(), self._times.believed(record.first_ms), record.turn
         flight = Flight(order, fingerprint, home, now, first_ms, turn, [record], reopens=reopens)
         self.flights[order.order_id] = flight
         if not flight.turn.attempts:  # a retry has its row under review already

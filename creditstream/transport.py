@@ -261,10 +261,11 @@ class InOrderConsumer(driver.Consumer):
         queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
         delivered = 0
         while records and not any(queue.full() for queue in queues):
-            if source and self._must_wait(records[0]):
-                break
+            kind = type(records[0])
+            if kind is FaultyRecord and source and not cast(Any, self.app).pipeline.has_room():
+                break  # it becomes a letter at once: no stream's queue holds it back
             record = records.popleft()
-            if type(record) is Hole:
+            if kind is Hole:
                 if progress:
                     progress.pass_over(*record)
                 continue
@@ -279,7 +280,15 @@ class InOrderConsumer(driver.Consumer):
                 if progress and not delivered:
                     now = int(time.time() * 1000)
                     progress.stamp(record.offset, believed_ms(record.timestamp, now))
-            await self._hand_on(tp, record, progress)
+            if kind is FaultyRecord and progress:
+                self._refuse(tp, record, progress)
+            else:
+                try:
+                    await self.callback(self._to_message(tp, record))
+                except OF_A_RECORD as error:
+                    if progress is None:
+                        raise
+                    self._refuse(tp, record, progress, error)
             delivered += 1
             if delivered % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -288,21 +297,9 @@ class InOrderConsumer(driver.Consumer):
         if not records:
             self._backlog.pop(tp, None)
 
-    def _must_wait(self, record: Any) -> bool:
-        """One that could not be read becomes a letter at once: no stream's queue holds it back."""
-        return type(record) is FaultyRecord and not cast(Any, self.app).pipeline.has_room()
-
-    async def _hand_on(self, tp: TP, record: Any, progress: Progress | None) -> None:
-        """To Faust's streams; an order's record that cannot go there has its letter."""
-        if progress is None:
-            await self.callback(self._to_message(tp, record))
-        elif type(record) is FaultyRecord:
-            cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset))
-        else:
-            try:
-                await self.callback(self._to_message(tp, record))
-            except OF_A_RECORD as error:
-                cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset), error)
+    def _refuse(self, tp: TP, record: Any, progress: Progress, error: Exception | None = None) -> None:
+        """An order's record that cannot go to Faust's streams has its letter."""
+        cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset), error)
 
     def _finished(self, tp: TP, progress: Progress, offset: int) -> None:
         """As `ack`, of a record that never became a message."""
