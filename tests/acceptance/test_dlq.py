@@ -170,7 +170,7 @@ def readiness(url: str) -> str:
 
 
 def test_the_memory_of_a_listing_does_not_grow_with_the_letters(topics: Topics, worker_environ: dict[str, str]) -> None:
-    few, many = 10_000, 60_000
+    few, many = 40_000, 100_000  # fewer fit into what is fetched ahead, which is bounded
     letters = ((None, order_line(uuid4()).encode()) for _ in range(many))
     topics.produce("orders-dead-letter", itertools.islice(letters, few))
     small = listed_in(worker_environ, few)
