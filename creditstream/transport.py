@@ -33,6 +33,11 @@ _ROOM_POLL = 0.02
 #: Longest wait for records; a seek waits for it.
 _FETCH_WAIT = 0.25
 _SEEK_RETRY = 1.0
+_MOST_DOUBTS = 10
+
+
+class OffsetsWentBack(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """Kafka gives a committed offset that is older than one that it has taken from this worker."""
 
 
 class _Untracked(set[Any]):
@@ -61,6 +66,9 @@ class InOrderConsumer(driver.Consumer):
         self._backlog: dict[TP, deque[Any]] = {}
         self._epoch = 0
         self._last_generation = 0
+        #: As far as this worker knows that offsets were committed; and how often in a row Kafka knew less.
+        self._reached: dict[TP, int] = {}
+        self._doubts = 0
         self._room = asyncio.Event()
         self._fetching = asyncio.Lock()
         #: Set by the app.
@@ -125,6 +133,7 @@ class InOrderConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         sources = {tp for tp in self.assignment() if self.is_source(tp)}
         points = await self._thread.starting_points(sources) if sources else {}
+        self._doubt(points)
         async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
             await super().seek_wait({tp: start for tp, (start, _) in points.items()})
             if epoch != self._epoch:
@@ -139,6 +148,17 @@ class InOrderConsumer(driver.Consumer):
         self._last_generation = generation
         if self.on_ownership:
             self.on_ownership(frozenset(self.progress), interrupted)
+
+    def _doubt(self, points: Mapping[TP, tuple[int, int]]) -> None:
+        """A broker that has just come back may not know yet what it was told: asked again, it does. Raises KafkaError.
+
+        Believed, partitions would be read again from their beginning. A log that ends before is another one.
+        """
+        back = [tp for tp, (start, end) in points.items() if start < self._reached.get(tp, 0) <= end]
+        self._doubts = self._doubts + 1 if back else 0
+        if back and self._doubts <= _MOST_DOUBTS:
+            raise OffsetsWentBack(f"{len(back)} partitions")
+        self._reached |= {tp: start for tp, (start, _) in points.items()}
 
     def _note_at_work(self) -> None:
         self.committed_at = time.monotonic()
@@ -187,6 +207,7 @@ class InOrderConsumer(driver.Consumer):
         self.metrics.commits.add("committed" if committed else "failed")
         if committed:
             self.committed_at = time.monotonic()
+            self._reached |= offsets
             for tp, offset in offsets.items():
                 progress[tp].committed = offset
             self.app.monitor.on_tp_commit(offsets)

@@ -116,6 +116,7 @@ def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, dict.fromkeys(tps))
     consumer._revoked_at, consumer._last_generation = 0.0, 0
+    consumer._reached, consumer._doubts = {}, 0
     consumer._fetching, consumer._room = asyncio.Lock(), asyncio.Event()
     consumer._thread = cast(Any, _Thread())
     consumer.log = cast(Any, logging.getLogger("test"))
@@ -213,3 +214,35 @@ def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> N
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
     assert consumer.standings() == {first: (3, 9), second: (0, 9)}
+
+
+def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen in a run of make chaos: a broker that had just come back knew of no offset, and all was read again."""
+    tp = TP("orders", 0)
+    answers = [(0, 90), (0, 90), (70, 90)]
+
+    async def seek(*_: object) -> None:
+        return
+
+    async def points(_sources: set[TP]) -> dict[TP, tuple[int, int]]:
+        return {tp: answers.pop(0)}
+
+    async def at_once(_seconds: float) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, {tp}, seek)
+    monkeypatch.setattr(consumer._thread, "starting_points", points)
+    monkeypatch.setattr(consumer, "sleep", at_once)
+    monkeypatch.setattr(InOrderConsumer, "should_stop", False)
+    consumer._reached = {tp: 60}
+    asyncio.run(consumer.perform_seek())
+    assert consumer.progress[tp].expected == 70 and not answers
+    # Another log, made again meanwhile: it ends before.
+    answers.append((0, 5))
+    asyncio.run(consumer._position(consumer._epoch))
+    assert consumer.progress[tp].expected == 0
+    # It stays so: after some tries it is believed.
+    consumer._reached = {tp: 60}
+    answers.extend([(0, 90)] * 11)
+    asyncio.run(consumer.perform_seek())
+    assert consumer.progress[tp].expected == 0 and not answers
