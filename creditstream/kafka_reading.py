@@ -59,6 +59,10 @@ class _Batches(_MemoryRecordsPy):  # type: ignore[misc]  # aiokafka has no types
 class _Records(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """The records of one answer: aiokafka's own code, but for the reading of a batch that is not skipped."""
 
+    def __iter__(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        """Those that are left. Without a call of `__next__` for each."""
+        return self._records_iterator or iter(())
+
     def _unpack_records(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
         records = self._records
         while records.has_next():
@@ -81,10 +85,11 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has 
 
     def _unread(self, batch: Any, raw: memoryview) -> Iterator[ConsumerRecord[bytes, bytes]]:
         end = batch.next_offset  # Kafka itself numbers the records of a batch: no other offset is one of them
+        tp, plainly = self._tp, super()._consumer_record
         for record in self._read(batch, raw):
             if self.next_fetch_offset <= record.offset < end:
                 self.next_fetch_offset = record.offset + 1
-                yield self._consumer_record(self._tp, record)
+                yield _carefully_read(tp, record) if type(record) is RawRecord else plainly(tp, record)
 
     def _read(self, batch: Any, raw: memoryview) -> Iterator[Any]:
         """The fast way, and from the first record that it cannot read the careful one, from the batch's beginning."""
@@ -107,15 +112,14 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has 
             log.info("%s: a batch at offset %d is read with care: %r", self._tp, batch.base_offset, type(error))
         yield from read_carefully(bytes(plain), whole=whole)
 
-    def _consumer_record(self, tp: Any, record: Any) -> ConsumerRecord[bytes, bytes]:
-        if not isinstance(record, RawRecord):
-            return super()._consumer_record(tp, record)
-        key, value = record.key, record.value
-        sizes = (-1 if key is None else len(key), -1 if value is None else len(value))
-        fields = (tp.topic, tp.partition, record.offset, record.timestamp, 0, key, value, None, *sizes, record.headers)
-        if record.reason:
-            return FaultyRecord(*fields, record.reason, record.fault, record.size)
-        return ConsumerRecord(*fields)
+
+def _carefully_read(tp: Any, record: RawRecord) -> ConsumerRecord[bytes, bytes]:
+    key, value = record.key, record.value
+    sizes = (-1 if key is None else len(key), -1 if value is None else len(value))
+    fields = (tp.topic, tp.partition, record.offset, record.timestamp, 0, key, value, None, *sizes, record.headers)
+    if record.reason:
+        return FaultyRecord(*fields, record.reason, record.fault, record.size)
+    return ConsumerRecord(*fields)
 
 
 class _Result(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka has no types

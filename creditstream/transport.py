@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import faust
@@ -280,8 +280,9 @@ class InOrderConsumer(driver.Consumer):
         progress = self.progress.get(tp)
         source = self.is_source(tp)
         queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
-        delivered = 0
-        while records and not any(queue.full() for queue in queues):
+        delivered = room = 0
+        while records and (room := (room or _room(queues))):
+            room -= 1
             kind = type(records[0])
             if kind is FaultyRecord and source and not cast(Any, self.app).pipeline.has_room():
                 break  # it becomes a letter at once: no stream's queue holds it back
@@ -335,6 +336,11 @@ class InOrderConsumer(driver.Consumer):
                     await super().seek_wait({tp: progress.expected})
         except (KafkaError, TimeoutError) as error:
             self.log.warning("%s: seek failed, the next jump repeats it: %s", tp, type(error).__name__)
+
+
+def _room(queues: Sequence[Any]) -> int:
+    """How many records each of them takes, or so many that it pays to ask again: nobody but `_deliver` puts any in."""
+    return min((max(0, queue.maxsize - queue.qsize()) for queue in queues if queue.maxsize), default=_YIELD_EVERY)
 
 
 def waiting_events(stream: Any, most: int = _YIELD_EVERY) -> list[Any]:

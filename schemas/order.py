@@ -1,6 +1,5 @@
 """A credit order: strict decoding of whatever bytes arrive, one canonical form, one content fingerprint."""
 
-import contextlib
 import hashlib
 import json
 import re
@@ -26,7 +25,8 @@ _LONG = 1_000
 _CENT = Decimal("0.01")
 _MAX_WHOLE_DIGITS = 12
 _FIELDS = ("order_id", "customer_id", "amount", "term_months", "product", "created_at", "metadata")
-_QUOTED_FIELDS = tuple(f'"{name}"'.encode() for name in _FIELDS[:-1])
+_QUOTES = 2 * (6 + 4)
+"""Around six keys, and the texts: order id, customer, product, time."""
 
 
 class InvalidOrder(ValueError):
@@ -66,7 +66,7 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     term_months: Annotated[int, msgspec.Meta(ge=1, le=600)]
     product: Text
     created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
 _encode = msgspec.json.Encoder().encode
@@ -94,14 +94,22 @@ def decode_order(raw: bytes | None, *, latest: datetime, max_bytes: int) -> Orde
 
 
 def _parse(raw: bytes) -> Order:
-    if not _is_deep(raw) and not (b"\\" in raw and _UNSTORABLE.search(raw)):
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            wire = _decode(raw)
-            metadata = bytes(wire.metadata)
-            amount = _AMOUNT.fullmatch(bytes(wire.amount).decode())
-            if amount and _is_plain(_without(metadata, raw) if len(raw) > _LONG else raw):
-                return _order(wire, Decimal(amount["number"]), _decode_metadata(metadata))
-    return _parse_carefully(raw)
+    return _parse_plainly(raw) or _parse_carefully(raw)
+
+
+def _parse_plainly(raw: bytes) -> Order | None:
+    """None: look at it with care. msgspec alone would pass over what hides in it."""
+    if _is_deep(raw) or (b"\\" in raw and _UNSTORABLE.search(raw)):
+        return None
+    try:
+        wire = _decode(raw)
+        metadata = bytes(wire.metadata)
+        amount = _AMOUNT.fullmatch(bytes(wire.amount).decode())
+        if amount is None or not _is_plain(_without(metadata, raw), quoted=bool(amount["quote"]), more=bool(metadata)):
+            return None
+        return _order(wire, Decimal(amount["number"]), _decode_metadata(metadata) if metadata else {})
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _is_deep(raw: bytes) -> bool:
@@ -121,6 +129,8 @@ def _is_deep(raw: bytes) -> bool:
 
 def _without(metadata: bytes, raw: bytes) -> bytes:
     """What is left when the value is cut out; its key stays. All of it when the value is not behind the first key."""
+    if not metadata:
+        return raw
     start = raw.find(b"{", raw.find(b'"metadata"') + 1)
     if not raw.startswith(metadata, start):
         return raw
@@ -139,13 +149,13 @@ def _order(wire: _Wire, amount: Decimal, metadata: dict[str, Any]) -> Order:
     )
 
 
-def _is_plain(fields: bytes) -> bool:
-    """Whether nothing hides in an order without its metadata: an escaped key, a key given twice."""
-    return (
-        b"\\" not in fields
-        and all(fields.count(name) == 1 for name in _QUOTED_FIELDS)
-        and fields.count(b'"metadata"') <= 1
-    )
+def _is_plain(fields: bytes, *, quoted: bool, more: bool) -> bool:
+    """Whether nothing hides in an order without its metadata: an escaped key, a key given twice.
+
+    It has the quotes that the required keys and texts need, and no more. `quoted`: the amount is a text too; `more`:
+    there is the key of the metadata.
+    """
+    return b"\\" not in fields and fields.count(b'"') == _QUOTES + 2 * (quoted + more)
 
 
 def _parse_carefully(raw: bytes) -> Order:
@@ -236,19 +246,26 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _canonical(order: Order, latest: datetime) -> Order:
-    amount = order.amount
-    if not amount.is_finite() or amount <= 0:
-        raise InvalidOrder("invalid_amount", "amount is not a finite number above zero")
-    if amount.adjusted() >= _MAX_WHOLE_DIGITS or int(amount.as_tuple().exponent) < -2:
-        raise InvalidOrder("invalid_amount", "amount has more than 12 digits before the point or 2 after it")
-    created_at = order.created_at
-    try:
-        created_at = created_at.astimezone(UTC)
-    except OverflowError:
-        raise InvalidOrder("invalid_time", "created_at is outside the calendar") from None
+    amount, created_at = _canonical_amount(order.amount), order.created_at
+    if created_at.tzinfo is not UTC:
+        try:
+            created_at = created_at.astimezone(UTC)
+        except OverflowError:
+            raise InvalidOrder("invalid_time", "created_at is outside the calendar") from None
     if not OLDEST <= created_at <= latest:
         raise InvalidOrder("invalid_time", "created_at is before 2000 or in the future")
+    if amount is order.amount and created_at is order.created_at:
+        return order
+    return msgspec.structs.replace(order, amount=amount, created_at=created_at)
+
+
+def _canonical_amount(amount: Decimal) -> Decimal:
+    if not amount.is_finite() or amount <= 0:
+        raise InvalidOrder("invalid_amount", "amount is not a finite number above zero")
+    has_two_places = amount.same_quantum(_CENT)
+    if amount.adjusted() >= _MAX_WHOLE_DIGITS or not (has_two_places or int(amount.as_tuple().exponent) >= -2):
+        raise InvalidOrder("invalid_amount", "amount has more than 12 digits before the point or 2 after it")
     try:
-        return msgspec.structs.replace(order, amount=amount.quantize(_CENT), created_at=created_at)
+        return amount if has_two_places else amount.quantize(_CENT)
     except InvalidOperation:
         raise InvalidOrder("invalid_amount", "amount cannot be written with two places") from None

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -72,12 +73,17 @@ _PUBLISHED = StatusRecord.__struct_fields__
 
 def encode_status(row: StatusRecord) -> bytes:
     """The record's bytes: the same row always gives the same bytes."""
-    return _encode(published(row))
+    return _encode(_fields(row))
 
 
 def published(row: StatusRecord) -> StatusRecord:
     """What of the row everybody may read."""
-    return StatusRecord(**{name: getattr(row, name) for name in _PUBLISHED})
+    return StatusRecord(**_fields(row))
+
+
+def _fields(row: StatusRecord) -> dict[str, Any]:
+    """A Row's own fields come behind those of a StatusRecord."""
+    return dict(zip(_PUBLISHED, msgspec.structs.astuple(row), strict=False))
 
 
 def decode_status(raw: bytes) -> StatusRecord:

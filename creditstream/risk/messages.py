@@ -18,7 +18,8 @@ MAX_ANSWER_BYTES = 64 * 1024
 _REFUSED = frozenset({400, 404, 422})
 #: Fields that are read. `order_id` and `customer_id` need not be there; what they say must be true.
 _FIELDS = ("score", "reasons", "model_version", "order_id", "customer_id")
-_SCORE, _REASONS, _MODEL, _ORDER, _CUSTOMER = (f'"{name}"'.encode() for name in _FIELDS)
+_QUOTED = tuple(f'"{name}"'.encode() for name in _FIELDS)
+_READ, _WHOSE = _QUOTED[:3], _QUOTED[3:]
 #: Digits of a whole number that may be a score; a longer one need not be counted out.
 _DIGITS = 20
 #: What the standard library's parser raises on texts that are no date: ValueError is the one that it documents.
@@ -72,20 +73,25 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None,
 
 def _plainly(body: bytes) -> Assessment | None:
     """None: look at it with care. msgspec alone would pass over an escaped key, a key given twice, another's id, and
-    bytes that are no text where nothing is read."""
-    if (
-        b"\\" in body
-        or body.count(_SCORE) > 1
-        or body.count(_REASONS) > 1
-        or body.count(_MODEL) > 1
-        or _ORDER in body
-        or _CUSTOMER in body
-    ):
+    bytes that are no text where nothing is read.
+    """
+    if b"\\" in body or not body.isascii():
         return None
     try:
-        return _decode(body if body.isascii() else body.decode())
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        answer = _decode(body)
+    except (msgspec.MsgspecError, RecursionError):
         return None
+    return answer if _holds_no_more(body, answer) or _names_each_once(body) else None
+
+
+def _holds_no_more(body: bytes, answer: Assessment) -> bool:
+    """By its quotes: as many as our three keys and the texts that were found need."""
+    return bool(answer.reasons) and body.count(b'"') == 2 * (len(_READ) + len(answer.reasons) + 1)
+
+
+def _names_each_once(body: bytes) -> bool:
+    """It names other fields than ours, or no reasons."""
+    return all(body.count(name) <= 1 for name in _READ) and not any(name in body for name in _WHOSE)
 
 
 class _Doubled(dict[str, Any]):

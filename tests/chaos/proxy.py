@@ -108,6 +108,7 @@ class Proxy:
 
 def _reset(end: asyncio.StreamWriter) -> None:
     """What was written is sent first if the peer takes it at once; then the connection is gone."""
-    with contextlib.suppress(OSError):
-        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    if open_socket := end.get_extra_info("socket"):  # gone when the peer went first
+        with contextlib.suppress(OSError):
+            open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     end.transport.abort()

@@ -29,6 +29,8 @@ ATTEMPT_TIMEOUT = 1.0
 RISK_LATENCY_MS = 50
 STOPS_WITHIN = 30.0
 _READY_WITHIN = 120.0
+#: Characters of a worker's log that say why it ended.
+_END_OF_LOG = 4_000
 #: Parked orders come back within the run, a dead worker's partitions move soon, and no order runs out of turns.
 _SETTINGS = {
     "MAX_IN_FLIGHT": MAX_IN_FLIGHT,
@@ -125,7 +127,7 @@ class Rig:
             try:
                 await asyncio.to_thread(worker.wait_until_ready, _READY_WITHIN)
             except AssertionError as error:
-                self.failures.append(f"worker {number} not ready: {str(error).splitlines()[0]}")
+                self.failures.append(f"worker {number} not ready: {error}")
 
     def running(self) -> list[int]:
         """Workers that are neither frozen nor ended."""
@@ -165,7 +167,8 @@ class Rig:
         while True:
             for number, worker in list(self.workers.items()):
                 if worker.exit_code is not None:
-                    self.failures.append(f"worker {number} exited by itself with {worker.exit_code}")
+                    end = worker.log()[-_END_OF_LOG:]
+                    self.failures.append(f"worker {number} exited by itself with {worker.exit_code}: {end}")
                     del self.workers[number]
                     await self.start(number)
             await asyncio.sleep(0.5)
