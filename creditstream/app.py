@@ -60,7 +60,6 @@ class CreditApp(faust.App):
         consumer.drain = self.runtime.drain
         consumer.on_ownership = self._on_ownership
         consumer.metrics = self.runtime.metrics
-        self.runtime.lease_holds = consumer.lease_holds
         await self.add_runtime_dependency(self.runtime)
 
     async def on_stop(self) -> None:

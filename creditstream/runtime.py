@@ -6,7 +6,7 @@ import logging
 import platform
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -90,8 +90,6 @@ class Runtime(Service):
         self._transactions: Watchdog[TP] = Watchdog(settings.stuck_after)
         #: Partitions that cannot be read on because a producer does not end its transaction: no restart helps there.
         self.hanging: list[str] = []
-        #: Set by the app: whether the consumer group was heard from lately enough.
-        self.lease_holds: Callable[[], bool] = lambda: False
 
     async def on_start(self) -> None:
         # Tables attach themselves to the app, which knows this module: they are there only when it runs.
@@ -109,8 +107,9 @@ class Runtime(Service):
         self.risk = await GuardedRisk.open(settings, on_call=self.metrics.on_call)
         self._opened.push_async_callback(self.risk.close)
         routes = _routes(settings, partitions)
-        self.statuses = StatusPublisher(lambda may_send: Publisher.open(settings, may_send=may_send))
-        self.statuses.lease_holds = self.lease_holds
+        self.statuses = StatusPublisher(
+            lambda may_send: Publisher.open(settings, may_send=may_send), lambda: self._consumer.lease_holds()
+        )
         self._opened.push_async_callback(self.statuses.close)
         settlement = Settlement(
             routes=routes,
@@ -228,7 +227,7 @@ class Runtime(Service):
 
     async def _silent(self) -> list[str]:
         """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""
-        excused = self.lease_holds() or not await self._kafka_answers()
+        excused = self._consumer.lease_holds() or not await self._kafka_answers()
         standings = {} if excused else {f"all of the group {self.settings.group}": _UNHEARD}
         silent = self._silence.look(standings, time.monotonic())
         if silent:

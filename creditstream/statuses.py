@@ -39,13 +39,14 @@ class StatusPublisher(Publishes):
     of it later, when another worker has published a newer version.
     """
 
-    def __init__(self, open_producer: Callable[[Callable[[], bool]], Awaitable[Producer]]) -> None:
-        self._open_producer = open_producer
+    def __init__(
+        self, open_producer: Callable[[Callable[[], bool]], Awaitable[Producer]], lease_holds: Callable[[], bool]
+    ) -> None:
+        """`lease_holds`: whether the group was heard from lately enough: no other worker can own the partitions yet."""
+        self._open_producer, self._lease_holds = open_producer, lease_holds
         self._current: tuple[_Gate, Producer] | None = None
         self._opening = asyncio.Lock()
         self._leftovers: set[asyncio.Task[None]] = set()
-        #: Set by the app: whether the group was heard from lately enough.
-        self.lease_holds: Callable[[], bool] = lambda: True
 
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         """As `Publishes.publish`. Raises Fenced when ownership may have ended since the call."""
@@ -74,9 +75,9 @@ class StatusPublisher(Publishes):
 
     async def _opened(self) -> tuple[_Gate, Producer]:
         async with self._opening:
-            if not self.lease_holds():
+            if not self._lease_holds():
                 raise Fenced("no heartbeat of the group was answered lately")
             if self._current is None:
-                gate = _Gate(self.lease_holds)
+                gate = _Gate(self._lease_holds)
                 self._current = gate, await self._open_producer(gate)
             return self._current

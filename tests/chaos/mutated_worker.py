@@ -88,11 +88,10 @@ def fausts_own_consumer() -> None:
 
     async def on_start(self: CreditApp) -> None:
         await super(CreditApp, self).on_start()
-        self.runtime.lease_holds = lambda: True
         await self.add_runtime_dependency(self.runtime)
 
     put_in(CreditApp, "on_start", on_start)
-    put_in(Runtime, "_consumer", SimpleNamespace(standings=dict, open_transactions=dict))
+    put_in(Runtime, "_consumer", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
         return creditstream.intake.record_of(event, believed, replayed=True)

@@ -1,0 +1,89 @@
+"""Status records leave only while the group's lease holds: the fence is shut unless somebody says that it is open."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from creditstream.errors import BrokerUnavailable, Fenced
+from creditstream.ports import Outgoing
+from creditstream.statuses import Producer, StatusPublisher
+
+RECORDS = {0: [Outgoing(b"id", b"{}")]}
+
+
+class Told(Producer):
+    """A producer that delivers while it may send."""
+
+    def __init__(self, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
+        self.is_abandoned = False
+
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+        if not self._may_send():
+            raise BrokerUnavailable(topic)
+        return dict.fromkeys(records, 0)
+
+    async def abandon(self) -> None:
+        self.is_abandoned = True
+
+
+class Group:
+    """A lease that a test takes away, and the producers that were opened under it."""
+
+    def __init__(self) -> None:
+        self.holds = True
+        self.opened: list[Told] = []
+        self.statuses = StatusPublisher(self._open, lambda: self.holds)
+
+    async def _open(self, may_send: Callable[[], bool]) -> Told:
+        self.opened.append(Told(may_send))
+        return self.opened[-1]
+
+    async def publish(self) -> dict[int, int]:
+        return await self.statuses.publish("order-status", RECORDS)
+
+
+def test_without_a_lease_nothing_is_sent_and_no_producer_opened() -> None:
+    async def play() -> None:
+        group = Group()
+        group.holds = False
+        with pytest.raises(Fenced):
+            await group.publish()
+        assert not group.opened
+
+    asyncio.run(play())
+
+
+def test_a_lease_that_ended_once_does_not_open_its_producer_again() -> None:
+    async def play() -> None:
+        group = Group()
+        assert await group.publish() == {0: 0}
+        group.statuses.end_ownership()
+        assert await group.publish() == {0: 0}
+        await group.statuses.close()
+        assert [producer.is_abandoned for producer in group.opened] == [True, True]
+
+    asyncio.run(play())
+
+
+def test_a_lease_that_ends_meanwhile_throws_the_producer_away_with_what_it_holds() -> None:
+    async def play() -> None:
+        group = Group()
+        await group.publish()
+        send = group.opened[0].publish
+
+        async def late(topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+            group.holds = False
+            return await send(topic, records)
+
+        group.opened[0].publish = late  # type: ignore[method-assign]
+        with pytest.raises(Fenced):
+            await group.publish()
+        group.holds = True
+        assert await group.publish() == {0: 0}
+        await group.statuses.close()
+        assert len(group.opened) == 2
+        assert group.opened[0].is_abandoned
+
+    asyncio.run(play())
