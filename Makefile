@@ -9,19 +9,19 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo:  ## the whole thing, once: ORDERS=2000 orders through Kafka, scored, stored, reconciled
-	$(INSTALL) $(PY) -m creditstream.dev demo --orders $(ORDERS)
+	$(INSTALL) $(PY) -m devtools demo --orders $(ORDERS)
 
 test:  ## every test, with the services that they need (PYTEST='-k name' for some)
 	$(INSTALL) $(PY) -m pytest $(or $(PYTEST),-n 2 --dist loadfile --no-loadscope-reorder)
 
 up:  ## the local stack in the background: Kafka, PostgreSQL and replica, Redis, simulated risk API
-	$(INSTALL) $(PY) -m creditstream.dev up
+	$(INSTALL) $(PY) -m devtools up
 
 down:  ## stop the local stack; its data stays
-	$(INSTALL) $(PY) -m creditstream.dev down
+	$(INSTALL) $(PY) -m devtools down
 
 clean:  ## stop the local stack and remove its data
-	$(INSTALL) $(PY) -m creditstream.dev clean
+	$(INSTALL) $(PY) -m devtools clean
 
 lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

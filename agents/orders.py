@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from creditstream.intake import feed
+from creditstream.kafka.topics import ORDERS
 from creditstream.main import app
-from creditstream.topics import ORDERS
+from creditstream.worker.intake import feed
 
 
 @app.agent(app.raw_topic(ORDERS, source=True), name="orders")

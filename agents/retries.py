@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from creditstream.intake import feed
+from creditstream.kafka.topics import ORDERS_RETRY
 from creditstream.main import app
-from creditstream.topics import ORDERS_RETRY
+from creditstream.worker.intake import feed
 
 
 @app.agent(app.raw_topic(ORDERS_RETRY, source=True), name="orders-retry")

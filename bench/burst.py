@@ -16,14 +16,14 @@ import msgspec
 import psycopg2
 
 from bench.contenders import Contender, Place
-from creditstream.dev.mix import SPAN, Line, make_mix
-from creditstream.dev.stack import Stack
-from creditstream.dev.stack.product import prepare_product
-from creditstream.kafka import Publisher
-from creditstream.partitions import home_partition
-from creditstream.ports import Outgoing
-from creditstream.settings import load_settings
-from creditstream.topics import ORDERS, topic_name
+from creditstream.config.settings import load_settings
+from creditstream.kafka.client import Publisher
+from creditstream.kafka.topics import ORDERS, topic_name
+from creditstream.order.home_partition import home_partition
+from creditstream.order.ports import Outgoing
+from creditstream.simulation.mix import SPAN, Line, make_mix
+from devtools.stack import Stack
+from devtools.stack.product import prepare_product
 
 #: Records of one produced batch.
 _FLUSH = 1_000

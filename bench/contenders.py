@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from bench.peers import PEERS_PYTHON
-from creditstream.dev.stack.ports import free_port
+from devtools.stack.ports import free_port
 
 _HERE = Path(__file__).resolve().parent
 _READY_WITHIN = 120.0

@@ -10,8 +10,8 @@ from faust.stores.rocksdb import RocksDBOptions
 from rocksdict import WriteBatch
 
 from bench.contenders import Place
-from creditstream.dev.wait import wait_for
-from creditstream.tablestore import MEMORY
+from creditstream.kafka.table import MEMORY
+from devtools.wait import wait_for
 
 #: Ids of one batch.
 _WRITES = 50_000

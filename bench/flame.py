@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.burst import Measured, a_place, at_work, burst, some_orders
 from bench.contenders import Creditstream
 from bench.run import started
-from creditstream.dev.stack import Stack, StackError
+from devtools.stack import Stack, StackError
 from tests.chaos.previous import check_out
 
 _ROOT = Path(".local/bench-flame")

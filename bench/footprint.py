@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from bench.operations import Bench
-from creditstream.dev.mix import make_mix
+from creditstream.simulation.mix import make_mix
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
 from tests.support.product import audited, settle

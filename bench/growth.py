@@ -17,8 +17,8 @@ from bench.contenders import Creditstream, Place
 from bench.fill import fill_ids, fill_rows
 from bench.report import machine, save
 from bench.run import started
-from creditstream.dev.mix import Line
-from creditstream.dev.stack import Stack
+from creditstream.simulation.mix import Line
+from devtools.stack import Stack
 
 _ROOT = Path(".local/growth")
 _ORDERS = 10_000

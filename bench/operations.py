@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import save
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.stack.ports import free_port
-from creditstream.dev.wait import wait_for
-from creditstream.kafka import Publisher
-from creditstream.partitions import home_partition
-from creditstream.ports import Outgoing
-from creditstream.settings import Settings, load_settings
+from creditstream.config.settings import Settings, load_settings
+from creditstream.kafka.client import Publisher
+from creditstream.order.home_partition import home_partition
+from creditstream.order.ports import Outgoing
+from creditstream.simulation.mix import make_mix
+from devtools.programs import RiskApiProcess, Worker
+from devtools.stack.ports import free_port
+from devtools.wait import wait_for
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics, run
 from tests.support.product import audited, faust, settle
 from tests.support.servers import Servers, open_servers
 
 #: The worker with Faust's own recovery alone.
-_WITHOUT = "import creditstream.bulkload as b; b._WORTH_IT = 10**9; from faust.cli.faust import cli; cli()"
+_WITHOUT = "import creditstream.kafka.bulk_load as b; b._WORTH_IT = 10**9; from faust.cli.faust import cli; cli()"
 _GAPS = """
 SELECT max(gap) FROM (
     SELECT extract(epoch FROM updated_at - lag(updated_at) OVER (ORDER BY updated_at)) AS gap

@@ -11,7 +11,7 @@ from bench.burst import Measured, a_place, at_work, burst, some_orders, words
 from bench.contenders import CONTENDERS, Creditstream
 from bench.peers import install_peers
 from bench.report import write_report
-from creditstream.dev.stack import Ports, Stack
+from devtools.stack import Ports, Stack
 
 _ROOT = Path(".local/bench")
 _LATENCIES = (0, 5, 50)

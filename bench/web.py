@@ -18,8 +18,8 @@ from bench.burst import Measured, a_place, at_work, burst, some_orders, words
 from bench.contenders import Creditstream
 from bench.pages import Seen
 from bench.run import started
-from creditstream.dev.stack import Stack
-from creditstream.dev.stack.ports import HOST, free_port
+from devtools.stack import Stack
+from devtools.stack.ports import HOST, free_port
 
 _ROOT = Path(".local/bench-web")
 _WARM_UP = 3_000

@@ -5,13 +5,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from creditstream.environment import open_closed_streams, set_aside, told
+from creditstream.config.environment import open_closed_streams, set_aside, told
+from creditstream.config.settings import load_settings
 from creditstream.errors import StartError
-from creditstream.logs import logging_config
-from creditstream.settings import load_settings
+from creditstream.worker.logs import logging_config
 
 if TYPE_CHECKING:
-    from creditstream.app import CreditApp
+    from creditstream.worker.app import CreditApp
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ def _make_app() -> "CreditApp":
     # Not before: Faust keeps some of the variables when it is imported.
     from faust.cli.faust import cli
 
-    from creditstream.app import create_app
-    from creditstream.command_line import take_over
+    from creditstream.worker.app import create_app
+    from creditstream.worker.command_line import take_over
 
     settings = load_settings()
 

@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from creditstream.kafka.table import TableStore, new_table
+from creditstream.kafka.topics import SEEN_CHANGELOG
 from creditstream.main import app
-from creditstream.tablestore import TableStore, new_table
-from creditstream.topics import SEEN_CHANGELOG
 
 
 class Seen(TableStore):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.stack.ports import free_port
+from devtools.programs import RiskApiProcess, Worker
+from devtools.stack.ports import free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
 from tests.support.product import settings_for

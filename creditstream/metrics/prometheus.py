@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from creditstream.metrics.instruments import Distribution, Reading
-from creditstream.web.held import Held
+from creditstream.web.answers.held import Held
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from creditstream.risk.window import Window
+from creditstream.metrics.window import Window
 
 State = Literal["closed", "open", "half_open"]
 #: An API that asks for an hour is asked again after this long: a probe costs one call.

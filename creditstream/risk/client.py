@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol, Self
 
 import stamina
 
+from creditstream.config.settings import Secret, Settings
+from creditstream.config.tls import client_context, refusal
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.http import HttpClient
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
-from creditstream.settings import Secret, Settings
-from creditstream.tls import client_context, refusal
 from creditstream.version import VERSION
 from schemas.assessment import Assessment
 from schemas.order import Order
@@ -86,7 +86,7 @@ class _Course:
 
 
 class RiskClient:
-    """`creditstream.ports.Risk` over HTTP. `on_call(outcome, seconds)` is called after every attempt.
+    """`creditstream.order.ports.Risk` over HTTP. `on_call(outcome, seconds)` is called after every attempt.
 
     Outcomes: scored, refused, unusable (no score for this order), throttled (429), unavailable (another status),
     bad_answer (no JSON), timeout, broken (connection), cancelled. The deadline counts calls and the waits between them,

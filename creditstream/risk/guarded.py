@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from creditstream.ports import Risk
+from creditstream.config.settings import Settings
+from creditstream.order.ports import Risk
 from creditstream.risk.breaker import Breaker, BreakerRule, State
 from creditstream.risk.client import Backoff, OnCall, RiskClient
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
 from creditstream.risk.unusable import UnusableLimit
-from creditstream.settings import Settings
 from schemas.assessment import Assessment
 from schemas.order import Order
 
@@ -126,7 +126,7 @@ class Gate:
 
 
 class GuardedRisk(Risk):
-    """`creditstream.ports.Risk` over HTTP with the gate before every call."""
+    """`creditstream.order.ports.Risk` over HTTP with the gate before every call."""
 
     def __init__(self, client: RiskClient, gate: Gate, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self.gate, self._clock = client, gate, clock

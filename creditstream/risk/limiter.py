@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from creditstream.risk.window import Window
+from creditstream.metrics.window import Window
 
 #: Calls that make a sample, and its shortest time in seconds: fewer are noise, more follow a change too late.
 _SAMPLE_CALLS = 25

@@ -2,7 +2,7 @@
 
 import math
 
-from creditstream.risk.window import Window
+from creditstream.metrics.window import Window
 
 
 class Stop:

@@ -4,8 +4,8 @@ import asyncio
 
 from psycopg2.extensions import parse_dsn
 
+from creditstream.config.tls import client_context, refusal
 from creditstream.errors import StartError
-from creditstream.tls import client_context, refusal
 
 #: PostgreSQL's protocol: eight bytes long, the request for TLS.
 _TLS_PLEASE = bytes.fromhex("0000000804d2162f")

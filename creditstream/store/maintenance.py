@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg2 import errors as driver
 
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.settings import Settings
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import translated
 from creditstream.store.pool import connect

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from creditstream.config.settings import Secret
 from creditstream.errors import StartError
-from creditstream.settings import Secret
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import BadRow, translated
 from creditstream.store.pool import connect

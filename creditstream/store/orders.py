@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from creditstream.ports import Proposal, Refused
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
+from creditstream.order.ports import Proposal, Refused
 from creditstream.store.database import Database
 from creditstream.store.errors import BadRow, MissingPartition
 from schemas.status import Row
@@ -49,7 +49,7 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
 class PostgresStore:
-    """`creditstream.ports.Store` over PostgreSQL. Several may commit at the same time, in one process or many."""
+    """`creditstream.order.ports.Store` over PostgreSQL. Several may commit at the same time, in one process or many."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -15,7 +15,7 @@ import psycopg2
 from aiopg.connection import Connection as _Connection
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
-from creditstream.secret import Secret
+from creditstream.config.secret import Secret
 from creditstream.store.addresses import ways
 from creditstream.store.certificate import why_refused
 

@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 from psycopg2.extensions import make_dsn
 
-from creditstream.ports import Search
-from creditstream.settings import Secret, Settings
+from creditstream.config.settings import Secret, Settings
+from creditstream.order.ports import Search
 from creditstream.store.database import Database, check_dsn
 from schemas.decision import Status
 from schemas.status import Row

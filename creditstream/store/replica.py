@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
 from creditstream.store.database import Database
 
 

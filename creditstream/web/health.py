@@ -9,7 +9,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import StoreUseless, Unavailable
-from creditstream.web.cache import Cache
+from creditstream.web.answers.cache import Cache
 
 _ANSWER_WITHIN = 2.0
 _HOLD = 1.0

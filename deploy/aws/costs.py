@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
 from deploy.aws.template import FOLDER, ROOT, templates
 
 DOCUMENT = FOLDER.parents[1] / "docs" / "deploy.md"

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import psutil
 
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess, Worker
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics

@@ -10,10 +10,10 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, Worker, faust_command
-from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.stack.ports import free_port
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess, Worker, faust_command
+from devtools.stack import Ports, Stack
+from devtools.stack.ports import free_port
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.crowd import Crowd, connected, first_of_answer
 from tests.support.kafka import Topics

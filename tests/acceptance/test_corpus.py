@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgspec
 
-from creditstream.dev.programs import Worker, answers
-from creditstream.dev.wait import wait_for
-from creditstream.settings import load_settings
+from creditstream.config.settings import load_settings
+from devtools.programs import Worker, answers
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.corpus.books import behind, ends, read, stored
 from tests.corpus.cases import Case, Kind, load

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import msgspec
 
-from creditstream.dev.programs import answers
+from devtools.programs import answers
 from tests.conftest import StartWorker
 from tests.corpus.cases import FOLDER, load
 from tests.corpus.producers import send

@@ -10,8 +10,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, clean_environ, faust_command, http
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess, clean_environ, faust_command, http
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics

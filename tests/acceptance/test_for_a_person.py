@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from uuid import uuid4
 
-from creditstream.dev.programs import RiskApiProcess, Worker, http
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess, Worker, http
+from devtools.wait import wait_for
 from schemas.decision import FOR_A_PERSON
 from tests.acceptance.test_dlq import dlq
 from tests.conftest import StartWorker

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess, faust_command
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess, faust_command
+from devtools.wait import wait_for
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, decode_status
 from tests.conftest import StartWorker
 from tests.support.database import Database

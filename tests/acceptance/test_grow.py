@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import RiskApiProcess
-from creditstream.dev.wait import wait_for
+from creditstream.config.settings import load_settings
 from creditstream.errors import StartError
-from creditstream.grow.work import grow, plan_growth
-from creditstream.partitions import home_partition
-from creditstream.settings import load_settings
+from creditstream.operations.grow.growth import grow, plan_growth
+from creditstream.order.home_partition import home_partition
+from creditstream.simulation.mix import make_mix
+from devtools.programs import RiskApiProcess
+from devtools.wait import wait_for
 from schemas.status import decode_status
 from tests.acceptance.test_kill import send_in_background
 from tests.conftest import StartWorker

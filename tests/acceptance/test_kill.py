@@ -3,9 +3,9 @@
 import signal
 import threading
 
-from creditstream.dev.mix import Line, make_mix
-from creditstream.dev.programs import RiskApiProcess
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import Line, make_mix
+from devtools.programs import RiskApiProcess
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.kafka import Topics
 from tests.support.product import audited, settle

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from creditstream.dev.programs import Worker
-from creditstream.dev.wait import wait_for
 from creditstream.metrics.catalogue import CATALOGUE, OTHER
+from devtools.programs import Worker
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.dogstatsd import Listener, listening

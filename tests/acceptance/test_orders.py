@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import RiskApiProcess, http
-from creditstream.dev.risk_simulator import score_for
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from creditstream.simulation.risk_simulator import score_for
+from devtools.programs import RiskApiProcess, http
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import http
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from devtools.programs import http
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics

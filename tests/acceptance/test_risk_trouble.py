@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from creditstream.dev.programs import RiskApiProcess
-from creditstream.dev.wait import wait_for
+from devtools.programs import RiskApiProcess
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.stack.ports import free_port
+from devtools.stack.ports import free_port
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask
 from tests.support.kafka import Topics

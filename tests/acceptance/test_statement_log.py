@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.wait import wait_for
 from creditstream.store.migrations import migrate
 from creditstream.store.reads import APPLICATION_NAME
+from devtools.stack import Ports, Stack
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import ask as ask_database
 from tests.support.kafka import Topics

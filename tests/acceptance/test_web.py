@@ -18,12 +18,12 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from creditstream.dev.programs import Worker
-from creditstream.dev.wait import wait_for
-from creditstream.partitions import home_partition
-from creditstream.settings import Secret
+from creditstream.config.settings import Secret
+from creditstream.order.home_partition import home_partition
 from creditstream.store.reads import APPLICATION_NAME
-from creditstream.web.login import COOKIE, SESSION_SECONDS, Login
+from creditstream.web.access.login import COOKIE, SESSION_SECONDS, Login
+from devtools.programs import Worker
+from devtools.wait import wait_for
 from schemas.status import StatusRecord, encode_status
 from tests.conftest import StartWorker
 from tests.support.database import Database

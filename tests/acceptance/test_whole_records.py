@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from creditstream.dev.programs import Worker
-from creditstream.dev.wait import wait_for, wait_for_async
-from creditstream.partitions import home_partition
+from creditstream.order.home_partition import home_partition
+from devtools.programs import Worker
+from devtools.wait import wait_for, wait_for_async
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Sent, Topics, run

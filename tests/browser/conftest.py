@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from creditstream.dev.programs import RiskApiProcess
-from creditstream.dev.stack.ports import free_port
+from devtools.programs import RiskApiProcess
+from devtools.stack.ports import free_port
 from tests.browser.site import Site, Watch
 from tests.support.chromium import ARGUMENTS, NoBrowser, chromium
 from tests.support.database import cloned

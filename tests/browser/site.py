@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 from playwright.sync_api import Page
 
-from creditstream.dev.programs import Program, RiskApiProcess, Worker, clean_environ
-from creditstream.dev.stack.ports import free_port
-from creditstream.dev.stack.redis import redis_server
-from creditstream.dev.wait import wait_for
+from devtools.programs import Program, RiskApiProcess, Worker, clean_environ
+from devtools.stack.ports import free_port
+from devtools.stack.redis import redis_server
+from devtools.wait import wait_for
 from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.product import order_line, settings_for

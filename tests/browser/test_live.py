@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from playwright.sync_api import Locator, Page, expect
 
-from creditstream.dev.risk_simulator import score_for
+from creditstream.simulation.risk_simulator import score_for
 from tests.browser.conftest import OpenPage
 from tests.browser.site import TOKEN, Site
 from tests.support.product import order_line

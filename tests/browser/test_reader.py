@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from creditstream.dev.risk_simulator import score_for
+from creditstream.simulation.risk_simulator import score_for
 from tests.browser.conftest import OpenPage
 from tests.browser.site import Site
 

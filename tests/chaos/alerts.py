@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from creditstream.dev.settled import wait_until_settled
-from creditstream.dev.stack import StackError
-from creditstream.settings import load_settings
+from creditstream.config.settings import load_settings
+from devtools.settled import wait_until_settled
+from devtools.stack import StackError
 from tests.chaos.alarms import AGES, FACTOR, alert_names, watching_prometheus
 from tests.chaos.drilling import RESOLVED_WITHIN, Drilled, at_work, healthy, play
 from tests.chaos.drills import DRILLS, Drill, Scene

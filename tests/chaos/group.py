@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from creditstream.dev.programs import Program, RiskApiProcess, Worker
-from creditstream.dev.settled import wait_until_settled
-from creditstream.dev.stack.ports import free_port
-from creditstream.settings import load_settings
+from creditstream.config.settings import load_settings
+from devtools.programs import Program, RiskApiProcess, Worker
+from devtools.settled import wait_until_settled
+from devtools.stack.ports import free_port
 from tests.chaos.previous import Version
 from tests.support.database import Database, cloned
 from tests.support.kafka import Topics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from creditstream.dev.mix import Line, make_mix
+from creditstream.simulation.mix import Line, make_mix
 
 #: CREDITSTREAM_RETENTION_MONTHS and …_KEYS_MONTHS of the run's commands.
 KEPT_MONTHS, KEPT_KEYS_MONTHS = 12, 1

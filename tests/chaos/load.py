@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from creditstream.dev.mix import Line, make_mix
+from creditstream.simulation.mix import Line, make_mix
 from tests.chaos.books import read_topic
 from tests.chaos.console import NEWS_EVERY_MS, Console, console_producer
 from tests.chaos.evidence import Sent

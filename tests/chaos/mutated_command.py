@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import creditstream.retention.work
-from creditstream.forget.work import Forget
-from creditstream.grow.repartition import Repartition
+import creditstream.operations.retention.drop_months
 from creditstream.main import app
-from creditstream.retention.work import Month
+from creditstream.operations.forget.erasure import Forget
+from creditstream.operations.grow.repartition import Repartition
+from creditstream.operations.retention.drop_months import Month
 from tests.chaos.mutated_worker import put_in
 from tests.chaos.operations import MUTATIONS
 
@@ -27,7 +27,7 @@ def no_tombstones() -> None:
     async def publish(*_: Any) -> int:
         return 0
 
-    put_in(creditstream.retention.work, "_publish", publish)
+    put_in(creditstream.operations.retention.drop_months, "_publish", publish)
 
 
 def statuses_not_copied() -> None:

@@ -14,16 +14,16 @@ import msgspec
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport
 
-import creditstream.intake
-import creditstream.pipeline
-import creditstream.settlement
-from creditstream.app import CreditApp
-from creditstream.flight import Flight, Record
+import creditstream.order.pipeline
+import creditstream.order.settlement
+import creditstream.worker.intake
+from creditstream.kafka.offsets import Progress
 from creditstream.main import app
-from creditstream.offsets import Progress
-from creditstream.pipeline import Pipeline
-from creditstream.runtime import Runtime
-from creditstream.settlement import Settlement
+from creditstream.order.flight import Flight, Record
+from creditstream.order.pipeline import Pipeline
+from creditstream.order.settlement import Settlement
+from creditstream.worker.app import CreditApp
+from creditstream.worker.runtime import Runtime
 from schemas.status import Row, encode_status
 from tests.chaos.stopped_worker import POINTS, stop_at
 
@@ -59,7 +59,7 @@ def status_from_memory() -> None:
     def from_memory(row: Row) -> bytes:
         return encode_status(msgspec.structs.replace(row, version=1, updated_at=datetime.now(UTC)))
 
-    put_in(creditstream.settlement, "encode_status", from_memory)
+    put_in(creditstream.order.settlement, "encode_status", from_memory)
 
 
 def no_home_partition() -> None:
@@ -67,7 +67,7 @@ def no_home_partition() -> None:
     accept = Pipeline.accept
 
     def at_home(self: Pipeline, record: Record) -> None:
-        put_in(creditstream.pipeline, "home_partition", lambda order_id, partitions: record.partition)
+        put_in(creditstream.order.pipeline, "home_partition", lambda order_id, partitions: record.partition)
         accept(self, record)
 
     put_in(Pipeline, "accept", at_home)
@@ -94,9 +94,9 @@ def fausts_own_consumer() -> None:
     put_in(Runtime, "_consumer", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
-        return creditstream.intake.record_of(event, believed, replayed=True)
+        return creditstream.worker.intake.record_of(event, believed, replayed=True)
 
-    put_in(creditstream.intake, "_record", taken)
+    put_in(creditstream.worker.intake, "_record", taken)
 
     async def all_are_ours(*_: Any, **__: Any) -> None:
         app.runtime.own(frozenset(range(app.settings.partitions)))

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from creditstream.dev.stack import Ports, Stack, processes
-from creditstream.dev.stack.product import prepare_product
+from devtools.stack import Ports, Stack, processes
+from devtools.stack.product import prepare_product
 from tests.chaos.previous import Version
 from tests.chaos.rig import RISK_LATENCY_MS, Rig
 from tests.chaos.rolling import Rolling

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka.errors import KafkaError
 
-from creditstream.dev.programs import faust_command
+from devtools.programs import faust_command
 from tests.chaos.evidence import Operation
 from tests.chaos.history import KEPT_KEYS_MONTHS, KEPT_MONTHS, Pair, new_order, order_ids
 from tests.chaos.rig import Rig

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from creditstream.dev.programs import ROOT, clean_environ
-from creditstream.dev.stack import StackError
-from creditstream.settings import PREFIX
+from creditstream.config.settings import PREFIX
+from devtools.programs import ROOT, clean_environ
+from devtools.stack import StackError
 
 #: N-1: the version that the next release must run beside. CONTRIBUTING.md says when and how to move it.
 PREVIOUS = "21f6dee6d0bb6934d151ec460e9dbebfa332fc96"
 _PREVIOUS_FILES = Path(__file__).with_name("previous.tar.xz")
 _PACKAGES = ("creditstream", "agents", "tables", "schemas")
-_SETTINGS = "import creditstream.settings as s; print(s.__file__, *s.Settings.__struct_fields__)"
-_PREPARE = "import os; from creditstream.dev.stack.product import prepare_product; print(prepare_product(os.environ))"
+_SETTINGS = "import creditstream.config.settings as s; print(s.__file__, *s.Settings.__struct_fields__)"
+_PREPARE = "import os; from devtools.stack.product import prepare_product; print(prepare_product(os.environ))"
 
 
 class Version(NamedTuple):

@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
-from creditstream.dev.stack.ports import HOST
+from devtools.stack.ports import HOST
 
 _CHUNK = 65_536
 #: SO_LINGER on, zero seconds: close() sends RST instead of FIN, which is what a client of a killed machine sees.

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from creditstream.dev.stack.jars import VERSION as KAFKA
+from devtools.stack.jars import VERSION as KAFKA
 from tests.chaos.evidence import Books, Operation, Verdict
 from tests.chaos.schedule import Planned
 

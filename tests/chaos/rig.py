@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psycopg2
 
-from creditstream.dev.mix import Line
-from creditstream.dev.programs import Worker
-from creditstream.dev.stack import Stack
-from creditstream.dev.stack.kafka import Kafka
-from creditstream.dev.stack.ports import HOST, free_port
-from creditstream.dev.stack.service import Service, silent
+from creditstream.simulation.mix import Line
+from devtools.programs import Worker
+from devtools.stack import Stack
+from devtools.stack.kafka import Kafka
+from devtools.stack.ports import HOST, free_port
+from devtools.stack.service import Service, silent
 from tests.chaos.books import StatusBook
 from tests.chaos.evidence import NO_USABLE_ANSWER, Operation, Purpose
 from tests.chaos.history import History

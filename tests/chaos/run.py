@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg2
 
-from creditstream.dev.settled import wait_until_settled
-from creditstream.dev.stack import StackError
-from creditstream.dev.wait import wait_for
-from creditstream.settings import load_settings
+from creditstream.config.settings import load_settings
+from devtools.settled import wait_until_settled
+from devtools.stack import StackError
+from devtools.wait import wait_for
 from tests.chaos.evidence import Allowed
 from tests.chaos.faults import FAULTS
 from tests.chaos.history import History

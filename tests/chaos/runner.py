@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from creditstream.dev.stack import StackError
+from devtools.stack import StackError
 from tests.chaos.books import read_books
 from tests.chaos.history import hash_of, make_history, mixed
 from tests.chaos.load import Load, make_lines

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from creditstream.dev.mix import make_mix
+from creditstream.simulation.mix import make_mix
 
 _BATCH = 500
 #: In each batch, repeats and lines that are no orders: well below what an alert minds.

@@ -10,16 +10,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import creditstream.outbox
-import creditstream.settlement
+import creditstream.order.outbox
+import creditstream.order.settlement
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.table import TableStore
 from creditstream.main import app
-from creditstream.pipeline import Pipeline
+from creditstream.order.pipeline import Pipeline
+from creditstream.order.settlement import Settlement
 from creditstream.risk.client import RiskClient
-from creditstream.settlement import Settlement
 from creditstream.store.orders import PostgresStore
-from creditstream.tablestore import TableStore
-from creditstream.transport import InOrderConsumer
-from creditstream.transport_thread import InOrderThread
 
 Reached = Callable[[], None]
 
@@ -83,8 +83,8 @@ def publishing(where: str, topic: str, *, before: Reached | None = None, after: 
 
 
 _DELIVERY: dict[str, tuple[Any, str]] = {
-    "settlement": (creditstream.settlement, "until_taken"),
-    "outbox": (creditstream.outbox, "until_published"),
+    "settlement": (creditstream.order.settlement, "until_taken"),
+    "outbox": (creditstream.order.outbox, "until_published"),
 }
 
 #: Every arrow of an order's way, in order.

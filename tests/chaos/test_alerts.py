@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.programs import Worker
-from creditstream.dev.stack.ports import free_port
+from devtools.programs import Worker
+from devtools.stack.ports import free_port
 from tests.chaos.alarms import alert_names, watching_prometheus
 from tests.chaos.alerts import SETTINGS, chosen
 from tests.chaos.drilling import RESOLVED_WITHIN, Drilled, at_work, play

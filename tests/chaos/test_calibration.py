@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import Worker
-from creditstream.dev.wait import wait_for
-from creditstream.partitions import home_partition
+from creditstream.order.home_partition import home_partition
+from creditstream.simulation.mix import make_mix
+from devtools.programs import Worker
+from devtools.wait import wait_for
 from tests.chaos.group import Group, is_stopped
 from tests.chaos.mutated_worker import COMMIT_TURN, FAULTS
 from tests.support.product import order_line

@@ -9,8 +9,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.stack.service import silent
+from devtools.stack import Ports, Stack
+from devtools.stack.service import silent
 from tests.chaos.books import read_topic
 from tests.support.servers import LOCAL
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from devtools.wait import wait_for
 from tests.chaos.group import Group, is_back, is_stopped
 from tests.chaos.stopped_worker import POINTS
 from tests.support.product import audited

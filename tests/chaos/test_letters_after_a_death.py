@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from creditstream.dev.programs import http
-from creditstream.dev.wait import wait_for
+from devtools.programs import http
+from devtools.wait import wait_for
 from schemas.decision import FOR_A_PERSON
 from tests.chaos.group import Group, is_stopped
 from tests.support.product import audited, order_line

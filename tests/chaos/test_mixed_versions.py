@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import Worker
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from devtools.programs import Worker
+from devtools.wait import wait_for
 from tests.chaos.group import Group
 from tests.chaos.previous import PREVIOUS, check_out
 from tests.chaos.rolling import Roll, Rolling

@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.stack.ports import HOST
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from devtools.programs import RiskApiProcess, Worker
+from devtools.stack.ports import HOST
+from devtools.wait import wait_for
 from tests.chaos.proxy import Proxy
 from tests.conftest import StartWorker
 from tests.support.database import Database

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from creditstream.dev.stack.ports import HOST
+from devtools.stack.ports import HOST
 from tests.chaos.proxy import Proxy
 
 _SOON = 5.0

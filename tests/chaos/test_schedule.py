@@ -1,6 +1,6 @@
 """The schedule is the seed's: the same again, every kind before any comes twice, one server fault at a time."""
 
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
 from tests.chaos.faults import FAULTS
 from tests.chaos.schedule import KINDS, ROLL, Planned, make_schedule
 

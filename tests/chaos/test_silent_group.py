@@ -3,8 +3,8 @@
 import signal
 from pathlib import Path
 
-from creditstream.dev.mix import make_mix
-from creditstream.dev.wait import wait_for
+from creditstream.simulation.mix import make_mix
+from devtools.wait import wait_for
 from tests.chaos.group import Group
 from tests.support.product import audited
 from tests.support.servers import Servers

@@ -8,13 +8,13 @@ from typing import Protocol
 import pytest
 import stamina.instrumentation
 
-from creditstream.dev.risk_api import Simulator, score_for, serve
-from creditstream.dev.risk_simulator import Control, Mode, Script
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
-from creditstream.ports import Risk
+from creditstream.order.ports import Risk
 from creditstream.risk.client import Backoff, RiskClient
-from creditstream.settings import Settings
-from creditstream.testing import FakeRisk, an_order
+from creditstream.simulation.risk_api import Simulator, score_for, serve
+from creditstream.simulation.risk_simulator import Control, Mode, Script
+from devtools.fakes import FakeRisk, an_order
 from schemas.assessment import Assessment
 from schemas.order import Order
 

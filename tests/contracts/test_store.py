@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from creditstream.ports import Proposal, Refused, Store
-from creditstream.settings import Secret, Settings
+from creditstream.config.settings import Secret, Settings
+from creditstream.order.ports import Proposal, Refused, Store
 from creditstream.store.orders import PostgresStore
-from creditstream.testing import FakeStore, a_proposal, an_order
+from devtools.fakes import FakeStore, a_proposal, an_order
 from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, unscored
 from schemas.status import Row
 

@@ -7,9 +7,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
-from creditstream.kafka import open_admin
-from creditstream.settings import Settings
-from creditstream.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
+from creditstream.config.settings import Settings
+from creditstream.kafka.client import open_admin
+from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
 from tests.corpus.wire import Batch, Found, batches
 from tests.support.kafka import Topics, run
 

@@ -5,10 +5,10 @@ from functools import partial
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from creditstream.dev.wait import wait_for_async
-from creditstream.grow.cluster import Cluster
-from creditstream.kafka import MAX_REQUEST_BYTES
-from creditstream.topics import ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY
+from creditstream.kafka.admin import Cluster
+from creditstream.kafka.client import MAX_REQUEST_BYTES
+from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY
+from devtools.wait import wait_for_async
 from tests.corpus.cases import Kind
 from tests.support.kafka import Topics, run
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from creditstream.partitions import home_partition
+from creditstream.order.home_partition import home_partition
 from tests.corpus.cases import FIRST, FIRST_ABORTED, Case, Kind
 from tests.corpus.content import Message, message
 from tests.corpus.wire import CODECS

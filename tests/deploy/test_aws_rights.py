@@ -9,14 +9,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from creditstream.audit import audit
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.stack.ports import free_port
-from creditstream.forget.command import run as forget
-from creditstream.grow.command import run as grow
-from creditstream.kafka import client_options
-from creditstream.settings import Settings, load_settings
+from creditstream.config.settings import Settings, load_settings
+from creditstream.kafka.client import client_options
+from creditstream.operations.audit import audit
+from creditstream.operations.forget.command import run as forget
+from creditstream.operations.grow.command import run as grow
 from deploy.aws.template import templates
+from devtools.programs import RiskApiProcess, Worker
+from devtools.stack.ports import free_port
 from tests.secure.certificates import Certificates
 from tests.secure.fixtures import CACHE, running
 from tests.support.database import Database

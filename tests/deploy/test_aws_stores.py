@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
 from tests.support.templates import FILES, RESOURCES, at, of, walk
 
 #: Where customers' data or secrets lie, and what says that it is encrypted there, under which key.

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from creditstream.dev.risk_api import serve
-from creditstream.dev.risk_simulator import Simulator
-from creditstream.settings import PREFIX, Settings, load_settings
-from creditstream.tls import client_context
+from creditstream.config.settings import PREFIX, Settings, load_settings
+from creditstream.config.tls import client_context
+from creditstream.simulation.risk_api import serve
+from creditstream.simulation.risk_simulator import Simulator
 from deploy.aws import costs
 from deploy.aws.template import templates
 from schemas.order import decode_order

@@ -3,8 +3,8 @@
 import json
 import re
 
-from creditstream.settings import Settings
-from creditstream.topics import all_topics
+from creditstream.config.settings import Settings
+from creditstream.kafka.topics import all_topics
 from tests.support.cloud import TEMPLATES, ask
 from tests.support.templates import FILES, RESOURCES, at, listed, of, statements
 

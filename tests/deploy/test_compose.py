@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from creditstream.settings import PREFIX, Settings, load_settings
+from creditstream.config.settings import PREFIX, Settings, load_settings
 from tests.support.servers import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text()

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from creditstream.dev.chart import generated
-from creditstream.settings import Settings
-from creditstream.topics import all_topics
+from creditstream.config.settings import Settings
+from creditstream.kafka.topics import all_topics
+from scripts.chart import generated
 from tests.deploy.variants import CASES, manifests, matches, walk
 from tests.support.helm import CHART, KUBERNETES, SIZES, Manifest, helm, merged, of_kind, pods, values
 from tests.support.kubernetes import violations
@@ -132,7 +132,7 @@ def test_the_alerts_are_the_projects() -> None:
 
 def test_what_the_chart_has_from_elsewhere_is_current() -> None:
     for path, content in generated().items():
-        assert path.read_text(encoding="utf-8") == content, "run: .venv/bin/python -m creditstream.dev chart"
+        assert path.read_text(encoding="utf-8") == content, "run: .venv/bin/python scripts/chart.py"
 
 
 @pytest.mark.parametrize("case", ["iam", "mtls", "scaling"])

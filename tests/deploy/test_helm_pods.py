@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from creditstream.dev.programs import clean_environ
+from creditstream.config.settings import PREFIX, Settings, load_settings, secret_names
 from creditstream.errors import StartError
-from creditstream.settings import PREFIX, Settings, load_settings, secret_names
 from creditstream.version import VERSION
 from creditstream.web import health
+from devtools.programs import clean_environ
 from tests.chaos.rig import STOPS_WITHIN
 from tests.deploy.variants import CASES, manifests, walk
 from tests.support.helm import Manifest, of_kind, pods
@@ -38,7 +38,7 @@ CONTENTS = {
 def program() -> dict[str, Any]:
     """The routes that a worker serves and the commands that there are, asked of the program itself."""
     ask = (
-        "import json, creditstream.web.views, creditstream.web.metrics, creditstream.commands as c\n"
+        "import json, creditstream.web.routes, creditstream.web.metrics, creditstream.operations.commands as c\n"
         "from creditstream.main import app\n"
         "print(json.dumps({'routes': [r.canonical for r in app.web.web_app.router.resources()],"
         "'commands': [k.__name__ for k in c._Command.__subclasses__()]}))"

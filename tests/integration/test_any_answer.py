@@ -15,7 +15,7 @@ from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.client import OnCall, RiskClient, Unguarded
 from creditstream.risk.http import Answer, HttpClient, _Connection
 from creditstream.risk.messages import MAX_ANSWER_BYTES
-from creditstream.testing import an_order
+from devtools.fakes import an_order
 
 GOOD = b'{"score":712,"reasons":["payment_history"],"model_version":"m"}'
 _NUMBER, _OVER_SOCKETS = 5_000, 300

@@ -8,12 +8,12 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 from rocksdict import AccessType, CompactOptions, Options, Rdict
 
-from creditstream.dev.programs import RiskApiProcess
-from creditstream.dev.wait import wait_for
-from creditstream.grow.cluster import Cluster
-from creditstream.kafka import open_admin
-from creditstream.partitions import home_partition
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
+from creditstream.kafka.admin import Cluster
+from creditstream.kafka.client import open_admin
+from creditstream.order.home_partition import home_partition
+from devtools.programs import RiskApiProcess
+from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.kafka import Topics, run
 from tests.support.product import audited, order_line, settle

@@ -11,10 +11,12 @@ from uuid import uuid4
 
 import pytest
 
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreUnavailable
-from creditstream.settings import Secret, Settings
-from creditstream.testing import ManualClock
-from creditstream.web.cache import Cache
+from creditstream.web.answers.cache import Cache
+from devtools.fakes import ManualClock
+
+CACHE = "creditstream.web.answers.cache"
 
 
 class Question:
@@ -126,7 +128,7 @@ def test_a_failure_reaches_all_who_asked_and_is_not_kept(stack: Any) -> None:
 
 
 def test_redis_away_is_one_warning_and_then_it_is_picked_up_again(stack: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "creditstream.web.cache")
+    caplog.set_level(logging.INFO, "creditstream.web.answers.cache")
 
     async def scenario() -> None:
         question, key, clock = Question(9), str(uuid4()), ManualClock()
@@ -166,7 +168,7 @@ def test_a_hanging_redis_is_asked_once_and_then_left_alone(caplog: pytest.LogCap
             clock.advance(6)
             assert await cache.get_or_load("a", 30, question) == b"1"
             assert connections == 2
-        assert [record.levelname for record in caplog.records if record.name == "creditstream.web.cache"] == ["WARNING"]
+        assert [record.levelname for record in caplog.records if record.name == CACHE] == ["WARNING"]
 
     asyncio.run(scenario())
 

@@ -11,12 +11,12 @@ from email.utils import format_datetime
 
 import pytest
 
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.client import Backoff, RiskClient
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.risk.messages import MAX_ANSWER_BYTES
-from creditstream.settings import Settings
-from creditstream.testing import an_order
+from devtools.fakes import an_order
 
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

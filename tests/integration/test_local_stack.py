@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from creditstream.dev.stack import Ports, Stack, StackError
-from creditstream.dev.stack.environment import write_environment
-from creditstream.dev.stack.jars import ensure_jars, jars_folder
-from creditstream.dev.stack.postgres import Postgres, Replica, as_other_user
-from creditstream.dev.stack.redis import redis_server
-from creditstream.dev.stack.service import Service
-from creditstream.dev.wait import wait_for
+from devtools.stack import Ports, Stack, StackError
+from devtools.stack.environment import write_environment
+from devtools.stack.jars import ensure_jars, jars_folder
+from devtools.stack.postgres import Postgres, Replica, as_other_user
+from devtools.stack.redis import redis_server
+from devtools.stack.service import Service
+from devtools.wait import wait_for
 from tests.support.kafka import Topics
 from tests.support.servers import ROOT
 
@@ -166,7 +166,7 @@ def test_a_taken_port_is_named_with_the_way_out_and_nothing_is_started(redis_onl
 
 
 def test_without_any_server_for_redis_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("creditstream.dev.stack.redis.find_spec", lambda name: None)
+    monkeypatch.setattr("devtools.stack.redis.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: f"/machine/{name}" if name == "redis-server" else None)
     assert redis_server() == "/machine/redis-server"
     monkeypatch.setattr("shutil.which", lambda name: None)
@@ -176,7 +176,7 @@ def test_without_any_server_for_redis_the_line_says_what_to_install(monkeypatch:
 
 def test_the_command_says_it_in_one_line_and_exits_2(tmp_path: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_PORT": "no"}
-    command = [sys.executable, "-m", "creditstream.dev", "up"]
+    command = [sys.executable, "-m", "devtools", "up"]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "creditstream: REDIS_PORT=no is not a port: give a number from 1 to 65535\n"
@@ -208,7 +208,7 @@ def test_a_killed_download_is_not_taken_for_the_jars(tmp_path: Path, monkeypatch
         assert not half.exists()
         raise StackError("no network")
 
-    monkeypatch.setattr("creditstream.dev.stack.jars._download", no_network)
+    monkeypatch.setattr("devtools.stack.jars._download", no_network)
     for _ in range(2):
         with pytest.raises(StackError, match="no network"):
             ensure_jars(tmp_path, lambda text: None)

@@ -11,12 +11,12 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreUnavailable
-from creditstream.settings import Secret, Settings
 from creditstream.store import migrations
 from creditstream.store.migrations import Migration, migrate, pending, shipped
 from creditstream.store.orders import PostgresStore
-from creditstream.testing import a_proposal, an_order
+from devtools.fakes import a_proposal, an_order
 from schemas.decision import Decision
 
 NAMES = [migration.name for migration in shipped()]

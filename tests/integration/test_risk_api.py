@@ -17,14 +17,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.dev.risk_api import Simulator, score_for
+from creditstream.config.settings import Settings
 from creditstream.risk.client import RiskClient
 from creditstream.risk.messages import encode_request, read_answer
-from creditstream.settings import Settings
-from creditstream.testing import ManualClock, an_order
+from creditstream.simulation.risk_api import Simulator, score_for
+from devtools.fakes import ManualClock, an_order
 
 OPENAPI: dict[str, Any] = yaml.safe_load(
-    files("creditstream.dev").joinpath("risk_api.openapi.yaml").read_text(encoding="utf-8")
+    files("devtools").joinpath("risk_api.openapi.yaml").read_text(encoding="utf-8")
 )
 ASSESS = OPENAPI["paths"]["/v1/assessments"]["post"]
 
@@ -49,7 +49,7 @@ def body_schema(node: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def process() -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "creditstream.dev.risk_api", "--port", "0"]
+    command = [sys.executable, "-m", "creditstream.simulation.risk_api", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
         yield started
         if started.poll() is None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import trustme
 
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable
 from creditstream.risk.client import Backoff, RiskClient
-from creditstream.settings import Settings
-from creditstream.testing import an_order
+from devtools.fakes import an_order
 from tests.integration.test_hostile_api import GOOD, Hostile, answer, says
 
 _NAME = "risk.example"

@@ -7,10 +7,10 @@ from typing import Any
 
 import aiopg
 
-from creditstream.ports import Proposal
-from creditstream.settings import Secret, Settings
+from creditstream.config.settings import Secret, Settings
+from creditstream.order.ports import Proposal
 from creditstream.store.orders import PostgresStore
-from creditstream.testing import a_proposal, an_order
+from devtools.fakes import a_proposal, an_order
 from schemas.decision import WAITING, Decision
 from schemas.order import Order
 from schemas.status import Row

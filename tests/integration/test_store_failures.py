@@ -14,16 +14,16 @@ import msgspec
 import pytest
 import uvloop
 
-from creditstream.dev.wait import wait_for_async
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
-from creditstream.ports import Proposal, Refused
-from creditstream.settings import Secret, Settings
+from creditstream.order.ports import Proposal, Refused
 from creditstream.store import database as database_module
 from creditstream.store.database import Database
 from creditstream.store.orders import MAX_BYTES, PostgresStore
 from creditstream.store.pool import Pool
 from creditstream.store.queries import query
-from creditstream.testing import a_proposal, an_order
+from devtools.fakes import a_proposal, an_order
+from devtools.wait import wait_for_async
 from schemas.status import Row
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.settings import Secret, Settings
+from creditstream.config.settings import Secret, Settings
 from creditstream.store.orders import PostgresStore
-from creditstream.testing import a_proposal
+from devtools.fakes import a_proposal
 from schemas.decision import Decision
 from schemas.order import InvalidOrder, decode_order
 from schemas.status import Row

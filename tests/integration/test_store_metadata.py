@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from creditstream.settings import Secret, Settings
+from creditstream.config.settings import Secret, Settings
 from creditstream.store.orders import PostgresStore
-from creditstream.testing import a_proposal, an_order
+from devtools.fakes import a_proposal, an_order
 from schemas.decision import Decision
 from tests.support.database import Database
 

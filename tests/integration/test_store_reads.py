@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreUnavailable
-from creditstream.ports import Search
-from creditstream.settings import Secret, Settings
+from creditstream.order.ports import Search
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import MAX_PAGE, Reads
-from creditstream.testing import a_proposal, an_order
+from devtools.fakes import a_proposal, an_order
 from schemas.decision import Decision
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -19,55 +19,55 @@ PURE = {
         *("reopening", "retry", "routes", "throughput", "watchdog"),
     )
 }
-PURE_MAY = PURE | {"creditstream.errors", "creditstream.flight", "creditstream.version"}
+PURE_MAY = PURE | {"creditstream.errors", "creditstream.order.flight", "creditstream.version"}
 #: What an adapter may know beside its own folder, the schemas and its driver.
 COMMON = {
     "creditstream.errors",
     "creditstream.metrics",
-    "creditstream.ports",
-    "creditstream.secret",
-    "creditstream.settings",
-    "creditstream.tls",
+    "creditstream.order.ports",
+    "creditstream.config.secret",
+    "creditstream.config.settings",
+    "creditstream.config.tls",
     "creditstream.version",
 }
-PARTS = ("creditstream.risk", "creditstream.store", "creditstream.statuses", "creditstream.web")
+PARTS = ("creditstream.risk", "creditstream.store", "creditstream.kafka.fenced_publisher", "creditstream.web")
 #: Faust's pages register themselves with the app and read its tables; nothing below them does.
 WEB_MAY = {
-    "creditstream.app",
-    "creditstream.kafka",
+    "creditstream.worker.app",
+    "creditstream.kafka.client",
     "creditstream.main",
-    "creditstream.months",
-    "creditstream.partitions",
-    "creditstream.runtime",
-    "creditstream.secure",
-    "creditstream.topics",
+    "creditstream.config.retention",
+    "creditstream.order.home_partition",
+    "creditstream.worker.runtime",
+    "creditstream.config.checks",
+    "creditstream.kafka.topics",
     "tables",
 }
 #: The order's way: ports and pure modules, and the parts of the pipeline itself.
 PIPELINE = {
-    "creditstream.pipeline",
-    "creditstream.delays",
-    "creditstream.flight",
-    "creditstream.lines",
-    "creditstream.letterbox",
-    "creditstream.outbox",
-    "creditstream.scoring",
-    "creditstream.settlement",
-    "creditstream.unforeseen",
+    "creditstream.order.pipeline",
+    "creditstream.order.delays",
+    "creditstream.order.flight",
+    "creditstream.order.fair_queue",
+    "creditstream.order.dead_letters",
+    "creditstream.order.outbox",
+    "creditstream.order.scoring",
+    "creditstream.order.settlement",
+    "creditstream.order.unforeseen",
 }
-PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.settings"}
+PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.config.settings"}
 AGENTS_MAY = {
-    "creditstream.app",
-    "creditstream.intake",
+    "creditstream.worker.app",
+    "creditstream.worker.intake",
     "creditstream.main",
-    "creditstream.pipeline",
-    "creditstream.topics",
+    "creditstream.order.pipeline",
+    "creditstream.kafka.topics",
     "agents",
     "schemas",
     "tables",
 }
 #: These wire everything together.
-WIRING = {"creditstream.app", "creditstream.main", "creditstream.runtime"}
+WIRING = {"creditstream.worker.app", "creditstream.main", "creditstream.worker.runtime"}
 
 
 def name_of(path: Path) -> str:
@@ -87,7 +87,7 @@ def imports(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[st
                 above = here[: len(here) - node.level + 1]
                 base = ".".join([*above, *filter(None, [node.module])])
             if base.split(".")[0] in OURS:
-                # `from creditstream import policy` names a module, `from creditstream.policy import x` does not.
+                # `from creditstream import policy` names a module, `from creditstream.order.policy import x` does not.
                 yield from (deepest(base, alias.name) for alias in node.names)
 
 
@@ -120,8 +120,8 @@ def refused(name: str, imported: set[str]) -> set[str]:
     bad = set()
     if not within(name, {"agents", *WIRING}):
         bad |= {one for one in imported if within(one, {"agents"})}
-    if not (within(name, {"creditstream.dev", "creditstream.testing"}) or "command" in name):
-        bad |= {one for one in imported if within(one, {"creditstream.dev", "creditstream.testing"})}
+    if not (within(name, {"devtools", "devtools.fakes"}) or "command" in name):
+        bad |= {one for one in imported if within(one, {"devtools", "devtools.fakes"})}
     allowed = allowed_for(name)
     if allowed is not None:
         bad |= {one for one in imported if not within(one, allowed)}
@@ -165,20 +165,28 @@ def test_a_driver_is_found() -> None:
     ("module", "line", "found"),
     [
         ("schemas.order", "from creditstream.errors import StartError", "creditstream.errors"),
-        ("creditstream.policy", "from creditstream.settings import Settings", "creditstream.settings"),
+        (
+            "creditstream.order.policy",
+            "from creditstream.config.settings import Settings",
+            "creditstream.config.settings",
+        ),
         (
             "creditstream.risk.client",
             "from creditstream.store.orders import PostgresStore",
             "creditstream.store.orders",
         ),
         ("creditstream.store.orders", "from creditstream import web", "creditstream.web"),
-        ("creditstream.web.views", "import creditstream.risk.client", "creditstream.risk.client"),
-        ("creditstream.pipeline", "def f():\n    from creditstream.store import orders", "creditstream.store.orders"),
-        ("creditstream.pipeline", "from .risk.client import RiskClient", "creditstream.risk.client"),
+        ("creditstream.web.routes", "import creditstream.risk.client", "creditstream.risk.client"),
+        (
+            "creditstream.order.pipeline",
+            "def f():\n    from creditstream.store import orders",
+            "creditstream.store.orders",
+        ),
+        ("creditstream.order.pipeline", "from .risk.client import RiskClient", "creditstream.risk.client"),
         ("agents.orders", "from creditstream.store.orders import PostgresStore", "creditstream.store.orders"),
-        ("creditstream.topics", "from agents import orders", "agents.orders"),
-        ("creditstream.runtime", "from creditstream.testing import FakeStore", "creditstream.testing"),
-        ("creditstream.kafka", "from creditstream.dev import stack", "creditstream.dev.stack"),
+        ("creditstream.kafka.topics", "from agents import orders", "agents.orders"),
+        ("creditstream.worker.runtime", "from devtools.fakes import FakeStore", "devtools.fakes"),
+        ("creditstream.kafka.client", "from devtools import stack", "devtools.stack"),
     ],
 )
 def test_the_rules_find(module: str, line: str, found: str) -> None:
@@ -186,12 +194,12 @@ def test_the_rules_find(module: str, line: str, found: str) -> None:
 
 
 def test_the_rules_let_pass() -> None:
-    line = "import json\nfrom creditstream.ports import Store\nfrom schemas.order import Order"
+    line = "import json\nfrom creditstream.order.ports import Store\nfrom schemas.order import Order"
     assert refused("creditstream.store.orders", set(imports(ast.parse(line), "creditstream.store.orders"))) == set()
-    assert refused("creditstream.app", {"agents"}) == set()
-    assert refused("creditstream.commands", {"creditstream.dev.load"}) == set()
+    assert refused("creditstream.worker.app", {"agents"}) == set()
+    assert refused("creditstream.operations.commands", {"creditstream.simulation.load"}) == set()
 
 
 def test_there_is_something_to_check() -> None:
     names = {name_of(path) for path in MODULES}
-    assert {"schemas.order", "creditstream.pipeline", "creditstream.offsets", "agents.orders"} <= names
+    assert {"schemas.order", "creditstream.order.pipeline", "creditstream.kafka.offsets", "agents.orders"} <= names

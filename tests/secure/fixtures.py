@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from creditstream.dev.stack.ports import HOST, free_port
-from creditstream.dev.stack.redis import Redis
-from creditstream.dev.stack.service import Service, silent
+from devtools.stack.ports import HOST, free_port
+from devtools.stack.redis import Redis
+from devtools.stack.service import Service, silent
 from tests.secure.certificates import Certificates
 from tests.secure.kafka import SecureKafka
 from tests.secure.postgres import SecurePostgres

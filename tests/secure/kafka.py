@@ -6,10 +6,10 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from creditstream.dev.stack import Ports
-from creditstream.dev.stack.jars import jars_folder, java
-from creditstream.dev.stack.kafka import Kafka
-from creditstream.dev.stack.ports import HOST
+from devtools.stack import Ports
+from devtools.stack.jars import jars_folder, java
+from devtools.stack.kafka import Kafka
+from devtools.stack.ports import HOST
 from tests.secure.certificates import Certificates
 
 USER, PASSWORD = "worker", "long-and-random-1"

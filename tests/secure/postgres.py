@@ -11,9 +11,9 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from creditstream.dev.stack.ports import HOST
-from creditstream.dev.stack.postgres import DATABASE, Postgres, as_other_user
-from creditstream.dev.stack.service import run
+from devtools.stack.ports import HOST
+from devtools.stack.postgres import DATABASE, Postgres, as_other_user
+from devtools.stack.service import run
 from tests.secure.certificates import Certificates, Pair
 
 USER, PASSWORD = "app", "long-and-random-2"

@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from creditstream.dev.risk_simulator import Simulator
-from creditstream.dev.stack.ports import HOST
+from creditstream.simulation.risk_simulator import Simulator
+from devtools.stack.ports import HOST
 from tests.secure.certificates import Pair
 
 _WITHIN = 60.0

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.programs import Worker
-from creditstream.dev.stack.ports import free_port
-from creditstream.dev.wait import wait_for, wait_for_async
+from creditstream.config.settings import Secret, Settings, load_settings
 from creditstream.errors import BrokerUnavailable, StartError
-from creditstream.kafka import Publisher, open_admin
-from creditstream.ports import Outgoing
-from creditstream.settings import Secret, Settings, load_settings
+from creditstream.kafka.client import Publisher, open_admin
+from creditstream.order.ports import Outgoing
 from creditstream.store.migrations import migrate
+from devtools.programs import Worker
+from devtools.stack.ports import free_port
+from devtools.wait import wait_for, wait_for_async
 from tests.secure.certificates import Certificates
 from tests.secure.fixtures import REDIS_USER, SecureRedis
 from tests.secure.kafka import PASSWORD, ROTATING, USER, SecureKafka

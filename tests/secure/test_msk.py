@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import AuthenticationFailedError
 
 from creditstream.errors import StartError
-from creditstream.kafka_security import MskTokens
+from creditstream.kafka.security import MskTokens
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.wait import wait_for
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreRefused
-from creditstream.preflight import patiently
-from creditstream.settings import Secret, Settings
 from creditstream.store.database import Database
+from creditstream.worker.preflight import patiently
+from devtools.wait import wait_for
 from tests.secure.certificates import Certificates
 from tests.secure.postgres import PASSWORD, USER, SecurePostgres
 from tests.secure.servers import write

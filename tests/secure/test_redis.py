@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.wait import wait_for_async
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError
-from creditstream.settings import Secret, Settings
-from creditstream.web.cache import Cache
+from creditstream.web.answers.cache import Cache
+from devtools.wait import wait_for_async
 from tests.secure.certificates import Certificates
 from tests.secure.fixtures import REDIS_PASSWORD, REDIS_USER, SecureRedis
 from tests.secure.servers import in_thread, tls_before, write

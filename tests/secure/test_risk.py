@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import RiskUnavailable, StartError
-from creditstream.preflight import check_risk_certificate
 from creditstream.risk.client import RiskClient, Unguarded
-from creditstream.settings import Secret, Settings
+from creditstream.worker.preflight import check_risk_certificate
 from schemas.order import Order, decode_order
 from tests.secure.certificates import Certificates
 from tests.secure.servers import LockedRiskApi, in_thread, write

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from psycopg2.extensions import make_dsn
 
-from creditstream.dev.wait import wait_for
+from devtools.wait import wait_for
 
 
 class Database(NamedTuple):

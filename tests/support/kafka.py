@@ -10,15 +10,15 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from creditstream.settings import Settings
-from creditstream.topics import all_topics, create_topics, topic_name
+from creditstream.config.settings import Settings
+from creditstream.kafka.topics import all_topics, create_topics, topic_name
 from tests.support.servers import Servers
 
 T = TypeVar("T")
 #: A JVM starts in one to three seconds; the rest is for a loaded machine.
 _CONSOLE_WITHIN = 120.0
 _READ_WITHIN = 60.0
-#: As creditstream.kafka.MAX_REQUEST_BYTES.
+#: As creditstream.kafka.client.MAX_REQUEST_BYTES.
 _MAX_REQUEST = 6 * 1024 * 1024
 
 

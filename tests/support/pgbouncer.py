@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg2
 
-from creditstream.dev.stack.ports import HOST
-from creditstream.dev.stack.postgres import USER, as_other_user
-from creditstream.dev.stack.service import Report, Service
+from devtools.stack.ports import HOST
+from devtools.stack.postgres import USER, as_other_user
+from devtools.stack.service import Report, Service
 from tests.support.database import ask
 from tests.support.debian import unpacked
 

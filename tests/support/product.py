@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from creditstream.dev.programs import RiskApiProcess, clean_environ, faust_command
-from creditstream.dev.settled import wait_until_settled
-from creditstream.settings import load_settings
+from creditstream.config.settings import load_settings
+from devtools.programs import RiskApiProcess, clean_environ, faust_command
+from devtools.settled import wait_until_settled
 from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.servers import Servers

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from creditstream.dev.programs import Program, clean_environ, http
-from creditstream.dev.stack.ports import free_port
+from devtools.programs import Program, clean_environ, http
+from devtools.stack.ports import free_port
 from tests.support.debian import unpacked
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from creditstream.kafka import open_admin
-from creditstream.settings import Settings
+from creditstream.config.settings import Settings
+from creditstream.kafka.client import open_admin
 from tests.secure.certificates import Certificates
 from tests.secure.kafka import PASSWORD, KafkaWithDoors
 

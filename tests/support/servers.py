@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.stack.jars import ensure_jars
-from creditstream.dev.stack.tools import write_tools
+from devtools.stack import Ports, Stack
+from devtools.stack.jars import ensure_jars
+from devtools.stack.tools import write_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from creditstream.dev.wait import wait_for_async
-from creditstream.settings import Secret, Settings
-from creditstream.web.connections import Connections
-from creditstream.web.guard import Guard
-from creditstream.web.server import Runner
+from creditstream.config.settings import Secret, Settings
+from creditstream.web.access.connections import Connections
+from creditstream.web.access.guard import Guard
+from creditstream.web.access.server import Runner
+from devtools.wait import wait_for_async
 
 _LARGE = 8 * 1024 * 1024
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
-from creditstream.ports import Outgoing, Risk
+from creditstream.order.ports import Outgoing, Risk
 from schemas.assessment import Assessment
 from schemas.order import Order
 from tests.unit.pipeline_rig import FakePublisher, scored

@@ -10,17 +10,17 @@ from uuid import UUID, uuid4
 import msgspec
 
 from creditstream.errors import BrokerUnavailable
-from creditstream.flight import Record
-from creditstream.outbox import Outbox
-from creditstream.partitions import home_partition
-from creditstream.pipeline import Limits, Pipeline
-from creditstream.policy import load_policy
-from creditstream.ports import Outgoing, Publishes
-from creditstream.retry import RetryRule
-from creditstream.routes import Routes
-from creditstream.scoring import Scoring
-from creditstream.settlement import Settlement
-from creditstream.testing import FakeRisk, FakeStore
+from creditstream.order.flight import Record
+from creditstream.order.home_partition import home_partition
+from creditstream.order.outbox import Outbox
+from creditstream.order.pipeline import Limits, Pipeline
+from creditstream.order.policy import load_policy
+from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.retry import RetryRule
+from creditstream.order.routes import Routes
+from creditstream.order.scoring import Scoring
+from creditstream.order.settlement import Settlement
+from devtools.fakes import FakeRisk, FakeStore
 from schemas import headers
 from schemas.assessment import Assessment
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from creditstream.partitions import home_partition
+from creditstream.order.home_partition import home_partition
 from schemas.order import decode_order
 from schemas.status import StatusRecord, decode_status, published
 from tests.unit.pipeline_rig import id_of, run

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.audit.ledger import Ledger
-from creditstream.audit.report import Report, render
+from creditstream.operations.audit.ledger import Ledger
+from creditstream.operations.audit.report import Report, render
 from schemas.decision import FOR_A_PERSON
 from schemas.status import Row, encode_status
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from creditstream.audit.ledger import Ledger
+from creditstream.operations.audit.ledger import Ledger
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, Row
 from tests.unit.test_audit import ONE, OTHER, THIS, TWO, audited, faults, publish, row, settle
 

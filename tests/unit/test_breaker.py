@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable
 from creditstream.risk.breaker import Breaker, BreakerRule, State
 from creditstream.risk.client import Backoff, RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk, make_gate
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
 from creditstream.risk.unusable import UnusableLimit
-from creditstream.settings import Settings
-from creditstream.testing import ManualClock, an_order
+from devtools.fakes import ManualClock, an_order
 from tests.unit.pipeline_rig import Rig, order_json, run
 
 RULE = BreakerRule(share=0.5, min_calls=4, window=10.0, pause=2.0)

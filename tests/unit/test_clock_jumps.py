@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import RiskUnavailable
-from creditstream.retry import RetryRule
+from creditstream.order.retry import RetryRule
 from tests.unit.pipeline_rig import Rig, id_of, order_json, run, scored
 
 _DAY = timedelta(days=1)

@@ -10,8 +10,8 @@ import click
 import pytest
 from faust.cli.faust import cli
 
-from creditstream.command_line import ALLOWED, INSTEAD, OFFERED
-from creditstream.dev.programs import clean_environ
+from creditstream.worker.command_line import ALLOWED, INSTEAD, OFFERED
+from devtools.programs import clean_environ
 
 Played = dict[str, tuple[int, str, str]]
 
@@ -32,7 +32,7 @@ for line in json.load(sys.stdin):
 
 
 def flags_of(command: click.Command) -> list[click.Option]:
-    """As Faust has them: those that creditstream.command_line adds have names of their own."""
+    """As Faust has them: those that creditstream.worker.command_line adds have names of their own."""
     options = [param for param in command.params if isinstance(param, click.Option)]
     return [option for option in options if not str(option.name).startswith("faust_")]
 
@@ -158,7 +158,7 @@ def test_a_standard_stream_that_is_closed_is_one_that_leads_nowhere(closed: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["creditstream", "creditstream.app", "creditstream.main", "creditstream.main:app", "tables.seen"]
+    "name", ["creditstream", "creditstream.worker.app", "creditstream.main", "creditstream.main:app", "tables.seen"]
 )
 def test_a_wrong_setting_is_one_line_however_the_program_is_named(name: str) -> None:
     command = [str(Path(sys.executable).with_name("faust")), "-A", name, "agents"]

@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from creditstream.dev.wait import wait_for_async
-from creditstream.web.connections import MOST_HEAD
-from creditstream.web.waiting import LIMITS, Wait
+from creditstream.web.access.connections import MOST_HEAD
+from creditstream.web.access.waiting import LIMITS, Wait
+from devtools.wait import wait_for_async
 from tests.support.loops import play
 from tests.support.nonsense import NONSENSE, POST_LOGIN, mutated
 from tests.support.site import Site, serving

@@ -11,9 +11,9 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from creditstream.kafka_reading import Hole
-from creditstream.offsets import Admission, Progress
-from creditstream.transport_thread import InOrderThread
+from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.offsets import Admission, Progress
+from creditstream.kafka.reading import Hole
 from tests.support.batches import Raw, batch
 from tests.unit.test_reading import answer
 

@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from creditstream.dev.wait import wait_for_async
 from creditstream.errors import StoreUnavailable
-from creditstream.ports import Search
-from creditstream.web import dashboard as dashboard_module
-from creditstream.web.cache import Cache
-from creditstream.web.dashboard import Dashboard
-from creditstream.web.queries import Query
+from creditstream.order.ports import Search
+from creditstream.web.answers import dashboard as dashboard_module
+from creditstream.web.answers.cache import Cache
+from creditstream.web.answers.dashboard import Dashboard
+from creditstream.web.answers.queries import Query
+from devtools.wait import wait_for_async
 
 
 class Replica:

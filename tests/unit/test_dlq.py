@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.dlq.command import make_filter
-from creditstream.dlq.letters import Filter, Letter, masked, read_letter
-from creditstream.dlq.limit import DeadLetterLimit
-from creditstream.dlq.render import render_letter, render_listing
-from creditstream.dlq.replay import Destinations, send_again
-from creditstream.dlq.work import Listing, There
 from creditstream.errors import RiskRefused
-from creditstream.flight import Record
+from creditstream.operations.dlq.actions import Listing, There
+from creditstream.operations.dlq.command import make_filter
+from creditstream.operations.dlq.letters import Filter, Letter, masked, read_letter
+from creditstream.operations.dlq.render import render_letter, render_listing
+from creditstream.operations.dlq.replay import Destinations, send_again
+from creditstream.order.dead_letter_limit import DeadLetterLimit
+from creditstream.order.flight import Record
 from tests.unit.pipeline_rig import NOW, Rig, home_of, id_of, order_json, run, scored
 
 TO = Destinations("orders", "orders-retry", 4)

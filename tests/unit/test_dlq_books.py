@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from creditstream.audit.sources import Topics
-from creditstream.dlq.books import Books, progress_bars
+from creditstream.kafka.topic_reader import Topics
+from creditstream.operations.dlq.last_letters import Books, progress_bars
 from schemas.headers import ROW_VERSION
 from tests.unit.pipeline_rig import order_json, run
 from tests.unit.test_dlq import record_of

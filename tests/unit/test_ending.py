@@ -7,7 +7,7 @@ import pytest
 
 _HANGS = """
 import logging, threading
-from creditstream.ending import end_within
+from creditstream.worker.ending import end_within
 logging.basicConfig()
 end_within({seconds}, lambda: {code})
 if {hangs}:

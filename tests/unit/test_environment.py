@@ -14,9 +14,9 @@ import pytest
 from faust.exceptions import ImproperlyConfigured
 from faust.types.settings import Settings as FaustSettings
 
-from creditstream.app import create_app
-from creditstream.environment import AT_IMPORT, HARMLESS, LIBPQ, set_aside
-from creditstream.settings import load_settings
+from creditstream.config.environment import AT_IMPORT, HARMLESS, LIBPQ, set_aside
+from creditstream.config.settings import load_settings
+from creditstream.worker.app import create_app
 
 #: What is accepted and is another value than ours, by the kind of a setting, where the name alone does not ask for one.
 _BY_KIND: dict[str, str] = {

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from creditstream.flight import Flight, Turn
-from creditstream.lines import FairQueue
+from creditstream.config.settings import Settings
+from creditstream.order.fair_queue import FairQueue
+from creditstream.order.flight import Flight, Turn
 from creditstream.risk.breaker import Breaker, BreakerRule
 from creditstream.risk.client import RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
 from creditstream.risk.unusable import UnusableLimit
-from creditstream.settings import Settings
-from creditstream.testing import FakeStore, ManualClock, an_order
+from devtools.fakes import FakeStore, ManualClock, an_order
 from schemas.assessment import Assessment
 from tests.unit.pipeline_rig import ROUTES, Rig, home_of, id_of, order_json, run
 

@@ -6,7 +6,7 @@ from collections import deque
 import pytest
 from aiokafka.structs import TopicPartition
 
-from creditstream.dlq.limit import DeadLetterLimit
+from creditstream.order.dead_letter_limit import DeadLetterLimit
 from tests.support.batches import batch
 from tests.unit.test_reading import answer
 from tests.unit.test_records_delivered import Delivery

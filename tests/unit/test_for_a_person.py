@@ -7,14 +7,14 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from creditstream.dlq.letters import Letter
-from creditstream.dlq.replay import send_again
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.metrics.catalogue import LETTERS, ORDERS_DONE
-from creditstream.ports import Proposal
-from creditstream.reopening import Reopens
+from creditstream.operations.dlq.letters import Letter
+from creditstream.operations.dlq.replay import send_again
+from creditstream.order.ports import Proposal
+from creditstream.order.reopening import Reopens
 from creditstream.store.queries import query
-from creditstream.testing import FakeStore
+from devtools.fakes import FakeStore
 from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, unscored, waits_for_person
 from schemas.headers import REOPENS
 from schemas.order import Order

@@ -10,8 +10,8 @@ from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from creditstream.dev.wait import wait_for_async
-from creditstream.kafka_closed import mend_lost_connections
+from creditstream.kafka.lost_connections import mend_lost_connections
+from devtools.wait import wait_for_async
 from tests.support.loops import play
 
 #: ApiVersions, version 0: no error, one API.

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.dlq.letters import read_letter
-from creditstream.dlq.render import render_letter, render_listing
-from creditstream.dlq.replay import Destinations, send_again
-from creditstream.dlq.work import Listing, There
 from creditstream.errors import Unsendable
-from creditstream.forget.letters import blanked, concerning
-from creditstream.letterbox import letter_parcel
-from creditstream.outbox import Parcel, deliver
-from creditstream.ports import Outgoing, Publishes
+from creditstream.operations.dlq.actions import Listing, There
+from creditstream.operations.dlq.letters import read_letter
+from creditstream.operations.dlq.render import render_letter, render_listing
+from creditstream.operations.dlq.replay import Destinations, send_again
+from creditstream.operations.forget.letters import blanked, concerning
+from creditstream.order.dead_letters import letter_parcel
+from creditstream.order.outbox import Parcel, deliver
+from creditstream.order.ports import Outgoing, Publishes
 from schemas import headers
 from tests.unit.pipeline_rig import NOW, ROUTES, Rig, order_json, run
 
@@ -131,7 +131,7 @@ def test_a_topic_that_refuses_every_letter_for_a_while_gets_it_whole_afterwards(
     forwarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop of letters does not end, and by then the letter is not cut for ever."""
-    monkeypatch.setattr("creditstream.outbox._BACKOFF", 0.0)
+    monkeypatch.setattr("creditstream.order.outbox._BACKOFF", 0.0)
     rig, refused, done = Rig(), Counter[str](), []
 
     class Away(Topic):

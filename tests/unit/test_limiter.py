@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from creditstream.metrics.window import Window
 from creditstream.risk.limiter import Limiter, Pace, RetryBudget
-from creditstream.risk.window import Window
 
 _SERVICE = 0.05
 

@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from creditstream.logs import JsonLine, Throttle
+from creditstream.worker.logs import JsonLine, Throttle
 
 
 def record(name: str, message: str) -> logging.LogRecord:
@@ -26,18 +26,18 @@ def test_a_storm_is_throttled_and_starts_anew_after_a_while() -> None:
 
 def test_our_own_lines_have_more_room_and_a_bound() -> None:
     throttle = Throttle(most=3, ours=50, seconds=10, clock=lambda: 0.0)
-    assert sum(throttle.filter(record("creditstream.scoring", "order %s")) for _ in range(1_000)) == 50
+    assert sum(throttle.filter(record("creditstream.order.scoring", "order %s")) for _ in range(1_000)) == 50
 
 
 def test_a_json_line_has_its_fields_and_no_others() -> None:
-    line = record("creditstream.scoring", 'a "line"\nof two')
+    line = record("creditstream.order.scoring", 'a "line"\nof two')
     place = {"order_id": "7b0c", "topic": "orders", "partition": 3, "offset": 41}
     vars(line).update(place, customer_id="c-102")
     read = msgspec.json.decode(JsonLine().format(line))
     assert read.pop("time").endswith("+00:00")
     assert read == {
         "level": "ERROR",
-        "logger": "creditstream.scoring",
+        "logger": "creditstream.order.scoring",
         "message": 'a "line"\nof two',
         **place,
     }

@@ -10,19 +10,19 @@ from typing import Any
 from faust.types import TP
 from prometheus_client.parser import text_string_to_metric_families
 
+from creditstream.config.settings import Settings
 from creditstream.errors import StoreUnavailable
+from creditstream.kafka.offsets import Progress
+from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
+from creditstream.kafka.watchdog import Watchdog
 from creditstream.metrics import catalogue
 from creditstream.metrics.catalogue import CATALOGUE, OTHER
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments, Reading
-from creditstream.metrics.probes import Probes
 from creditstream.metrics.prometheus import Exposition
-from creditstream.metrics.readings import Readings, partition_values
-from creditstream.offsets import Progress
 from creditstream.risk.guarded import make_gate
-from creditstream.settings import Settings
-from creditstream.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
-from creditstream.watchdog import Watchdog
+from creditstream.worker.probes import Probes
+from creditstream.worker.readings import Readings, partition_values
 from tests.support.dogstatsd import read
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from creditstream.dev.mix import MALFORMED_KINDS, NO_FILE, Line, make_mix
+from creditstream.simulation.mix import MALFORMED_KINDS, NO_FILE, Line, make_mix
 from schemas.order import InvalidOrder, Order, decode_order
 
 counts = st.integers(0, 40)

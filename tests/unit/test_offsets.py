@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.offsets import Admission, Progress
+from creditstream.kafka.offsets import Admission, Progress
 
 
 def delivered(start: int, count: int) -> Progress:

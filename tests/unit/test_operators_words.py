@@ -11,15 +11,15 @@ from uuid import UUID
 import click
 import pytest
 
-from creditstream.arguments import Amount, who, word
-from creditstream.dlq.command import run as dlq
-from creditstream.dlq.letters import Filter
-from creditstream.dlq.render import render_missing
-from creditstream.dlq.work import There
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.forget.customer import customer_id
-from creditstream.forget.letters import concerning
-from creditstream.settings import Settings
+from creditstream.operations.arguments import Amount, who, word
+from creditstream.operations.dlq.actions import There
+from creditstream.operations.dlq.command import run as dlq
+from creditstream.operations.dlq.letters import Filter
+from creditstream.operations.dlq.render import render_missing
+from creditstream.operations.forget.customer import customer_id
+from creditstream.operations.forget.letters import concerning
 from schemas.status import FORGOTTEN_CUSTOMER
 from tests.unit.test_dlq import record_of
 

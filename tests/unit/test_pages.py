@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from creditstream.dev.wait import wait_for_async
-from creditstream.web.pages import UNREAD, Page, Pages
-from creditstream.web.recent import Recent
-from creditstream.web.stream import Block
+from creditstream.web.live.event_stream import Block
+from creditstream.web.live.open_pages import UNREAD, Page, Pages
+from creditstream.web.live.recent import Recent
+from devtools.wait import wait_for_async
 from tests.support.loops import NewLoop, play
 
 LOOPS: list[NewLoop] = [uvloop.new_event_loop, asyncio.new_event_loop]

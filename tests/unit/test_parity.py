@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from creditstream.settings import PREFIX, Settings
+from creditstream.config.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As the scenario names them.

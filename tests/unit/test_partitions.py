@@ -7,7 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.partitions import home_partition
+from creditstream.order.home_partition import home_partition
 
 
 @given(st.uuids(), st.integers(1, 1000))

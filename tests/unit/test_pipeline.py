@@ -315,7 +315,7 @@ def test_damaged_headers_on_an_internal_topic_do_no_harm(headers: list[tuple[str
 
 
 def test_while_kafka_is_away_the_same_is_published_until_it_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("creditstream.outbox._BACKOFF", 0)
+    monkeypatch.setattr("creditstream.order.outbox._BACKOFF", 0)
     rig = Rig()
     rig.publisher.failures = 3
     rig.pipeline.accept(rig.record(order_json(), offset=0))

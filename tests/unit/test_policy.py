@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import StartError
-from creditstream.policy import Policy, Rule, decide, load_policy
-from creditstream.testing import an_order
+from creditstream.order.policy import Policy, Rule, decide, load_policy
+from devtools.fakes import an_order
 from schemas.assessment import Assessment
 from schemas.decision import Decision, unscored
 

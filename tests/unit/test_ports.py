@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from creditstream.dev.stack.ports import Ports, free_port
+from devtools.stack.ports import Ports, free_port
 
 
 def test_a_port_is_given_out_once_although_nothing_listens_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:

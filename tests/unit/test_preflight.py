@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.preflight import check_machine, forget_other_cluster
-from creditstream.settings import Settings
+from creditstream.worker.preflight import check_machine, forget_other_cluster
 
 
 def free_port() -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.dev.mix import PRODUCTS, make_mix
-from creditstream.policy import load_policy
-from creditstream.testing import an_order
+from creditstream.order.policy import load_policy
+from creditstream.simulation.mix import PRODUCTS, make_mix
+from devtools.fakes import an_order
 from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ from aiokafka.structs import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.batches import MOST_BYTES, MOST_VALUE
-from creditstream.kafka_reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
-from creditstream.offsets import Progress
+from creditstream.kafka.batches import MOST_BYTES, MOST_VALUE
+from creditstream.kafka.offsets import Progress
+from creditstream.kafka.reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
 from tests.support.batches import CODECS, Raw, batch, record, varint
 
 TP = TopicPartition("orders", 0)

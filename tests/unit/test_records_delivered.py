@@ -15,12 +15,12 @@ from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.app import CreditApp
-from creditstream.flight import Record
-from creditstream.intake import record_of
-from creditstream.kafka_reading import with_holes
-from creditstream.offsets import Progress
-from creditstream.transport import InOrderConsumer
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.offsets import Progress
+from creditstream.kafka.reading import with_holes
+from creditstream.order.flight import Record
+from creditstream.worker.app import CreditApp
+from creditstream.worker.intake import record_of
 from schemas import headers
 from tests.support.batches import CODECS, Raw, batch
 from tests.unit.pipeline_rig import NOW, Rig, home_of, order_json

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.delays import Delays
-from creditstream.flight import Turn
-from creditstream.retry import RetryRule
+from creditstream.order.delays import Delays
+from creditstream.order.flight import Turn
+from creditstream.order.retry import RetryRule
 from tests.unit.pipeline_rig import Rig, order_json
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

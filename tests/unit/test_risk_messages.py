@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from creditstream.errors import RiskRefused, RiskUnusable
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, parse_retry_after, read_answer
-from creditstream.testing import an_order
+from devtools.fakes import an_order
 from schemas.assessment import Assessment
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

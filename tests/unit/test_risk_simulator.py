@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from creditstream.dev.risk_api import Simulator, score_for
-from creditstream.dev.risk_http import Answer
-from creditstream.dev.risk_simulator import SLOW
 from creditstream.risk.messages import encode_request
-from creditstream.testing import an_order
+from creditstream.simulation.risk_api import Simulator, score_for
+from creditstream.simulation.risk_http import Answer
+from creditstream.simulation.risk_simulator import SLOW
+from devtools.fakes import an_order
 from schemas.order import Order
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from creditstream.testing import FakeStore, a_proposal, an_order
+from devtools.fakes import FakeStore, a_proposal, an_order
 from schemas.assessment import Assessment
 from schemas.dead_letter import DeadLetter
 from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, unscored

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from creditstream.config.checks import is_local, plaintext
+from creditstream.config.settings import Secret, load_settings
 from creditstream.errors import StartError
-from creditstream.secure import is_local, plaintext
-from creditstream.settings import Secret, load_settings
 
 _SASL = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "a-long-one"}
 _FAR = "postgresql://u:a-long-one@db.example/x"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from creditstream.dev.readme import README, with_table
+from creditstream.config.settings import Secret, Settings, load_settings
 from creditstream.errors import StartError
-from creditstream.settings import Secret, Settings, load_settings
+from scripts.readme import README, with_table
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_secrets_do_not_show() -> None:
 
 def test_the_readme_has_the_current_table() -> None:
     text = README.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run: .venv/bin/python -m creditstream.dev readme"
+    assert with_table(text) == text, "run: .venv/bin/python scripts/readme.py"

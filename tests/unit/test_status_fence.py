@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from creditstream.errors import BrokerUnavailable, Fenced
-from creditstream.ports import Outgoing
-from creditstream.statuses import Producer, StatusPublisher
+from creditstream.kafka.fenced_publisher import Producer, StatusPublisher
+from creditstream.order.ports import Outgoing
 
 RECORDS = {0: [Outgoing(b"id", b"{}")]}
 

@@ -11,10 +11,10 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from creditstream import transport_thread
-from creditstream.offsets import Progress
-from creditstream.transport import InOrderConsumer
-from creditstream.transport_thread import InOrderThread
+from creditstream.kafka import consumer_thread as transport_thread
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.offsets import Progress
 
 
 def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:

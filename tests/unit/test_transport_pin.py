@@ -20,7 +20,7 @@ from faust.tables.table import Table
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 
-from creditstream import kafka_reading
+from creditstream.kafka import reading as kafka_reading
 
 #: What ours stand for in aiokafka's own module.
 _REAL_RESULT: Any = kafka_reading._Result.__base__

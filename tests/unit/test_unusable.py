@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from creditstream.risk.unusable import UnusableLimit
-from creditstream.testing import ManualClock
+from devtools.fakes import ManualClock
 from tests.unit.pipeline_rig import Rig, order_json, run
 from tests.unit.test_breaker import RULE, a_gate
 from tests.unit.test_for_a_person import UNUSABLE

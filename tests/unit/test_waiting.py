@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.dev.wait import wait_for_async
 from creditstream.errors import StoreUnavailable
-from creditstream.web.descriptors import MOST, page_places, places
+from creditstream.web.access.descriptors import MOST, page_places, places
+from creditstream.web.access.waiting import LIMITS, Wait, Waiting
 from creditstream.web.health import Readiness
-from creditstream.web.waiting import LIMITS, Wait, Waiting
+from devtools.wait import wait_for_async
 
 
 def test_a_head_byte_by_byte_has_the_time_of_one_head() -> None:

@@ -1,6 +1,6 @@
 """A partition is stuck when it has work and its position stays; nothing else is."""
 
-from creditstream.watchdog import Standing, Watchdog, judged
+from creditstream.kafka.watchdog import Standing, Watchdog, judged
 
 
 def test_work_without_progress_is_noticed_after_the_time_and_not_before() -> None:

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.settings import Secret
-from creditstream.throughput import Throughput
-from creditstream.web.asking import is_here
-from creditstream.web.buckets import Buckets
-from creditstream.web.dashboard import Dashboard
-from creditstream.web.login import SESSION_SECONDS, Login
-from creditstream.web.queries import BadQuery, new_cursor, parse_order_id, parse_query, read_cursor
-from creditstream.web.recent import Change, Recent
-from creditstream.web.stats import Lag, Stats, Worker
-from creditstream.web.stream import GZIP_HEADER, Block
+from creditstream.config.settings import Secret
+from creditstream.metrics.throughput import Throughput
+from creditstream.web.access.asking import is_here
+from creditstream.web.access.login import SESSION_SECONDS, Login
+from creditstream.web.access.rate_limit import Buckets
+from creditstream.web.answers.dashboard import Dashboard
+from creditstream.web.answers.queries import BadQuery, new_cursor, parse_order_id, parse_query, read_cursor
+from creditstream.web.answers.stats import Lag, Stats, Worker
+from creditstream.web.live.event_stream import GZIP_HEADER, Block
+from creditstream.web.live.recent import Change, Recent
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

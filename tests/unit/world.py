@@ -9,11 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from creditstream.dlq.letters import Letter, read_letter
-from creditstream.dlq.replay import send_again
-from creditstream.flight import Record
-from creditstream.ports import Outgoing
-from creditstream.testing import FakeStore
+from creditstream.operations.dlq.letters import Letter, read_letter
+from creditstream.operations.dlq.replay import send_again
+from creditstream.order.flight import Record
+from creditstream.order.ports import Outgoing
+from devtools.fakes import FakeStore
 from schemas.order import Order
 from tests.unit.deadly import AnyAnswer, DeadlyPublisher, Killed
 from tests.unit.pipeline_rig import NOW, ROUTES, FakePublisher, Rig, home_of, order_json

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from creditstream.dev.stack import Ports, Stack
-from creditstream.dev.stack.ports import free_port
-from creditstream.dev.stack.service import silent
+from devtools.stack import Ports, Stack
+from devtools.stack.ports import free_port
+from devtools.stack.service import silent
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import LOCAL

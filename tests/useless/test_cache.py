@@ -11,12 +11,14 @@ import msgspec
 import pytest
 import redis
 
-from creditstream.dev.stack.ports import HOST
-from creditstream.settings import Secret, Settings
-from creditstream.testing import ManualClock
-from creditstream.web.cache import Cache
-from creditstream.web.dashboard import Listed, _decode_listed, _decode_today
+from creditstream.config.settings import Secret, Settings
+from creditstream.web.answers.cache import Cache
+from creditstream.web.answers.dashboard import Listed, _decode_listed, _decode_today
+from devtools.fakes import ManualClock
+from devtools.stack.ports import HOST
 from tests.useless.conftest import Own
+
+CACHE = "creditstream.web.answers.cache"
 
 
 @pytest.fixture
@@ -146,4 +148,4 @@ def test_a_server_that_speaks_another_language_is_away(caplog: pytest.LogCapture
         server.close()
 
     asyncio.run(scenario())
-    assert [record.levelname for record in caplog.records if record.name == "creditstream.web.cache"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name == CACHE] == ["WARNING"]

@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing
 import psycopg2
 import pytest
 
-from creditstream.dev.programs import RiskApiProcess
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError
-from creditstream.settings import Secret, Settings
 from creditstream.store.maintenance import only_one
 from creditstream.store.migrations import migrate, shipped
+from devtools.programs import RiskApiProcess
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask, with_database
 from tests.support.kafka import Topics

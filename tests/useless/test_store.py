@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-from creditstream.dev.stack.ports import HOST, free_port
-from creditstream.dev.wait import wait_for_async
+from creditstream.config.settings import Secret, Settings
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
-from creditstream.preflight import patiently
-from creditstream.settings import Secret, Settings
 from creditstream.store.migrations import migrate
 from creditstream.store.orders import PostgresStore
 from creditstream.store.replica import Replica
-from creditstream.testing import a_proposal, an_order
+from creditstream.worker.preflight import patiently
+from devtools.fakes import a_proposal, an_order
+from devtools.stack.ports import HOST, free_port
+from devtools.wait import wait_for_async
 from schemas.status import Row
 from tests.chaos.proxy import Proxy
 from tests.support.database import Database, ask, with_database

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import redis
 
-from creditstream.dev.programs import RiskApiProcess, Worker
-from creditstream.dev.stack.ports import HOST
-from creditstream.dev.wait import wait_for
 from creditstream.store.reads import APPLICATION_NAME
+from devtools.programs import RiskApiProcess, Worker
+from devtools.stack.ports import HOST
+from devtools.wait import wait_for
 from tests.chaos.proxy import Proxy
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask

@@ -1,0 +1,193 @@
+"""PURE: dead letters as they stand on their topic, and which of them are meant."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from creditstream.order.record_time import LAST_MS, believed_ms, moment
+from creditstream.order.reopening import small_number
+from schemas.headers import (
+    FORGOTTEN_BY,
+    LETTER,
+    ORIGINAL_OFFSET,
+    ORIGINAL_PARTITION,
+    ORIGINAL_TIMESTAMP,
+    ORIGINAL_TOPIC,
+    ROW_VERSION,
+    TRUNCATED_FROM,
+    Headers,
+    number,
+)
+
+#: On a record that was sent again: where its first ancestor stood.
+REPLAY_OF = "x-replay-of"
+#: Fields that may stay readable: they say what kind of order it is, not whose.
+_HARMLESS = frozenset({"order_id", "product", "term_months", "created_at"})
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """One letter: where it stands, where its record first stood, why it is there, and the untouched record."""
+
+    partition: int
+    offset: int
+    topic: str
+    original_partition: int
+    original_offset: int
+    original_timestamp_ms: int
+    reason: str
+    message: str
+    attempts: str
+    failed_at: datetime
+    version: str
+    row_version: int | None = None
+    """Of the row that waits for a person; None in letters that tell none."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    """The record's own, without ours."""
+    truncated_from: int | None = None
+    """Bytes of the value as the producer wrote it, when the letter is cut: there is nothing whole to send again."""
+
+    @property
+    def root(self) -> str:
+        """Where the record stood before it was sent again, however often; otherwise its origin."""
+        told = dict(self.headers).get(REPLAY_OF)
+        return (
+            told.decode(errors="replace") if told else f"{self.topic}:{self.original_partition}:{self.original_offset}"
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """The producer's own bytes are all here."""
+        return self.truncated_from is None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Its record is gone: there is nothing to send again."""
+        return FORGOTTEN_BY in dict(self.headers)
+
+    @property
+    def identity(self) -> bytes:
+        """The same for all letters about one record, its repeats by `dlq replay` among them.
+
+        The content is part of it: on `orders` anybody may write a header, and must not hide another's letter by it.
+        """
+        return hashlib.blake2b(self.root.encode() + b"\0" + (self.value or b""), digest_size=16).digest()
+
+    @property
+    def order_id(self) -> UUID | None:
+        """None when the record does not say."""
+        fields = self.fields
+        try:
+            return UUID(fields["order_id"]) if fields else None
+        except (KeyError, ValueError, AttributeError, TypeError):
+            return None
+
+    @property
+    def fields(self) -> dict[str, Any] | None:
+        """The record's JSON object, if it is one."""
+        try:
+            fields = json.loads(self.value or b"")
+        except (ValueError, RecursionError):
+            return None
+        return fields if isinstance(fields, dict) else None
+
+
+def read_letter(record: Any) -> Letter:
+    """From a consumer's record, whatever anybody wrote there. A letter whose headers are damaged is its own origin."""
+    headers = tuple(record.headers or ())
+    ours = {name: (value or b"").decode(errors="replace") for name, value in headers if name in LETTER}
+    topic, partition, offset = origin_of(record, ours)
+    timestamp = number(ours.get(ORIGINAL_TIMESTAMP))
+    return Letter(
+        partition=record.partition,
+        offset=record.offset,
+        topic=topic,
+        original_partition=partition,
+        original_offset=offset,
+        original_timestamp_ms=record.timestamp if timestamp is None else timestamp,
+        reason=ours.get("x-error-class", "unknown"),
+        message=ours.get("x-error-message", ""),
+        attempts=ours.get("x-attempts", ""),
+        failed_at=_failed_at(ours, record.timestamp),
+        version=ours.get("x-application-version", ""),
+        row_version=small_number(ours.get(ROW_VERSION)),
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, value) for name, value in headers if name not in LETTER),
+        truncated_from=number(ours.get(TRUNCATED_FROM)),
+    )
+
+
+def origin_of(record: Any, ours: Mapping[str, str]) -> tuple[str, int, int]:
+    """Topic, partition and offset of the record that a letter is about: those of the letter if it does not say."""
+    partition, offset = number(ours.get(ORIGINAL_PARTITION)), number(ours.get(ORIGINAL_OFFSET))
+    if partition is None or offset is None or min(partition, offset) < 0:
+        return record.topic, record.partition, record.offset
+    return ours.get(ORIGINAL_TOPIC, record.topic), partition, offset
+
+
+def _failed_at(ours: Mapping[str, str], timestamp_ms: int) -> datetime:
+    """The letter's own time if it says none; if that is none either, the calendar's last: `--since` finds it."""
+    try:
+        failed_at = datetime.fromisoformat(ours["x-last-failed-at"])
+        return (failed_at if failed_at.tzinfo else failed_at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return moment(believed_ms(timestamp_ms, LAST_MS))
+
+
+class Filter(NamedTuple):
+    """Which letters are meant: all that is given must hold. Offsets and partition are the origin's."""
+
+    reasons: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    order_id: UUID | None = None
+    partition: int | None = None
+    from_offset: int | None = None
+    to_offset: int | None = None
+    topic: str = ""
+
+    def takes(self, letter: Letter) -> bool:
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (self.since is None or letter.failed_at >= self.since)
+            and (self.until is None or letter.failed_at < self.until)
+            and (self.partition is None or letter.original_partition == self.partition)
+            and (self.from_offset is None or letter.original_offset >= self.from_offset)
+            and (self.to_offset is None or letter.original_offset <= self.to_offset)
+            and (not self.topic or letter.topic == self.topic)
+            and (self.order_id is None or _mentions(letter, self.order_id))
+        )
+
+    @property
+    def takes_all(self) -> bool:
+        return self == Filter()
+
+
+def _mentions(letter: Letter, order_id: UUID) -> bool:
+    """A record that is no JSON may still have the id in it."""
+    found = letter.order_id
+    return found == order_id if found else str(order_id).encode() in (letter.value or b"").lower()
+
+
+def masked(value: bytes | None) -> str:
+    """The record as one may show it: personal data is replaced, what is no JSON object is told by its size alone."""
+    try:
+        fields = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return f"({len(value or b'')} bytes, not shown: no JSON object)"
+    shown = {name: content if name in _HARMLESS and _is_short(content) else "***" for name, content in fields.items()}
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _is_short(content: object) -> bool:
+    """A producer may have put anything into a field of a harmless name."""
+    return isinstance(content, (int, float)) or (isinstance(content, str) and len(content) <= 40)

@@ -1,0 +1,54 @@
+"""The `forget` command's arguments and output. The customer's id is in neither what it prints nor what it logs."""
+
+import sys
+
+from creditstream.config.settings import Settings
+from creditstream.operations.arguments import who
+from creditstream.operations.dlq.last_letters import progress_bars
+from creditstream.operations.forget.customer import customer_id
+from creditstream.operations.forget.erasure import Forget, Forgotten, Found
+from creditstream.store.maintenance import only_one
+
+_NOTHING = (
+    "creditstream: forget: nothing of this customer is there, no order and no dead letter: "
+    "is the id right to the letter, or was the customer forgotten before?"
+)
+
+
+async def run(settings: Settings, customer: str | None, *, by: str, wait: float, dry_run: bool) -> int:
+    """The exit code: 1 when nothing was found, or something is left to do. Raises StartError or Unavailable.
+
+    `customer`: None or `-` for standard input.
+    """
+    whose, trace = customer_id(customer), who(by)
+    async with only_one(settings, "forget") as session:
+        with progress_bars(shown=True) as bars:
+            work = Forget(settings, session, whose, bars)
+            found = await work.look()
+            if found.nothing:
+                print(_NOTHING, file=sys.stderr)
+                return 1
+            # Before anything is removed: what fails after it would look as if it had to be run again.
+            left = await work.remains()
+            done = None if dry_run else await work.run(trace, wait)
+    _tell(found, done)
+    for topic, hours in left.items():
+        print(f"{topic}: older records of the customer stay until Kafka removes them: {hours}")
+    return _warn(found.undecided, done.unpublished if done else 0)
+
+
+def _tell(found: Found, done: Forgotten | None) -> None:
+    if done is None:
+        print(f"would anonymise {found.orders} orders and blank {found.letters} dead letters")
+    else:
+        print(f"request {done.request}: {done.orders} orders anonymised, {done.letters} dead letters blanked")
+    if found.waiting:
+        print(f"{found.waiting} statuses of earlier requests were not published anew yet")
+
+
+def _warn(undecided: int, unpublished: int) -> int:
+    if undecided:
+        print(f"{undecided} orders of the customer are not decided yet: run this again when they are")
+    if unpublished:
+        print(f"{unpublished} statuses are not published anew yet: run this again while workers run")
+    return 1 if undecided or unpublished else 0

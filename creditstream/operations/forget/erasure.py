@@ -1,0 +1,152 @@
+"""Removes a customer's data: rows first, then dead letters, then the status topic through the workers."""
+
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import msgspec
+from rich.progress import Progress
+
+from creditstream.config.settings import Settings
+from creditstream.kafka.admin import Cluster
+from creditstream.kafka.client import Publisher, open_admin
+from creditstream.kafka.topic_reader import Topics
+from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
+from creditstream.operations.forget.letters import blank, concerning, last_ones
+from creditstream.operations.forget.statuses import watching
+from creditstream.store.maintenance import Maintenance
+from schemas.status import FORGOTTEN_CUSTOMER, Row
+
+_PAGE = 500
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What there is of the customer. `undecided`: orders that are still on their way; they cannot be forgotten yet.
+
+    `waiting`: orders of any customer whom an earlier request forgot, and whose status is not published anew yet.
+    """
+
+    orders: int
+    undecided: int
+    letters: int = 0
+    waiting: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Neither anything of this customer, nor what an earlier request left undone."""
+        return not (self.orders or self.undecided or self.letters or self.waiting)
+
+
+class Forgotten(NamedTuple):
+    """`unpublished`: orders whose status no worker has published anew; run again."""
+
+    request: UUID
+    orders: int
+    letters: int
+    unpublished: int
+
+
+class Forget:
+    """One request, on a session that holds the advisory lock."""
+
+    def __init__(self, settings: Settings, session: Maintenance, customer: str, bars: Progress) -> None:
+        self._settings, self._session, self._bars = settings, session, bars
+        self._customer = customer
+        age = settings.retry_max_age + settings.retry_max_delay
+        self._whose = {"customer": customer, "forgotten": FORGOTTEN_CUSTOMER, "age": age, "limit": _PAGE}
+
+    async def look(self) -> Found:
+        """Changes nothing."""
+        found = await self._session.json("forget_count", self._whose)
+        name = topic_name(self._settings, ORDERS_DEAD_LETTER)
+        topics = await Topics.open(self._settings, [name])
+        try:
+            _, letters = await last_ones(topics, name, concerning(self._customer, ()), self._bar("letters"))
+        finally:
+            await topics.close()
+        return Found(**found, letters=letters, waiting=len(await self._rows_to_publish()))
+
+    async def run(self, by: str, wait: float) -> Forgotten:
+        """Broken off, it is run again."""
+        request = uuid4()
+        await self._session.value("forget_begin", {"request": str(request), "by": by})
+        orders = await self._anonymise()
+        waiting = await self._rows_to_publish()
+        letters = await self._blank_letters(request, {row.order_id for row in waiting})
+        unpublished = await self._publish(waiting, wait)
+        numbers = {"request": str(request), "orders": orders, "letters": letters, "finished": not unpublished}
+        await self._session.value("forget_end", numbers)
+        return Forgotten(request, orders, letters, unpublished)
+
+    async def remains(self) -> dict[str, str]:
+        """Topics that may still hold records of the customer, and for how long, by their settings."""
+        admin = await open_admin(self._settings)
+        try:
+            cluster = Cluster(admin)
+            hours = {}
+            for topic in (ORDERS, ORDERS_BY_ID, ORDERS_RETRY):
+                config = await cluster.topic_config(topic_name(self._settings, topic))
+                hours[topic] = _hours(config["retention.ms"])
+            config = await cluster.topic_config(topic_name(self._settings, ORDER_STATUS))
+            hours[ORDER_STATUS] = _hours(config["max.compaction.lag.ms"])
+        finally:
+            await admin.close()
+        return hours
+
+    async def _anonymise(self) -> int:
+        changed, advance = 0, self._bar("rows")
+        while page := await self._session.value("forget_page", self._whose):
+            changed += page
+            advance(page)
+        return changed
+
+    async def _rows_to_publish(self) -> list[Row]:
+        """Of this request, and of an earlier one that was broken off."""
+        return _decode_rows(await self._session.value("forgotten_unpublished"))
+
+    async def _blank_letters(self, request: UUID, order_ids: set[UUID]) -> int:
+        name, concerns = topic_name(self._settings, ORDERS_DEAD_LETTER), concerning(self._customer, order_ids)
+        topics = await Topics.open(self._settings, [name])
+        try:
+            last, found = await last_ones(topics, name, concerns, self._bar("letters"))
+            if found:
+                await self._rewrite(topics, name, last, concerns, request)
+        finally:
+            await topics.close()
+        return found
+
+    async def _rewrite(self, topics: Topics, name: str, last: dict[int, int], concerns: Any, request: UUID) -> None:
+        admin = await open_admin(self._settings)
+        try:
+            publisher = await Publisher.open(self._settings)
+            try:
+                await blank(topics, name, last, concerns, request, (publisher, Cluster(admin)))
+            finally:
+                await publisher.close()
+        finally:
+            await admin.close()
+
+    async def _publish(self, rows: list[Row], wait: float) -> int:
+        if not rows:
+            return 0
+        name = topic_name(self._settings, ORDER_STATUS)
+        topics = await Topics.open(self._settings, [name])
+        await topics.close()
+        publisher = await Publisher.open(self._settings)
+        try:
+            async with watching(self._settings, topics.partitions(name)) as watch:
+                missing = await watch.until_published(publisher, rows, wait, self._bar("statuses"))
+        finally:
+            await publisher.close()
+        done = [str(row.order_id) for row in rows if row.order_id not in missing]
+        await self._session.value("forgotten_published", {"ids": "{" + ",".join(done) + "}"})
+        return len(missing)
+
+    def _bar(self, name: str) -> Any:
+        task = self._bars.add_task(name, total=None)
+        return lambda done: self._bars.advance(task, done)
+
+
+def _hours(milliseconds: str) -> str:
+    number = int(milliseconds)
+    return "for ever" if number < 0 or number > 2**62 else f"{number / 3_600_000:g} h"

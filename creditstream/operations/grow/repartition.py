@@ -1,0 +1,64 @@
+"""Writes a topic's records anew, each on its key's home partition, and removes what stood before."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from creditstream.config.settings import Settings
+from creditstream.kafka.admin import Cluster
+from creditstream.kafka.topic_reader import Topics, read_rows
+from creditstream.order.home_partition import home_partition
+from creditstream.order.ports import Outgoing, Publishes
+from schemas.status import FORGOTTEN, encode_status
+
+Advance = Callable[[int], None]
+_KEY_BYTES = 16
+
+
+class Repartition:
+    """For `partitions` partitions. Every copy is delivered before anything is removed: broken off, it is run again."""
+
+    def __init__(self, settings: Settings, cluster: Cluster, publisher: Publishes, partitions: int) -> None:
+        self._settings, self._cluster, self._publisher = settings, cluster, publisher
+        self._partitions = partitions
+
+    async def marks(self, name: str, policy: str, advance: Advance) -> int:
+        """The changelog of `seen`, in the order of its partitions. Returns how many records were copied.
+
+        Copied twice, a mark is the same, except one that was overwritten: that an order is forgotten must stay last.
+        """
+        copied = 0
+        forgotten: set[bytes] = set()
+        topics = await Topics.open(self._settings, [name])
+        try:
+            async for records in topics.read(name):
+                marks = [(each.key, each.value) for each in records if each.value and len(each.key) == _KEY_BYTES]
+                await self._publish(name, ((UUID(bytes=key), key, value) for key, value in marks))
+                forgotten.update(key for key, value in marks if value == FORGOTTEN)
+                copied += len(marks)
+                advance(len(records))
+            await self._publish(name, ((UUID(bytes=key), key, FORGOTTEN) for key in forgotten))
+        finally:
+            await topics.close()
+        await self._cluster.delete_before(topics.ends(name), policy)
+        return copied
+
+    async def statuses(self, name: str, policy: str, advance: Advance) -> int:
+        """`order-status`, from the committed rows: nothing else is the truth, and nobody writes them now."""
+        copied = 0
+        topics = await Topics.open(self._settings, [name])
+        await topics.close()
+        async for rows in read_rows(self._settings):
+            records = ((row.order_id, str(row.order_id).encode(), encode_status(row)) for row in rows)
+            await self._publish(name, records)
+            copied += len(rows)
+            advance(len(rows))
+        await self._cluster.delete_before(topics.ends(name), policy)
+        return copied
+
+    async def _publish(self, topic: str, records: Iterable[tuple[UUID, bytes, bytes]]) -> None:
+        by_partition: dict[int, list[Outgoing]] = defaultdict(list)
+        for order_id, key, value in records:
+            by_partition[home_partition(order_id, self._partitions)].append(Outgoing(key, value))
+        if by_partition:
+            await self._publisher.publish(topic, by_partition)

@@ -1,0 +1,33 @@
+"""The `retention` command's output."""
+
+from creditstream.config.settings import Settings
+from creditstream.operations.dlq.last_letters import progress_bars
+from creditstream.operations.retention.drop_months import Month, clean, expired_months
+from creditstream.store.maintenance import only_one
+
+
+async def run(settings: Settings, *, dry_run: bool) -> int:
+    """The exit code. Raises StartError or Unavailable."""
+    if not settings.retention_months:
+        print("CREDITSTREAM_RETENTION_MONTHS is 0: no month is dropped")
+    async with only_one(settings, "retention") as session:
+        months = await expired_months(session, settings)
+        for month in months:
+            print(_line(month, dry_run=dry_run))
+        if dry_run:
+            return 0
+        with progress_bars(shown=True) as bars:
+            done = await clean(session, settings, [month for month in months if month.goes], bars)
+    print(
+        f"{len(done.months)} months dropped, {done.tombstones} orders removed from order-status, "
+        f"{done.keys} ids deleted"
+    )
+    return 0
+
+
+def _line(month: Month, *, dry_run: bool) -> str:
+    if not month.goes:
+        return f"{month.name}: kept, {month.recent} of its {month.orders} orders were written since"
+    undecided = f", {month.undecided} of them under review" if month.undecided else ""
+    undecided += f", {month.for_a_person} of them waiting for a person" if month.for_a_person else ""
+    return f"{month.name}: {'would drop' if dry_run else 'dropping'} {month.orders} orders{undecided}"

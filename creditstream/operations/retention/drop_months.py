@@ -1,0 +1,123 @@
+"""Drops old months, removes their orders from order-status, and, later, their ids."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from rich.progress import Progress
+
+from creditstream.config.retention import months_before
+from creditstream.config.settings import Settings
+from creditstream.kafka.client import Publisher
+from creditstream.kafka.topic_reader import Topics
+from creditstream.kafka.topics import ORDER_STATUS, topic_name
+from creditstream.order.home_partition import home_partition
+from creditstream.order.ports import Outgoing
+from creditstream.store.maintenance import Maintenance
+
+#: Ids in one statement: a lock is held for some 50 ms.
+_PAGE = 5_000
+_FIRST = str(UUID(int=0))
+
+
+class Month(msgspec.Struct, frozen=True):
+    """A month before the cutoff. `recent`: rows written since. Of those under review `undecided` are still tried."""
+
+    month: str
+    orders: int
+    recent: int
+    undecided: int
+    for_a_person: int
+
+    @property
+    def goes(self) -> bool:
+        """A month with a row that was written lately stays: an old `created_at` does not make an order old."""
+        return self.recent == 0
+
+    @property
+    def name(self) -> str:
+        return self.month[:7]
+
+
+class Done(NamedTuple):
+    """What was removed."""
+
+    months: list[str]
+    tombstones: int
+    keys: int
+
+
+async def expired_months(session: Maintenance, settings: Settings) -> list[Month]:
+    """Oldest first; none when the setting is 0. By PostgreSQL's clock."""
+    if not settings.retention_months:
+        return []
+    cutoff = months_before(await _now(session), settings.retention_months)
+    return msgspec.convert(await session.json("expired_months", {"cutoff": cutoff}), list[Month])
+
+
+async def clean(session: Maintenance, settings: Settings, months: list[Month], bars: Progress) -> Done:
+    """Drop `months` and what an earlier run left. Every step can be broken off and run again."""
+    dropped = [await _drop(session, name) for name in await session.json("begun_months")]
+    for month in bars.track(months, description="months"):
+        await session.value("begin_drop", {"month": month.month, "orders": month.orders})
+        dropped.append(await _drop(session, month.month))
+    tombstones = await _publish(session, settings, bars) if await session.value("unpublished_months") else 0
+    return Done(dropped, tombstones, await _delete_keys(session, settings, bars))
+
+
+async def _drop(session: Maintenance, month: str) -> str:
+    await session.change("detach_statement", {"month": month})
+    await session.change("drop_statement", {"month": month})
+    await session.value("end_drop", {"month": month})
+    return month[:7]
+
+
+async def _publish(session: Maintenance, settings: Settings, bars: Progress) -> int:
+    """A tombstone for each order that is gone: the compacted topic forgets it, and so do tables made from it."""
+    topic, published = topic_name(settings, ORDER_STATUS), 0
+    topics = await Topics.open(settings, [topic])
+    await topics.close()
+    upto = await session.value("now")
+    publisher = await Publisher.open(settings)
+    try:
+        async for page in _pages(session, "removed_orders", {"upto": upto}, bars):
+            records: dict[int, list[Outgoing]] = defaultdict(list)
+            for order_id in page["ids"]:
+                home = home_partition(UUID(order_id), topics.partitions(topic))
+                records[home].append(Outgoing(order_id.encode(), None))
+            if records:
+                await publisher.publish(topic, records)
+            published += len(page["ids"])
+    finally:
+        await publisher.close()
+    await session.value("end_publishing", {"upto": upto})
+    return published
+
+
+async def _delete_keys(session: Maintenance, settings: Settings, bars: Progress) -> int:
+    if not settings.retention_keys_months:
+        return 0
+    cutoff = months_before(await _now(session), settings.retention_keys_months)
+    if not await session.value("expired_key_months", {"cutoff": cutoff}):
+        return 0
+    return sum([page["deleted"] async for page in _pages(session, "delete_keys", {"cutoff": cutoff}, bars)])
+
+
+async def _pages(
+    session: Maintenance, name: str, parameters: dict[str, Any], bars: Progress
+) -> AsyncIterator[dict[str, Any]]:
+    """The table of ids from its first to its last, by pages in the order of the ids."""
+    bar = bars.add_task(name.replace("_", " "), total=await session.value("count_keys"))
+    after = _FIRST
+    while after is not None:
+        page = await session.json(name, parameters | {"after": after, "limit": _PAGE})
+        yield page
+        bars.advance(bar, _PAGE)
+        after = page["last"]
+
+
+async def _now(session: Maintenance) -> datetime:
+    return datetime.fromisoformat(await session.value("now"))

@@ -1,0 +1,66 @@
+"""Dead letters on their way to the dead-letter topic: written whatever the record holds, cut if they are too large."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from creditstream.metrics.instruments import Instruments
+from creditstream.order.flight import Record, Turn
+from creditstream.order.outbox import Parcel
+from creditstream.order.ports import Outgoing
+from creditstream.order.routes import Routes
+from creditstream.order.unforeseen import OF_A_RECORD, note
+from schemas.dead_letter import DeadLetter
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a letter. The first fits into what we send at most (kafka.client.MAX_REQUEST_BYTES), the second into a topic
+#: with Kafka's own default, the third into any; the last is our headers alone.
+_SIZES = (5 * 1024 * 1024, 900_000, 60_000, 0)
+
+
+def note_letter(metrics: Instruments, reason: str, record: Record) -> None:
+    """Count the letter and say it in the log."""
+    metrics.letters.add(reason)
+    log.info("dead letter: %s", reason, extra={"reason": reason, **record.place})
+
+
+def write_letter(
+    metrics: Instruments, record: Record, reason: str, message: str, now: datetime, turn: Turn | None = None
+) -> DeadLetter:
+    """The record's letter. If one of its parts cannot be put into it, the letter is without its headers and its key."""
+    try:
+        return record.letter(reason, message, now, turn)
+    except OF_A_RECORD as error:
+        note(metrics, "sent", error, record.place)
+        bare = Record(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp_ms,
+            key=None,
+            value=record.value,
+            headers=(),
+            believed=frozenset(),
+            replayed=record.replayed,
+            acknowledge=record.acknowledge,
+        )
+        return bare.letter(reason, message, now)
+
+
+def letter_parcel(
+    routes: Routes, letter: DeadLetter, delivered: Callable[[], object], sizes: tuple[int, ...] = _SIZES
+) -> Parcel:
+    """The letter, on the way to the dead-letter topic; refused as too large, it goes again, shorter."""
+    most, *shorter = sizes
+    outgoing = Outgoing(*letter.to_record(most))
+    partition = letter.partition % routes.partitions
+    otherwise = (lambda: letter_parcel(routes, letter, delivered, tuple(shorter))) if shorter else None
+    return Parcel(routes.orders_dead_letter, partition, outgoing, delivered, otherwise)
+
+
+def truncated(letter: DeadLetter, size: int) -> DeadLetter:
+    """Of a record that was cut when it was read, its value or its headers: the value had `size` bytes."""
+    return letter if size < max(1, len(letter.value or b"")) else msgspec.structs.replace(letter, truncated_from=size)

@@ -1,0 +1,178 @@
+"""Steps 4 and 5: ask PostgreSQL about what may be settled, ask the risk API about the rest, decide."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable, StoreUnavailable
+from creditstream.metrics.instruments import Instruments
+from creditstream.order.fair_queue import FairQueue
+from creditstream.order.flight import Flight
+from creditstream.order.policy import Policy, decide
+from creditstream.order.ports import Risk, Store
+from creditstream.order.retry import RetryRule
+from creditstream.order.settlement import Settlement
+from creditstream.order.unforeseen import OF_A_RECORD, note
+from schemas.decision import RISK_UNAVAILABLE, Decision, unscored
+from schemas.status import Row
+
+log = logging.getLogger(__name__)
+
+#: Ids asked for in one look-up query.
+_LOOKUP_BATCH = 500
+_BACKOFF = 0.5
+
+
+class Scoring:
+    """Gives every order that is added an outcome, with at most `concurrency` risk calls at a time."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        store: Store,
+        risk: Risk,
+        policy: Policy,
+        retry: RetryRule,
+        settlement: Settlement,
+        metrics: Instruments | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._concurrency, self._now = concurrency, now
+        self._store, self._risk, self._policy, self._retry = store, risk, policy, retry
+        self._settlement, self._metrics = settlement, metrics or Instruments()
+        self._unscored = FairQueue()
+        self._asking: dict[Flight, asyncio.Task[Any] | None] = {}
+        self._maybe_settled: deque[Flight] = deque()
+        self._look_up = asyncio.Event()
+
+    def add(self, flight: Flight, *, may_be_settled: bool) -> None:
+        """`may_be_settled`: an earlier owner of its partition may have decided it, and a bureau query costs money."""
+        if may_be_settled:
+            self._maybe_settled.append(flight)
+            self._look_up.set()
+        else:
+            self._start(flight)
+
+    def _start(self, flight: Flight) -> None:
+        """Nobody is asked about an order that no rule could decide, and it waits for no call of another's."""
+        if self._policy.rule(flight.order.product):
+            self._unscored.put_nowait(flight)
+        elif not flight.over:  # given up: the same order may be on its way again, in a flight of its own
+            log.info("order %s: no rule for its product", flight.order.order_id, extra=flight.place)
+            _settle(flight, unscored("unknown_product", policy_version=self._policy.version))
+            self._settlement.add(flight)
+
+    def give_up(self, flight: Flight) -> None:
+        """Its partition went to another worker, or that one has decided it: no further call is made for it."""
+        flight.over = True
+        task = self._asking.pop(flight, None)
+        if task:
+            task.cancel()
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds between two turns of an order at most."""
+        return self._retry.longest_wait
+
+    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._look_up_loop()
+        for _ in range(self._concurrency):
+            yield self._score_loop()
+
+    async def _look_up_loop(self) -> None:
+        while True:
+            await self._look_up.wait()
+            await self.look_up_once()
+
+    async def _score_loop(self) -> None:
+        while True:
+            await self.score_once()
+
+    async def look_up_once(self) -> None:
+        """One query for many ids; what is settled goes on to what follows the commit, the rest is scored."""
+        batch = [self._maybe_settled.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._maybe_settled)))]
+        if not self._maybe_settled:
+            self._look_up.clear()
+        rows = await self._find(batch)
+        for flight in batch:
+            row = rows.get(flight.order.order_id)
+            if row is not None and _is_over(flight, row):
+                flight.row = row
+                self._settlement.add_committed(flight, row)
+            else:
+                flight.replaces = row.version if row is not None and row.waits_for_person else None
+                self._start(flight)
+
+    async def _find(self, batch: list[Flight]) -> Any:
+        while True:
+            try:
+                return await self._store.find([flight.order.order_id for flight in batch])
+            except StoreUnavailable as error:
+                log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
+                await asyncio.sleep(_BACKOFF)
+            except OF_A_RECORD as error:
+                return await self._find_apart(batch, error)
+
+    async def _find_apart(self, batch: list[Flight], error: Exception) -> Any:
+        """Halve a batch that holds an order with which something unforeseen goes wrong: the commit will know it."""
+        if len(batch) <= 1:
+            for flight in batch:
+                note(self._metrics, "looked up", error, flight.place)
+            return {}
+        middle = len(batch) // 2
+        return {**await self._find(batch[:middle]), **await self._find(batch[middle:])}
+
+    async def score_once(self) -> None:
+        """The next order. Whatever happens, it gets an outcome."""
+        flight = await self._unscored.get()
+        if flight.over:
+            return
+        self._asking[flight] = task = asyncio.current_task()
+        try:
+            await self._score(flight)
+        except asyncio.CancelledError:
+            # Given up, unless it is the worker that stops; both at once stays a cancellation.
+            if flight in self._asking or task is None or task.uncancel():
+                raise
+        finally:
+            self._asking.pop(flight, None)
+        if not flight.over:
+            self._settlement.add(flight)
+
+    async def _score(self, flight: Flight) -> None:
+        """Ask about it, and what the answer means for it."""
+        order_id = flight.order.order_id
+        try:
+            _settle(flight, decide(flight.order, await self._risk.assess(flight.order), self._policy))
+        except RiskRefused as error:
+            log.info("order %s is refused by the risk API: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("risk_refused"))
+        except RiskUnusable as error:
+            log.info("order %s has no usable answer: %s", order_id, error, extra=flight.place)
+            _settle(flight, unscored("no_usable_answer", reasons=error.reasons, model_version=error.model_version))
+        except RiskUnavailable as error:
+            log.info("order %s could not be scored: %s", order_id, error, extra=flight.place)
+            self._give_up_for_now(flight, error.retry_after)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the order has its next turn
+            note(self._metrics, "scored", error, flight.place)
+            self._give_up_for_now(flight)
+
+    def _give_up_for_now(self, flight: Flight, retry_after: float = 0.0) -> None:
+        flight.turn = self._retry.next_turn(flight.turn, self._now(), retry_after)
+        if flight.turn.due:
+            flight.decision, flight.outcome = unscored(RISK_UNAVAILABLE), "parked"
+        else:
+            _settle(flight, unscored("attempts_exhausted"))
+
+
+def _settle(flight: Flight, decision: Decision) -> None:
+    flight.decision, flight.outcome = decision, "for_a_person" if decision.status == "under_review" else "decided"
+
+
+def _is_over(flight: Flight, row: Row) -> bool:
+    """Nothing is left to ask about: it is settled, and nobody sent its letter again; or the row is another order's."""
+    return not row.is_of(flight.fingerprint) or (row.is_settled and not (flight.reopens and flight.reopens.takes(row)))

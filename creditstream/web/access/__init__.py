@@ -1,0 +1,1 @@
+"""Who may ask, how often, over how many connections."""

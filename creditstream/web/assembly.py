@@ -1,0 +1,61 @@
+"""What the web server's pages use, opened and closed with the worker."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from creditstream.config.settings import Settings
+from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, topic_name
+from creditstream.web.answers.cache import Cache
+from creditstream.web.answers.dashboard import Dashboard, OpenReads
+from creditstream.web.answers.orders import Orders
+from creditstream.web.answers.owners import Owners, Statuses
+from creditstream.web.answers.stats import Lag, Stats, Worker
+from creditstream.web.health import Readiness
+from creditstream.web.live.feed import Live
+
+
+class WebParts:
+    """Connects to nothing before somebody looks."""
+
+    def __init__(self, app: Any, settings: Settings, open_reads: OpenReads, statuses: Statuses) -> None:
+        self.cache = Cache.open(settings)
+        self.dashboard = Dashboard(self.cache, open_reads)
+        self.owners = Owners(app, settings, statuses)
+        self.orders = Orders(self.dashboard, self.owners.ask, settings.retention_months)
+        self.stats = Stats(self.dashboard, _worker(app, settings))
+        self.live = Live(settings, self.stats.json, lambda: app.web.connections.page_places)
+        self.readiness = Readiness(app)
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.owners.close()
+        await self.readiness.close()
+        await self.dashboard.close()
+
+
+def _worker(app: Any, settings: Settings) -> Worker:
+    #: Records on `orders-retry` wait there on purpose.
+    waiting = {topic_name(settings, ORDERS), topic_name(settings, ORDERS_BY_ID)}
+
+    def lag() -> Lag:
+        standings = {tp: at for tp, at in app.consumer.standings().items() if tp.topic in waiting}
+        if not standings:
+            return Lag(None, None)
+        times = [progress.oldest_ms() for tp, progress in app.consumer.progress.items() if tp in standings]
+        now = datetime.now(UTC).timestamp()
+        ages = [max(0.0, now - moment / 1000) for moment in times if moment is not None]
+        records = sum(at.end - at.position for at in standings.values())
+        return Lag(records, round(max(ages, default=0.0), 3))
+
+    def risk() -> dict[str, Any]:
+        gate = app.runtime.risk.gate
+        return {"breaker": gate.breaker.state, "in_flight": gate.limiter.in_flight, "limit": gate.limiter.limit}
+
+    return Worker(
+        in_flight=lambda: len(app.pipeline.flights),
+        lag=lag,
+        series=lambda: app.runtime.throughput.series(time.monotonic()),
+        risk=risk,
+        notes=lambda: [*app.pipeline.problems(), *app.runtime.notes()],
+    )

@@ -1,0 +1,1 @@
+"""The page that moves: changes of `order-status` to every open page."""

@@ -1,0 +1,102 @@
+"""What is read from the worker's parts at the moment of a scrape: nothing of it is counted a second time on the way."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from creditstream.kafka.offsets import Progress
+from creditstream.metrics import catalogue
+from creditstream.metrics.catalogue import Metric
+from creditstream.metrics.instruments import Labels, Reading
+from creditstream.version import VERSION
+
+
+class Readings:
+    """Reads a running app. `runtime` is creditstream.worker.runtime.Runtime, `consumer` gives our InOrderConsumer."""
+
+    def __init__(self, runtime: Any, consumer: Callable[[], Any], prefix: str) -> None:
+        self._runtime, self._consumer, self._prefix = runtime, consumer, prefix
+
+    def __call__(self) -> list[Reading]:
+        runtime = self._runtime
+        return [
+            *runtime.metrics.read(),
+            *self._partitions(),
+            *_pipeline(runtime),
+            *_risk(runtime.risk.gate),
+            *_services(runtime),
+            _one(catalogue.CPU, time.process_time()),
+            Reading(catalogue.BUILD, {(VERSION,): 1}),
+        ]
+
+    def _partitions(self) -> Iterator[Reading]:
+        consumer = self._consumer()
+        progress = dict(consumer.progress)
+        ends = {tp: max(consumer.highwater(tp) or 0, each.expected) for tp, each in progress.items()}
+        labels = {tp: (tp.topic.removeprefix(self._prefix), str(tp.partition)) for tp in progress}
+        now = self._runtime.metrics.now()
+        lag, seconds, unfinished = partition_values(progress, ends, labels, now)
+        yield Reading(catalogue.LAG_RECORDS, lag)
+        yield Reading(catalogue.LAG_SECONDS, seconds)
+        yield Reading(catalogue.UNFINISHED, unfinished)
+        yield _one(catalogue.OWNED, len(progress))
+        behind = any(each.position > each.committed for each in progress.values())
+        yield _one(catalogue.COMMIT_AGE, time.monotonic() - consumer.committed_at if behind else 0)
+
+
+Values = dict[Labels, float | Any]
+
+
+def partition_values(
+    progress: Mapping[Any, Progress], ends: Mapping[Any, int], labels: Mapping[Any, Labels], now: float
+) -> tuple[Values, Values, Values]:
+    """PURE: lag in records, lag in seconds, unfinished records, by topic and partition."""
+    lag: Values = {}
+    seconds: Values = {}
+    unfinished: Values = {}
+    for tp, each in progress.items():
+        lag[labels[tp]] = max(0, ends[tp] - each.position)
+        oldest = each.oldest_ms() if lag[labels[tp]] else None
+        seconds[labels[tp]] = max(0.0, now - oldest / 1000) if oldest else 0.0
+        unfinished[labels[tp]] = each.unfinished
+    return lag, seconds, unfinished
+
+
+def _one(metric: Metric, value: float) -> Reading:
+    return Reading(metric, {(): value})
+
+
+def _pipeline(runtime: Any) -> Iterator[Reading]:
+    pipeline = runtime.pipeline
+    yield _one(catalogue.IN_FLIGHT, len(pipeline.flights))
+    yield _one(catalogue.IN_FLIGHT_LIMIT, runtime.settings.max_in_flight)
+    yield _one(catalogue.WAITING, pipeline.waiting)
+    yield _one(catalogue.UNPUBLISHED, pipeline.unpublished)
+    yield _one(catalogue.UNSENT, pipeline.unsent)
+    stopped = {
+        ("risk_api",): bool(pipeline.notes()),
+        ("dead_letters",): bool(pipeline.too_many_letters()),
+        ("unusable_answers",): bool(pipeline.too_many_unusable()),
+    }
+    yield Reading(catalogue.INTAKE, {reason: int(is_so) for reason, is_so in stopped.items()})
+    yield _one(catalogue.BLOCKING, runtime.watchdog.blocking_age())
+    yield _one(catalogue.STUCK, len(runtime.stuck) + len(runtime.hanging))
+
+
+def _risk(gate: Any) -> Iterator[Reading]:
+    states = catalogue.BREAKER.labels[0].values
+    yield Reading(catalogue.BREAKER, {(state,): int(state == gate.breaker.state) for state in states})
+    yield _one(catalogue.RISK_IN_FLIGHT, gate.limiter.in_flight)
+    yield _one(catalogue.RISK_LIMIT, gate.limiter.limit)
+    yield _one(catalogue.RISK_WAITING, gate.waiting)
+    yield _one(catalogue.CALL_REPEATS, gate.repeats)
+
+
+def _services(runtime: Any) -> Iterator[Reading]:
+    lookups = runtime.web.cache.lookups
+    yield Reading(catalogue.CACHE, {(outcome,): lookups[outcome] for outcome in catalogue.CACHE.labels[0].values})
+    probes = runtime.probes
+    if probes.replica_lag is not None:
+        yield _one(catalogue.REPLICA_LAG, probes.replica_lag())
+    if probes.months_ahead is not None:
+        yield _one(catalogue.MONTHS, probes.months_ahead)
