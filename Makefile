@@ -35,7 +35,7 @@ chaos:  ## orders flow while things are killed, by a seed; then the books (SEED=
 lock:  ## requirements/lock.txt anew from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py
 
-licences:  ## docs/licences.md anew, for the packages of requirements/runtime.txt
+licences:  ## docs/reference/licences.md again, for the packages of requirements/runtime.txt
 	$(INSTALL) $(PY) scripts/licences.py
 
 wheel:  ## dist/: the wheel, the same bytes for the same commit, and its bill of materials (CycloneDX)

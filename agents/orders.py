@@ -9,5 +9,5 @@ from creditstream.worker.intake import feed
 
 @app.agent(app.raw_topic(ORDERS, source=True), name="orders")
 async def orders(stream: Any) -> None:
-    """Steps 1 to 9 of docs/architecture.md, or a forward to the order's home partition."""
+    """The first steps of docs/explanation/walk.md, or a forward to the order's home partition."""
     await feed(app, stream, app.pipeline.room, app.pipeline.accept)

@@ -1,4 +1,4 @@
-"""What one order costs the servers too: `PYTHONPATH=. .venv/bin/python bench/footprint.py`; docs/deploy.md uses it."""
+"""What an order costs the servers: `PYTHONPATH=. .venv/bin/python bench/footprint.py` (docs/reference/sizes.md)."""
 
 import argparse
 import tempfile

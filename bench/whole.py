@@ -1,6 +1,6 @@
 """`make bench BENCH=whole`: contenders, growth to ten million, recovery, one after the other; then what was promised.
 
-Takes about 30 minutes. Ends with 1 when a line does not hold and docs/performance.md does not say why.
+Takes about 30 minutes. Ends with 1 when a line does not hold and docs/measurements/performance.md does not say why.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     def verdict(self) -> str:
         if self.holds:
             return ""
-        return "see docs/performance.md" if self.what.endswith(_EXPLAINED) else "NOT HELD"
+        return "see docs/measurements/performance.md" if self.what.endswith(_EXPLAINED) else "NOT HELD"
 
 
 def main() -> int:

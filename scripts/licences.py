@@ -1,4 +1,4 @@
-"""`make licences`: docs/licences.md anew, the licence of every package in requirements/runtime.txt, by pip-licenses.
+"""`make licences`: writes docs/reference/licences.md, the licence of each package that runs, by pip-licenses.
 
 Refuses a licence that is not on the list here: whoever puts one there has read it.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "runtime.txt"
-PAGE = ROOT / "docs" / "licences.md"
+PAGE = ROOT / "docs" / "reference" / "licences.md"
 #: By SPDX id, and what it asks of us.
 ALLOWED = {
     "Apache-2.0": "keep the notice",

@@ -69,4 +69,4 @@ def open_closed_streams() -> None:
 
 def told(names: list[str]) -> str:
     """One line for the log; no values, which may be secrets."""
-    return f"{', '.join(names)}: without effect, the settings are {PREFIX}… variables only (docs/security.md)"
+    return f"{', '.join(names)}: without effect: settings are {PREFIX}… variables only (docs/reference/security.md)"

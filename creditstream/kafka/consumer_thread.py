@@ -23,7 +23,7 @@ _COMMIT_TIMEOUT = 5.0
 _STOP_TIMEOUT = 8.0
 _METADATA_RETRY = 0.3
 #: Kafka answers one request of a connection after the other: who asks where a partition ends waits for the fetch before
-#: it. A rebalance asks several times; with Faust's 1,500 it took seconds longer (docs/reliability.md).
+#: it. A rebalance asks several times; with Faust's 1,500 it took seconds longer (docs/measurements/chaos.md).
 _FETCH_MAX_WAIT_MS = 200
 _SIGNS_OF_LIFE = (HeartbeatRequest, SyncGroupRequest)
 _STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)

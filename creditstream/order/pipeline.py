@@ -1,4 +1,4 @@
-"""One order's way, step by step (docs/architecture.md): decode, home partition, seen?, then scoring and settlement."""
+"""One order's way, step by step (docs/explanation/walk.md): decode, home partition, seen?, scoring, settlement."""
 
 import asyncio
 import contextlib

@@ -30,10 +30,10 @@ from schemas.status import Row, encode_status
 
 log = logging.getLogger(__name__)
 
-#: Orders in one transaction: more would hold locks longer and add nothing (docs/performance.md).
+#: Orders in one transaction: more would hold locks longer and add nothing (docs/measurements/performance.md).
 COMMIT_BATCH = 500
 #: Seconds from one flush's start to the next: the first after a pause is at once; under load a flush has a fixed
-#: cost of its own, which this shares among more orders (measured: docs/performance.md).
+#: cost of its own, which this shares among more orders (measured: docs/measurements/performance.md).
 FLUSH_INTERVAL = 0.01
 _BACKOFF = 0.5
 _FENCED_WAIT = 0.1

@@ -27,7 +27,7 @@ from creditstream.worker.launcher import Worker
 from creditstream.worker.logs import logging_config
 from creditstream.worker.runtime import Runtime
 
-mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/performance.md)
+mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/measurements/performance.md)
 mend_lost_connections()
 read_whatever_kafka_has()
 

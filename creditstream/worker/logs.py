@@ -10,7 +10,7 @@ import msgspec
 
 from creditstream.config.settings import Settings
 
-#: aiokafka and Faust build DEBUG records for every message: 10 % of a worker's CPU (docs/performance.md).
+#: aiokafka and Faust build DEBUG records for every message: 10 % of a worker's CPU (docs/measurements/performance.md).
 _OTHERS = "WARNING"
 _OURS = ("creditstream", "agents", "tables", "schemas")
 

@@ -1,4 +1,6 @@
-"""What a size needs and costs, from what was measured: `python -m deploy.aws.costs`; `--write`: into docs/deploy.md.
+"""What a size needs and costs, from what was measured: `python -m deploy.aws.costs`.
+
+`--write` puts it into docs/reference/sizes.md.
 
 `prices.toml` holds what is counted with, `creditstream.yaml` the sizes; a test says when the document differs.
 """
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 from creditstream.config.settings import Settings
 from deploy.aws.template import FOLDER, ROOT, templates
 
-DOCUMENT = FOLDER.parents[1] / "docs" / "deploy.md"
+DOCUMENT = FOLDER.parents[1] / "docs" / "reference" / "sizes.md"
 SIZES = ("50", "500", "5000")
 _GIB, _GB = 2**30, 10**9
 _DAY, _HOURS, _DAYS_OF_MONTH = 86_400, 730, 365 / 12

@@ -8,7 +8,7 @@ from tests.support.kafka import Topics
 from tests.support.servers import Servers
 
 _ORDERS = 4_000
-#: As docs/performance.md promises. 0.7 to 0.9 was measured, on quiet and on crowded machines: twice that is above.
+#: As docs/measurements/performance.md promises. 0.7 to 0.9 was measured, on quiet and crowded machines: twice that.
 _AT_MOST = 1.6
 #: One good round is enough: what is really dearer is so in each.
 _ROUNDS = 3

@@ -1,4 +1,4 @@
-"""A fault for every alert: begun, held until Prometheus says so, mended as docs/runbook.md tells."""
+"""A fault for every alert: begun, held until Prometheus says so, mended as docs/how-to/runbook.md tells."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A worker with one known fault put in: the suite is worth something only if it goes red (docs/reliability.md).
+"""A worker with one known fault put in: the suite must go red (docs/explanation/guarantees.md).
 
 `python -m tests.chaos.mutated_worker FAULT [POINT SIGNAL N] worker`: with a point, it also stops itself there.
 """

@@ -1,5 +1,5 @@
 """What an operator does while orders flow: more partitions, old months dropped, a customer forgotten; the documented
-commands (docs/operations.md), run again when a server went away under them, as it says there."""
+commands (docs/how-to), run again when a server went away under them, as it says there."""
 
 import asyncio
 import subprocess

@@ -32,7 +32,7 @@ from tests.chaos.verifier import verify
 _LOCAL = Path(".local")
 #: Faults that need something from before the run.
 _OPERATED = {name for name, kind in KINDS.items() if kind.lane == "operators"}
-#: As in docs/operations.md, which goes from them to twelve.
+#: As in docs/how-to/add-partitions.md, which goes from them to twelve.
 FEW_PARTITIONS = 4
 #: Three minutes: `seen` forgets within the run, and PostgreSQL answers.
 _FORGETFUL = {"SEEN_RETENTION": 0.05}

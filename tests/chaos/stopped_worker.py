@@ -1,7 +1,7 @@
 """A real worker that stops itself, by SIGKILL or SIGSTOP, at a named point of an order's way: at its n-th passing.
 
 `python -m tests.chaos.stopped_worker POINT SIGNAL N worker`: the product knows nothing of it; what is wrapped here are
-its own methods, at the arrows of docs/architecture.md.
+its own methods, at the arrows of docs/explanation/architecture.md.
 """
 
 import os

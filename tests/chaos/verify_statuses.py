@@ -11,7 +11,7 @@ from uuid import UUID
 from tests.chaos.evidence import Books, Logged, Verdict
 
 DECIDED = ("approved", "rejected")
-#: What stands in place of the customer's id once he is forgotten (docs/operations.md).
+#: What stands in place of the customer's id once he is forgotten (docs/how-to/erase-a-customer.md).
 FORGOTTEN_CUSTOMER = "[forgotten]"
 _PUBLISHED = (
     *("order_id", "customer_id", "amount", "term_months", "product", "status", "score", "reason"),

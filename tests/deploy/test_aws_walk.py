@@ -1,4 +1,4 @@
-"""docs/deploy.md from an AWS account to the first order: each command is run, up to what would reach AWS."""
+"""docs/how-to/aws.md from an AWS account to the first order: each command is run, up to what would reach AWS."""
 
 import asyncio
 import json

@@ -15,7 +15,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 NAMED = re.compile(r"\bcreditstream:v?(\d[\w.+-]*\w)|^appVersion: *\"?([^\"\s]*)", re.MULTILINE)
 LOOKED_AT = [
     path
-    for path in (*ROOT.glob("*"), *ROOT.glob("docs/*"), *ROOT.glob("deploy/**/*"))
+    for path in (*ROOT.glob("*"), *ROOT.glob("docs/**/*"), *ROOT.glob("deploy/**/*"))
     if path.suffix in {".md", ".yml", ".yaml", ".json", ".tpl", ".txt", ".sh"} or path.name == "Dockerfile"
 ]
 
@@ -40,7 +40,7 @@ def test_a_file_that_names_a_version_names_this_one(name: str) -> None:
 
 
 def test_the_files_are_found() -> None:
-    assert {"docker-compose.yml", "docs/deploy.md", *CHARTS} <= CARRIERS.keys()
+    assert {"docker-compose.yml", "docs/how-to/docker-compose.md", *CHARTS} <= CARRIERS.keys()
     for chart in CHARTS:
         assert yaml.safe_load((ROOT / chart).read_text())["appVersion"] == VERSION, "a string, so in quotes"
 

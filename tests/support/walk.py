@@ -1,4 +1,4 @@
-"""docs/deploy.md's commands in a real shell, with stand-ins for what would reach AWS; and what those were asked."""
+"""docs/how-to/aws.md's commands in a real shell, with stand-ins for what would reach AWS; and what those were asked."""
 
 import json
 import os
@@ -59,7 +59,7 @@ class Call(NamedTuple):
 
 
 class Walk:
-    """All shell blocks of the section, one after the other, in a folder of their own."""
+    """All shell blocks of the page, one after the other, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkout"
@@ -97,12 +97,7 @@ class Walk:
         return [one for text in texts for one in yaml.safe_load_all(text) if isinstance(one, dict)]
 
 
-def section() -> str:
-    """Of docs/deploy.md, the one about AWS."""
-    found = re.search(r"^## AWS\n(.*?)^## ", (ROOT / "docs" / "deploy.md").read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert found
-    return found[1]
-
-
 def commands() -> str:
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", section(), flags=re.DOTALL | re.MULTILINE))
+    """Of docs/how-to/aws.md, one block after the other."""
+    page = (ROOT / "docs" / "how-to" / "aws.md").read_text()
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))

@@ -1,1 +1,1 @@
-"""A customer's data removed on request (`faust -A creditstream forget`), docs/operations.md."""
+"""A customer's data removed on request (`faust -A creditstream forget`), docs/how-to/erase-a-customer.md."""
