@@ -1,4 +1,4 @@
-"""`make demo`: a stack of its own, two workers, orders through kafka-console-producer, and the books reconciled."""
+"""`make demo`: a stack of its own, two workers, orders through kafka-console-producer, and an audit of everything."""
 
 import argparse
 import asyncio
@@ -64,7 +64,7 @@ def _shares(orders: int) -> tuple[int, int, int]:
 
 
 def _start_stack(cleanup: ExitStack) -> tuple[Settings, dict[str, str], Stack]:
-    """A fresh one, on ports of its own: the books hold this demo and nothing else, and a running `make up` is left."""
+    """A fresh one, on ports of its own: the audit sees this demo and nothing else, and a running `make up` is left."""
     root = _LOCAL / "demo"
     Stack(root, Ports.chosen(root / "stack" / "ports.json", {})).clean()  # what a killed demo may have left
     shutil.rmtree(root, ignore_errors=True)

@@ -103,7 +103,7 @@ def make_venv() -> None:
     elif VENV.exists() and not pip_works():
         why = "is half-installed, or its Python is gone"
     if why:
-        print(f"install: {VENV.name} {why}: making it anew", flush=True)
+        print(f"install: {VENV.name} {why}: making it again", flush=True)
         shutil.rmtree(VENV)
     fresh = not VENV.exists()
     VENV.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def main() -> int:
         print(f"creditstream: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ncreditstream: interrupted; the next make starts the install anew", file=sys.stderr)
+        print("\ncreditstream: interrupted; the next make starts the install again", file=sys.stderr)
         return 130
     return 0
 

@@ -86,8 +86,8 @@ def _contradictions(settings: "Settings") -> Iterator[str]:
         yield f"{PREFIX}RISK_URL holds a password: put it into {PREFIX}RISK_API_KEY, which is kept secret"
     if settings.risk_ssl_cafile and risk.scheme != "https":
         yield f"{PREFIX}RISK_SSL_CAFILE is not used by http://: set {PREFIX}RISK_URL to https://"
-    if not all("!" <= letter <= "~" for letter in settings.risk_api_key.reveal()):
-        yield f"{PREFIX}RISK_API_KEY has letters that an HTTP header cannot carry (a space, a line end?)"
+    if not all("!" <= character <= "~" for character in settings.risk_api_key.reveal()):
+        yield f"{PREFIX}RISK_API_KEY has characters that an HTTP header cannot carry (a space, a line end?)"
 
 
 def _kafka_contradictions(settings: "Settings") -> Iterator[str]:

@@ -22,7 +22,7 @@ def _about(unit: str, reason: str, **bounds: Any) -> msgspec.Meta:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings. The README's table is made from this class."""
+    """All settings. docs/reference/settings.md is made from this class."""
 
     kafka_brokers: Annotated[str, _about("host:port,…", "bootstrap brokers", min_length=1)] = "127.0.0.1:9092"
     kafka_security_protocol: Annotated[
@@ -110,15 +110,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _about("s", "an order without a decision for this long is shown as under review", gt=0)
     ] = 1.0
     retry_delay: Annotated[
-        float, _about("s", "before an order's first turn on orders-retry; doubles each time, plus up to half", gt=0)
+        float, _about("s", "before an order's first attempt on orders-retry; doubles each time, plus up to half", gt=0)
     ] = 30.0
-    retry_max_delay: Annotated[float, _about("s", "between two turns at most, whatever the API asks for", gt=0)] = (
+    retry_max_delay: Annotated[float, _about("s", "between two attempts at most, whatever the API asks for", gt=0)] = (
         3_600.0
     )
-    retry_max_attempts: Annotated[int, _about("turns", "on orders-retry before a dead letter", ge=1)] = 20
+    retry_max_attempts: Annotated[int, _about("attempts", "on orders-retry before a dead letter", ge=1)] = 20
     retry_max_age: Annotated[float, _about("s", "since the order arrived, before a dead letter", gt=0)] = 86_400.0
     dead_letter_limit: Annotated[
-        int, _about("letters", "in a row, or the share of so many: intake stops and readiness fails; 0: no limit", ge=0)
+        int, _about("dead letters", "in a row, or the share of so many: intake stops and readiness fails; 0: no limit", ge=0)
     ] = 1_000
     dead_letter_share: Annotated[float, _about("share", "of the window's records", gt=0, le=1)] = 0.5
     dead_letter_window: Annotated[float, _about("s", "for the share; also how long intake is stopped", gt=0)] = 300.0
@@ -178,7 +178,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     given = _with_secrets(texts)
     unknown = sorted(set(given) - set(Settings.__struct_fields__))
     if unknown:
-        raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()}: the README's table lists them all")
+        raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()}: docs/reference/settings.md lists them all")
     try:
         settings = msgspec.convert(given, Settings, strict=False, dec_hook=lambda wanted, value: value)
     except msgspec.ValidationError as error:

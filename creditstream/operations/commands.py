@@ -68,7 +68,7 @@ class dlq(_Command):
         option("--reason", "reasons", multiple=True, help="Only this reason; may be repeated."),
         option("--since", help="Failed at or after this time (ISO 8601; without an offset: UTC)."),
         option("--until", help="Failed before this time."),
-        option("--order-id", type=click.UUID, help="Letters about this order."),
+        option("--order-id", type=click.UUID, help="Dead letters about this order."),
         option("--topic", help="Origin's topic, by its full name."),
         option("--partition", type=click.IntRange(0), help="Origin's partition."),
         option("--from-offset", type=click.IntRange(0), help="Origin's first offset."),

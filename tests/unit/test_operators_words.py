@@ -34,8 +34,8 @@ THERE = There(Counter(not_json=2, conflict=1), Counter(orders=3))
 @pytest.mark.parametrize(
     ("action", "given", "said"),
     [
-        ("replay", {}, "say which letters, or --all"),
-        ("replay", {"everything": True, "reasons": ("conflict",)}, "--all is for all letters"),
+        ("replay", {}, "say which dead letters, or --all"),
+        ("replay", {"everything": True, "reasons": ("conflict",)}, "--all is for all dead letters"),
         ("replay", {"limit": 5, "reasons": ("conflict",)}, "--limit is for list and show"),
         ("replay", {"as_json": True, "everything": True}, "--json is for list"),
         ("show", {"as_json": True}, "--json is for list"),

@@ -1,4 +1,4 @@
-"""The README's table of what plays which part: every system of the scenario is in it, with a test that exists."""
+"""The README's table of what plays which part, and the page with the tests: every system of the scenario is in it, with a test that exists."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ _NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 class Part(NamedTuple):
-    """A line of the table."""
+    """A line of the README's table, and the tests that the parity page has for it."""
 
     scenario: str
     here: str
@@ -28,10 +28,15 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
-    text = (ROOT / "README.md").read_text()
-    section = text.split("## What plays which part")[1].split("\n## ")[0]
+    section = (ROOT / "README.md").read_text().split("## What plays which part")[1].split("\n## ")[0]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [Part(*cells) for cells in lines[2:]]
+    return [Part(scenario, here, shown().get(scenario, "")) for scenario, here in lines[2:]]
+
+
+def shown() -> dict[str, str]:
+    """The page's entries: the scenario's words, and what stands below them."""
+    entries = (ROOT / "docs" / "reference" / "parity.md").read_text().split("\n- **")[1:]
+    return {title: below for title, _, below in (entry.partition("**") for entry in entries)}
 
 
 def functions(file: str) -> set[str]:
@@ -44,7 +49,7 @@ def functions(file: str) -> set[str]:
 def test_each_part_is_shown_by_tests_that_exist(part: Part) -> None:
     named = _NODE.findall(part.shown_by)
     assert named, "no test"
-    assert ", ".join(f"`{file}::{test}`" for file, test in named) == part.shown_by
+    assert [f"`{file}::{test}`" for file, test in named] == part.shown_by.split()
     for file, test in named:
         assert test.startswith("test_") and test in functions(file), f"{file}::{test}"
 
@@ -61,6 +66,10 @@ def test_files_and_settings_that_are_named_exist(part: Part) -> None:
 @pytest.mark.parametrize("system", _SYSTEMS)
 def test_every_system_of_the_scenario_is_there(system: str) -> None:
     assert any(system.lower() in part.scenario.lower() for part in parts())
+
+
+def test_the_page_has_the_same_lines_as_the_table() -> None:
+    assert [*shown()] == [part.scenario for part in parts()]
 
 
 def test_a_test_that_is_not_there_is_not_found() -> None:

@@ -1,10 +1,10 @@
-"""Settings: what is refused and how it is said; the README's table is the settings themselves."""
+"""Settings: what is refused and how it is said; the table in the docs is the settings themselves."""
 
 import pytest
 
 from creditstream.config.settings import Secret, Settings, load_settings
 from creditstream.errors import StartError
-from scripts.readme import README, with_table
+from scripts.settings_table import PAGE, with_table
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_secrets_do_not_show() -> None:
     assert not Secret()
 
 
-def test_the_readme_has_the_current_table() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run: .venv/bin/python scripts/readme.py"
+def test_the_page_has_the_current_table() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_table(text) == text, "run: .venv/bin/python scripts/settings_table.py"

@@ -41,9 +41,9 @@ async def run(settings: Settings, action: str, given: Mapping[str, Any]) -> int:
 
 async def _replay(settings: Settings, wanted: Filter, given: Mapping[str, Any]) -> int:
     if wanted.takes_all and not given["everything"]:
-        raise StartError("dlq replay: say which letters, or --all")
+        raise StartError("dlq replay: say which dead letters, or --all")
     if given["everything"] and not wanted.takes_all:
-        raise StartError("dlq replay: --all is for all letters: leave it out, or the other options")
+        raise StartError("dlq replay: --all is for all dead letters: leave it out, or the other options")
     by = who(given["by"] or "")
     done = await replay_letters(settings, wanted, by=by, dry_run=given["dry_run"])
     print(render_replayed(done, dry_run=given["dry_run"]))

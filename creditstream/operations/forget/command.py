@@ -11,7 +11,7 @@ from creditstream.store.maintenance import only_one
 
 _NOTHING = (
     "creditstream: forget: nothing of this customer is there, no order and no dead letter: "
-    "is the id right to the letter, or was the customer forgotten before?"
+    "is the id exactly right, or was the customer forgotten before?"
 )
 
 
@@ -43,12 +43,12 @@ def _tell(found: Found, done: Forgotten | None) -> None:
     else:
         print(f"request {done.request}: {done.orders} orders anonymised, {done.letters} dead letters blanked")
     if found.waiting:
-        print(f"{found.waiting} statuses of earlier requests were not published anew yet")
+        print(f"{found.waiting} statuses of earlier requests were not published again yet")
 
 
 def _warn(undecided: int, unpublished: int) -> int:
     if undecided:
         print(f"{undecided} orders of the customer are not decided yet: run this again when they are")
     if unpublished:
-        print(f"{unpublished} statuses are not published anew yet: run this again while workers run")
+        print(f"{unpublished} statuses are not published again yet: run this again while workers run")
     return 1 if undecided or unpublished else 0

@@ -23,7 +23,7 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 class Found(msgspec.Struct, frozen=True):
     """What there is of the customer. `undecided`: orders that are still on their way; they cannot be forgotten yet.
 
-    `waiting`: orders of any customer whom an earlier request forgot, and whose status is not published anew yet.
+    `waiting`: orders of any customer whom an earlier request forgot, and whose status is not published again yet.
     """
 
     orders: int
@@ -38,7 +38,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Forgotten(NamedTuple):
-    """`unpublished`: orders whose status no worker has published anew; run again."""
+    """`unpublished`: orders whose status no worker has published again; run the command again."""
 
     request: UUID
     orders: int
@@ -61,7 +61,7 @@ class Forget:
         name = topic_name(self._settings, ORDERS_DEAD_LETTER)
         topics = await Topics.open(self._settings, [name])
         try:
-            _, letters = await last_ones(topics, name, concerning(self._customer, ()), self._bar("letters"))
+            _, letters = await last_ones(topics, name, concerning(self._customer, ()), self._bar("dead letters"))
         finally:
             await topics.close()
         return Found(**found, letters=letters, waiting=len(await self._rows_to_publish()))
@@ -108,7 +108,7 @@ class Forget:
         name, concerns = topic_name(self._settings, ORDERS_DEAD_LETTER), concerning(self._customer, order_ids)
         topics = await Topics.open(self._settings, [name])
         try:
-            last, found = await last_ones(topics, name, concerns, self._bar("letters"))
+            last, found = await last_ones(topics, name, concerns, self._bar("dead letters"))
             if found:
                 await self._rewrite(topics, name, last, concerns, request)
         finally:

@@ -1,4 +1,4 @@
-"""Dead letters without a customer's data. A topic cannot be edited: its beginning is written anew, then removed."""
+"""Dead letters without a customer's data. A topic cannot be edited: its beginning is written again, then removed."""
 
 import re
 from collections import defaultdict
@@ -55,7 +55,7 @@ async def last_ones(topics: Topics, name: str, concerns: Concerns, advance: Adva
 async def blank(
     topics: Topics, name: str, last: dict[int, int], concerns: Concerns, request: UUID, to: tuple[Publishes, Cluster]
 ) -> None:
-    """Append all letters up to the last ones anew, those that are meant without content; then remove what was copied.
+    """Append all letters up to the last ones again, those that are meant without content; then remove what was copied.
 
     Broken off, some stand there twice: a letter is counted once by its origin.
     """

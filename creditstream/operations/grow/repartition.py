@@ -1,4 +1,4 @@
-"""Writes a topic's records anew, each on its key's home partition, and removes what stood before."""
+"""Writes a topic's records again, each on its key's home partition, and removes what stood before."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable

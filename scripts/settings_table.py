@@ -1,4 +1,4 @@
-"""`python scripts/readme.py`: the README's settings table, made from the settings themselves."""
+"""`python scripts/settings_table.py`: the table in docs/reference/settings.md, made from the settings themselves."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 
 from creditstream.config.settings import PREFIX, Secret, Settings
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 _BEGIN, _END = "<!-- settings -->\n", "<!-- /settings -->\n"
 
 
@@ -50,5 +50,5 @@ def _default(value: object) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     sys.exit(0)
