@@ -118,7 +118,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_max_attempts: Annotated[int, _about("attempts", "on orders-retry before a dead letter", ge=1)] = 20
     retry_max_age: Annotated[float, _about("s", "since the order arrived, before a dead letter", gt=0)] = 86_400.0
     dead_letter_limit: Annotated[
-        int, _about("dead letters", "in a row, or the share of so many: intake stops and readiness fails; 0: no limit", ge=0)
+        int,
+        _about(
+            "dead letters", "in a row, or the share of so many: intake stops and readiness fails; 0: no limit", ge=0
+        ),
     ] = 1_000
     dead_letter_share: Annotated[float, _about("share", "of the window's records", gt=0, le=1)] = 0.5
     dead_letter_window: Annotated[float, _about("s", "for the share; also how long intake is stopped", gt=0)] = 300.0

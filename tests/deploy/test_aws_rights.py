@@ -1,6 +1,7 @@
 """What deploy/aws/roles.yaml allows is enough for the program: real Kafka, each action as the ACL it stands for."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,11 +18,14 @@ from creditstream.operations.grow.command import run as grow
 from deploy.aws.template import templates
 from devtools.programs import RiskApiProcess, Worker
 from devtools.stack.ports import free_port
+from tests.docs.pages import HOW_TO, Block, shell
+from tests.docs.reader import shell_environ, type_in
 from tests.secure.certificates import Certificates
 from tests.secure.fixtures import CACHE, running
 from tests.support.database import Database
 from tests.support.product import order_line, settle
 from tests.support.rights import ACTIONS, Acl, GuardedKafka
+from tests.support.servers import console_tools
 
 ROLES = ("Worker", "Operations", "Producer")
 
@@ -93,3 +97,25 @@ def test_each_role_can_do_its_work_and_no_more(environ_of: Callable[[str], dict[
     for role, topic in (("Producer", "order-status"), ("Worker", "orders")):
         with pytest.raises(TopicAuthorizationFailedError):
             asyncio.run(send(load_settings(environ_of(role)), topic, b"{}"))
+
+
+_RESOURCE = re.compile(r"resourceType=(\w+), name=([\w-]+), patternType=LITERAL")
+_RIGHT = re.compile(r"principal=User:creditstream, host=\*, operation=(\w+), permissionType=ALLOW")
+
+
+def listed(text: str) -> set[Acl]:
+    """As kafka-acls prints them."""
+    found = set()
+    for part in text.split("Current ACLs for resource ")[1:]:
+        [(kind, name)] = _RESOURCE.findall(part)
+        found |= {Acl(kind.lower(), name, operation) for operation in _RIGHT.findall(part)}
+    return found
+
+
+def test_the_acls_that_a_how_to_page_types_are_a_workers_and_no_more(guarded: GuardedKafka, tmp_path: Path) -> None:
+    blocks = [block for block in shell(HOW_TO / "existing-kafka.md") if block.where == "acls"]
+    environ = shell_environ(console_tools(), {"CREDITSTREAM_KAFKA_BROKERS": guarded.plain})
+    (tmp_path / "admin.properties").touch()
+    listing = Block("", f"kafka-acls --bootstrap-server {guarded.plain} --list --principal User:creditstream\n")
+    text = type_in([*blocks, listing], tmp_path, environ)
+    assert listed(text) == set(acls("Worker"))

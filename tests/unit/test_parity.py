@@ -1,4 +1,4 @@
-"""The README's table of what plays which part, and the page with the tests: every system of the scenario is in it, with a test that exists."""
+"""The README's table of what plays which part, and the page with its tests: every system is there, and each test."""
 
 import ast
 import re
