@@ -11,6 +11,8 @@ from scripts.metrics_list import with_list
 from tests.docs.pages import DOCS, ROOT, anchors, files, links, name, pages, without_code
 
 _LINES, _PROSE, _ROW = 200, 120, 200
+#: Of a day: what they name was there then.
+MEASURED = DOCS / "measurements"
 #: Words of our own for which the field has others.
 _OWN_WORDS = re.compile(r"\b(anew|mend|mends|mended|the books)\b")
 #: Text files that may name a page.
@@ -53,6 +55,15 @@ def test_no_file_names_a_page_that_is_not_there() -> None:
     texts = {path: path.read_text() for path in files() if path.suffix in _NAMING and path != Path(__file__)}
     assert {name(path): dead for path, text in texts.items() if (dead := dead_names(text))} == {}
     assert dead_names("see docs/none.md and docs/README.md") == {"docs/none.md"}
+
+
+#: Folders of the repository, and files in them, as a page names them.
+_PLACES = re.compile(r"`((?:agents|bench|creditstream|deploy|devtools|schemas|scripts|tables|tests)/[^`\s:*…]*)`")
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.parent not in (DOCS / "adr", MEASURED)], ids=name)
+def test_places_that_a_page_names_are_there(page: Path) -> None:
+    assert [place for place in _PLACES.findall(page.read_text()) if not (ROOT / place).exists()] == []
 
 
 def test_the_index_leads_to_every_page() -> None:
