@@ -11,8 +11,8 @@ import msgspec
 
 from creditstream.operations.dlq.letters import Letter, read_letter
 from creditstream.operations.dlq.replay import send_again
-from creditstream.order.flight import Record
 from creditstream.order.ports import Outgoing
+from creditstream.order.record import Record
 from devtools.fakes import FakeStore
 from schemas.order import Order
 from tests.unit.deadly import AnyAnswer, DeadlyPublisher, Killed
