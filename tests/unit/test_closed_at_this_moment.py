@@ -10,8 +10,8 @@ import pytest
 
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.risk.http import _Connection
-from creditstream.web.pages import Page
-from creditstream.web.stream import Block
+from creditstream.web.live.event_stream import Block
+from creditstream.web.live.open_pages import Page
 
 
 class Closed(asyncio.Transport):
