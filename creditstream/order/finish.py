@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from creditstream.errors import Fenced
 from creditstream.metrics.instruments import Instruments, Series
@@ -32,6 +32,15 @@ class Table(Protocol):
     def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None: ...
 
 
+class Sinks(NamedTuple):
+    """Where the records of settled orders go, and the tables whose changelogs they are."""
+
+    publisher: Publishes
+    status_publisher: Publishes
+    seen: Table
+    statuses: Table
+
+
 class Finisher:
     """Brings committed orders to their end. `wake` is set while some wait."""
 
@@ -39,10 +48,7 @@ class Finisher:
         self,
         *,
         routes: Routes,
-        publisher: Publishes,
-        status_publisher: Publishes,
-        seen: Table,
-        statuses: Table,
+        sinks: Sinks,
         flights: Flights,
         follow_ups: FollowUps,
         owning: asyncio.Event,
@@ -51,8 +57,7 @@ class Finisher:
     ) -> None:
         """`owning`: set while it is known which partitions are ours. `on_finished`: these orders are over."""
         self._routes, self._follow_ups, self._flights = routes, follow_ups, flights
-        self._publisher, self._status_publisher = publisher, status_publisher
-        self._seen, self._statuses = seen, statuses
+        self._sinks = sinks
         self._owning, self._metrics, self._on_finished = owning, metrics, on_finished
         #: Orders that are committed and not yet done.
         self.unpublished = 0
@@ -75,7 +80,7 @@ class Finisher:
         over = _each_once(settled for settled in batch if settled.complete and not settled.flight.over)
         # Records may join until the end; those that join after this line are judged again, by the mark.
         covered = [tuple(settled.flight.records) for settled in over]
-        await deliver(self._publisher, [parcel for settled in over for parcel in self._follow_ups.of(settled)])
+        await deliver(self._sinks.publisher, [parcel for settled in over for parcel in self._follow_ups.of(settled)])
         with timed(self._metrics.mark_seconds):
             await self._mark(over)
         self._metrics.published.observe_all(ages(over, published))
@@ -86,6 +91,7 @@ class Finisher:
 
     async def _publish(self, batch: list[Settled]) -> list[Settled]:
         """Publish what is still ours, and return it. Fenced: look again, when it is known what is."""
+        sinks = self._sinks
         while True:
             await self._owning.wait()
             batch = [settled for settled in batch if not settled.flight.over]
@@ -96,7 +102,7 @@ class Finisher:
                         Outgoing(str(row.order_id).encode(), encode_status(row), self._trace(flight))
                     )
             try:
-                await self._write(self._status_publisher, self._routes.order_status, self._statuses, records)
+                await self._write(sinks.status_publisher, self._routes.order_status, sinks.statuses, records)
             except Fenced as error:
                 log.warning("not published, waiting for the group's word on what is ours: %s", error)
                 await asyncio.sleep(_FENCED_WAIT)
@@ -117,7 +123,7 @@ class Finisher:
         for flight, row, _ in over:
             if isinstance(row, Row) and row.is_of(flight.fingerprint):
                 records[flight.partition].append(Outgoing(row.order_id.bytes, row.fingerprint))
-        await self._write(self._publisher, self._routes.seen_changelog, self._seen, records)
+        await self._write(self._sinks.publisher, self._routes.seen_changelog, self._sinks.seen, records)
 
     async def _write(self, publisher: Publishes, topic: str, table: Table, records: dict[int, list[Outgoing]]) -> None:
         """The topic is the table's changelog: delivered first, then written here."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.commit import Committer
-from creditstream.order.finish import Finisher, Table
+from creditstream.order.finish import Finisher, Sinks
 from creditstream.order.flight import Flight, Settled
 from creditstream.order.flights import Flights
 from creditstream.order.follow_ups import FollowUps
-from creditstream.order.ports import Publishes, Store
+from creditstream.order.ports import Store
 from creditstream.order.routes import Routes
 from schemas.status import Row
 
@@ -31,10 +31,7 @@ class Settlement:
         *,
         routes: Routes,
         store: Store,
-        publisher: Publishes,
-        status_publisher: Publishes,
-        seen: Table,
-        statuses: Table,
+        sinks: Sinks,
         flights: Flights,
         metrics: Instruments,
         on_finished: Callable[[Sequence[Flight]], None] = lambda flights: None,
@@ -44,10 +41,7 @@ class Settlement:
         self._owning = asyncio.Event()
         self._finisher = Finisher(
             routes=routes,
-            publisher=publisher,
-            status_publisher=status_publisher,
-            seen=seen,
-            statuses=statuses,
+            sinks=sinks,
             flights=flights,
             follow_ups=FollowUps(routes, metrics, now),
             owning=self._owning,

@@ -35,6 +35,7 @@ from creditstream.metrics.prometheus import Exposition
 from creditstream.metrics.throughput import Throughput
 from creditstream.order.brakes import Brakes
 from creditstream.order.dead_letter_limit import DeadLetterLimit
+from creditstream.order.finish import Sinks
 from creditstream.order.flight import Flight
 from creditstream.order.flights import Flights
 from creditstream.order.outbox import Outbox
@@ -125,10 +126,7 @@ class Runtime(Service):
         settlement = Settlement(
             routes=routes,
             store=self.store,
-            publisher=self.publisher,
-            status_publisher=self.statuses,
-            seen=seen,
-            statuses=statuses,
+            sinks=Sinks(self.publisher, self.statuses, seen, statuses),
             flights=flights,
             metrics=self.metrics,
             on_finished=self._count,

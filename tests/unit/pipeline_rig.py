@@ -12,6 +12,7 @@ import msgspec
 from creditstream.errors import BrokerUnavailable
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.brakes import Brakes
+from creditstream.order.finish import Sinks
 from creditstream.order.flights import Flights
 from creditstream.order.home_partition import home_partition
 from creditstream.order.outbox import Outbox
@@ -87,10 +88,7 @@ class Rig:
         self.settlement = Settlement(
             routes=ROUTES,
             store=self.store,
-            publisher=self.publisher,
-            status_publisher=self.publisher,
-            seen=self.seen,
-            statuses=self.statuses,
+            sinks=Sinks(self.publisher, self.publisher, self.seen, self.statuses),
             flights=self.flights,
             metrics=self.metrics,
             now=lambda: self.now,

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from devtools.wait import wait_for_async
 from tests.unit.pipeline_rig import ROUTES, Rig, home_of, order_json, run
 
 
@@ -23,9 +24,11 @@ def test_its_loop_judges_it_by_what_is_known_now() -> None:
     async def play() -> Rig:
         rig = await an_order_with_a_joiner()
         loops = [asyncio.ensure_future(loop) for loop in rig.pipeline.tasks()]
-        async with asyncio.timeout(30):
-            while len(rig.acknowledged) < 2:
-                await asyncio.sleep(0)
+
+        async def both() -> bool:
+            return len(rig.acknowledged) == 2
+
+        await wait_for_async(both, 30, "both are acknowledged")
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
