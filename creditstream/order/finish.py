@@ -91,7 +91,7 @@ class Finisher:
 
     async def _publish(self, batch: list[Settled]) -> list[Settled]:
         """Publish what is still ours, and return it. Fenced: look again, when it is known what is."""
-        sinks = self._sinks
+        sinks, told = self._sinks, False
         while True:
             await self._owning.wait()
             batch = [settled for settled in batch if not settled.flight.over]
@@ -104,7 +104,9 @@ class Finisher:
             try:
                 await self._write(sinks.status_publisher, self._routes.order_status, sinks.statuses, records)
             except Fenced as error:
-                log.warning("not published, waiting for the group's word on what is ours: %s", error)
+                if not told:  # it may take as long as Kafka is away
+                    log.warning("not published, waiting for the group's word on what is ours: %s", error)
+                told = True
                 await asyncio.sleep(_FENCED_WAIT)
             else:
                 return batch
