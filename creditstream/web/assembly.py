@@ -57,5 +57,5 @@ def _worker(app: Any, settings: Settings) -> Worker:
         lag=lag,
         series=lambda: app.runtime.throughput.series(time.monotonic()),
         risk=risk,
-        notes=lambda: [*app.pipeline.problems(), *app.runtime.notes()],
+        notes=lambda: [*app.pipeline.brakes.problems(), *app.runtime.notes()],
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer, waiting_events
 from creditstream.kafka.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
-from creditstream.order.flight import Record
+from creditstream.order.record import Record
 from creditstream.order.unforeseen import OF_A_RECORD
 from schemas import headers
 

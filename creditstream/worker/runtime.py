@@ -33,11 +33,15 @@ from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
 from creditstream.metrics.prometheus import Exposition
 from creditstream.metrics.throughput import Throughput
+from creditstream.order.brakes import Brakes
 from creditstream.order.dead_letter_limit import DeadLetterLimit
+from creditstream.order.finish import Sinks
 from creditstream.order.flight import Flight
+from creditstream.order.flights import Flights
 from creditstream.order.outbox import Outbox
-from creditstream.order.pipeline import Limits, Pipeline
+from creditstream.order.pipeline import Pipeline
 from creditstream.order.policy import load_policy
+from creditstream.order.reception import Limits
 from creditstream.order.retry import RetryRule
 from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
@@ -111,16 +115,22 @@ class Runtime(Service):
             lambda may_send: Publisher.open(settings, may_send=may_send), lambda: self._consumer.lease_holds()
         )
         self._opened.push_async_callback(self.statuses.close)
+        brakes = Brakes(
+            circuit=self.risk,
+            letters=DeadLetterLimit(
+                settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
+            ),
+            answers=self.risk.gate.unusable,
+        )
+        flights = Flights(brakes, self.metrics)
         settlement = Settlement(
             routes=routes,
             store=self.store,
-            publisher=self.publisher,
-            status_publisher=self.statuses,
-            seen=seen,
-            statuses=statuses,
+            sinks=Sinks(self.publisher, self.statuses, seen, statuses),
+            flights=flights,
             metrics=self.metrics,
+            on_finished=self._count,
         )
-        settlement.on_finished = self._count
         scoring = Scoring(
             concurrency=settings.risk_concurrency,
             store=self.store,
@@ -134,14 +144,11 @@ class Runtime(Service):
             limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
             routes=routes,
             seen=seen,
+            flights=flights,
             scoring=scoring,
             settlement=settlement,
             outbox=Outbox(self.publisher),
-            intake=self.risk,
-            letters=DeadLetterLimit(
-                settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window
-            ),
-            answers=self.risk.gate.unusable,
+            brakes=brakes,
             metrics=self.metrics,
         )
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), statuses)
@@ -194,7 +201,7 @@ class Runtime(Service):
         while not self.should_stop:
             await self.sleep(_WATCH_EVERY)
             # While intake is paused on purpose, a restart would mend nothing.
-            paused = self.pipeline.notes() or self.pipeline.problems()
+            paused = self.pipeline.brakes.notes() or self.pipeline.brakes.problems()
             standings = {} if paused else judged(self._consumer.standings(), self._rests)
             found = self.watchdog.look(standings, time.monotonic())
             stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
@@ -223,7 +230,7 @@ class Runtime(Service):
 
     def notes(self) -> list[str]:
         """What people should see although this worker is as ready as it can be."""
-        return [*self.pipeline.notes(), *self.hanging]
+        return [*self.pipeline.brakes.notes(), *self.hanging]
 
     async def _silent(self) -> list[str]:
         """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""
