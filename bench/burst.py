@@ -16,7 +16,7 @@ import msgspec
 import psycopg2
 
 from bench.contenders import Contender, Place
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.kafka.client import Publisher
 from creditstream.kafka.topics import ORDERS, topic_name
 from creditstream.order.home_partition import home_partition

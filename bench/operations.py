@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import save
-from creditstream.config.settings import Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.settings import Settings
 from creditstream.kafka.client import Publisher
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing

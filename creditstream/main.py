@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from creditstream.config.environment import open_closed_streams, set_aside, told
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.errors import StartError
 from creditstream.worker.logs import logging_config
 

@@ -34,8 +34,8 @@ class migrate(_Command):
     """Apply the database migrations that are missing."""
 
     async def work(self) -> int:
+        from creditstream.config.patience import patiently
         from creditstream.store.migrations import migrate as apply
-        from creditstream.worker.preflight import patiently
 
         applied = await patiently(app.settings, lambda: apply(app.settings.postgres_dsn.reveal()))
         print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol, Self
 
 import stamina
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.config.tls import client_context, refusal
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.risk.http import HttpClient

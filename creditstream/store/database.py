@@ -5,7 +5,7 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.store.errors import is_of_the_server, translated
 from creditstream.store.pool import Pool

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 from creditstream.errors import StartError
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import BadRow, translated

@@ -10,7 +10,7 @@ import mode.loop
 from faust.types import TP
 from yarl import URL
 
-from creditstream.config.checks import is_loopback
+from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.kafka.bulk_load import BulkTable
 from creditstream.kafka.consumer import InOrderConsumer, InOrderTransport, QuietMonitor

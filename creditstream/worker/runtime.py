@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import Service
 
+from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.kafka.client import Publisher, cluster_id
@@ -47,7 +48,7 @@ from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import Reads
 from creditstream.store.replica import Replica
 from creditstream.web.assembly import WebParts
-from creditstream.worker.preflight import KAFKA, check_services, patiently
+from creditstream.worker.preflight import check_services
 from creditstream.worker.probes import Probes
 from creditstream.worker.readings import Readings
 

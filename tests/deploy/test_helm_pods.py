@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from creditstream.config.settings import PREFIX, Settings, load_settings, secret_names
+from creditstream.config.load import load_settings
+from creditstream.config.settings import PREFIX, Settings, secret_names
 from creditstream.errors import StartError
 from creditstream.version import VERSION
 from creditstream.web import health

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.web.answers.cache import Cache
 from devtools.fakes import ManualClock

@@ -39,7 +39,7 @@ WEB_MAY = {
     "creditstream.config.retention",
     "creditstream.order.home_partition",
     "creditstream.worker.runtime",
-    "creditstream.config.checks",
+    "creditstream.config.hosts",
     "creditstream.kafka.topics",
     "tables",
 }

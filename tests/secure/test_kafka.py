@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka.client import Publisher, open_admin
 from creditstream.order.ports import Outgoing

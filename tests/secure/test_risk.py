@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable, StartError
 from creditstream.risk.client import RiskClient, Unguarded
 from creditstream.worker.preflight import check_risk_certificate

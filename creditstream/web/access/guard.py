@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from creditstream.config.checks import is_loopback
+from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.web.access.asking import client_of, field, has_gone, is_foreign, is_here, is_secure, wants_html
 from creditstream.web.access.login import COOKIE, SESSION_SECONDS, Login
