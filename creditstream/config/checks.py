@@ -129,7 +129,7 @@ def _dsn(settings: Settings, name: str) -> dict[str, str]:
 
 def _postgres_is_local(dsn: dict[str, str]) -> bool:
     """A service file, which this program does not read, may name any host; so may libpq's own variables, which tools
-    that do not start as creditstream.main does still have."""
+    that do not start as `creditstream.app` does still have."""
     if "service" in dsn or os.environ.get("PGSERVICE"):
         return False
     address = dsn.get("hostaddr") or os.environ.get("PGHOSTADDR")

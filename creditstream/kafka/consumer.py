@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -48,17 +48,39 @@ class _Untracked(set[Any]):
     def discard(self, _message: object) -> None: ...
 
 
+class Ownership(Protocol):
+    """Told by the consumer which partitions are this worker's."""
+
+    async def drain(self) -> None:
+        """Lets orders in flight finish, within a bound, before partitions are given up."""
+        ...
+
+    def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
+        """None once a revoke is over, or when none are this worker's; else those that are, when all are in place.
+
+        `interrupted`: a generation was missed, in which others may have had the same partitions.
+        """
+        ...
+
+
+class CreditApp(Protocol):
+    """What the consumer asks of its app, beside what Faust's has."""
+
+    @property
+    def ownership(self) -> Ownership: ...
+
+    @property
+    def instruments(self) -> Instruments: ...
+
+
 class InOrderConsumer(driver.Consumer):
     """Delivers each source partition's records in order and without a gap, and commits only what is done."""
 
     _thread: InOrderThread
-    #: Set by the app: lets orders in flight finish, within a bound, before partitions are given up.
-    drain: Callable[[], Awaitable[None]] | None = None
-    #: Set by the app: called with no partitions once a revoke is over, and with the owned ones when all are in place;
-    #: and whether a generation was missed, in which others may have had the same partitions.
-    on_ownership: Callable[[frozenset[TP], bool], None] | None = None
 
     def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        app: CreditApp = transport.app
+        self.metrics, self._ownership = app.instruments, app.ownership
         self.lease = Lease(transport.app.conf.broker_session_timeout)  # before the thread, which renews it
         super().__init__(transport, *args, **kwargs)
         self._unacked_messages = _Untracked()
@@ -71,15 +93,11 @@ class InOrderConsumer(driver.Consumer):
         self._doubts = 0
         self._room = asyncio.Event()
         self._fetching = asyncio.Lock()
-        #: Set by the app.
-        self.metrics = Instruments()
         #: By the monotonic clock: the last commit, and since when partitions are given up (0: they are not).
         self.committed_at = self._revoked_at = 0.0
 
     def _new_consumer_thread(self) -> InOrderThread:
-        thread = InOrderThread(self, loop=self.loop, beacon=self.beacon)
-        thread.lease = self.lease
-        return thread
+        return InOrderThread(self, self.lease, loop=self.loop, beacon=self.beacon)
 
     def is_source(self, tp: TP) -> bool:
         """Whether its records are acknowledged one by one: the topics of orders, not the tables' changelogs."""
@@ -146,8 +164,7 @@ class InOrderConsumer(driver.Consumer):
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
-        if self.on_ownership:
-            self.on_ownership(frozenset(self.progress), interrupted)
+        self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
 
     def _doubt(self, points: Mapping[TP, tuple[int, int]]) -> None:
         """A broker that has just come back may not know yet what it was told: asked again, it does. Raises KafkaError.
@@ -175,8 +192,7 @@ class InOrderConsumer(driver.Consumer):
         self._epoch += 1
         self.progress = {}
         self._backlog.clear()
-        if self.on_ownership:
-            self.on_ownership(frozenset(), False)
+        self._ownership.own(None)
 
     # -- done
 
@@ -191,8 +207,7 @@ class InOrderConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Bounded by the pipeline's drain time-out, where Faust's own waits for ever."""
-        if self.drain:
-            await self.drain()
+        await self._ownership.drain()
         await self.commit()
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:

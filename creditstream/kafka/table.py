@@ -1,17 +1,31 @@
 """One partitioned RocksDB table of Faust's, written by the batch. The one place that knows the store's private name."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-import faust
 from faust.types import TP
 from rocksdict import WriteBatch
+
+from creditstream.config.settings import Settings
 
 #: Faust's defaults are 2 GiB of cache and three 64 MiB memtables *per partition*. A partition's hot set is small.
 MEMORY = {"block_cache_size": 4 * 1024 * 1024, "write_buffer_size": 4 * 1024 * 1024, "max_write_buffer_number": 2}
 
 
-def new_table(app: faust.App, name: str, **options: Any) -> Any:
+class TableApp(Protocol):
+    """Faust's app, as a table needs it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def raw_topic(self, name: str, *, source: bool) -> Any:
+        """Faust's topic of raw bytes; `name` without the prefix."""
+        ...
+
+    def Table(self, name: str, **options: Any) -> Any: ...
+
+
+def new_table(app: TableApp, name: str, **options: Any) -> Any:
     """A Faust table of raw bytes, recovered by Faust from its changelog, read and written through `TableStore`."""
     rocksdb = {**MEMORY, **options.pop("rocksdb", {})}
     return app.Table(name, key_type=bytes, value_type=bytes, options=rocksdb, **options)

@@ -36,7 +36,7 @@ _FROM_VARIABLES: dict[str, Any] = {"debug": False, "workdir": None, "datadir": N
 
 
 def take_over(group: click.Group, before_command: Callable[[], None]) -> None:
-    """Called once, by creditstream.main, while Faust has read the flags before the command at most.
+    """Called once, as the app is made, while Faust has read the flags before the command at most.
 
     `before_command` is called when all of the command line is right and a command is about to run. What is refused ends
     the process with one line and exit code 2.

@@ -1,24 +1,33 @@
 """From a Faust stream to the pipeline: records are taken when there is room and acknowledged when they are done."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer, waiting_events
 from creditstream.kafka.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
 from creditstream.order.flight import Record
+from creditstream.order.pipeline import Pipeline
 from creditstream.order.unforeseen import OF_A_RECORD
 from schemas import headers
 
-if TYPE_CHECKING:
-    from creditstream.worker.app import CreditApp
+
+class Host(Protocol):
+    """The app whose agents feed its pipeline."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def group(self) -> InOrderConsumer: ...
 
 
-async def feed(
-    app: "CreditApp", stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]
-) -> None:
+async def feed(app: Host, stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]) -> None:
     """Hand every record of `stream` to `accept`, without Faust's acknowledgement: the pipeline says when it is done."""
-    consumer, believed = cast(InOrderConsumer, app.consumer), believed_headers(app.settings)
+    consumer, believed = app.group, believed_headers(app.settings)
     async for first in stream.noack().events():
         for event in (first, *waiting_events(stream)):
             await room()

@@ -12,10 +12,10 @@ from typing import Any
 
 import creditstream.order.outbox
 import creditstream.order.settlement
+from creditstream import app
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.table import TableStore
-from creditstream.main import app
 from creditstream.order.pipeline import Pipeline
 from creditstream.order.settlement import Settlement
 from creditstream.risk.client import RiskClient

@@ -39,8 +39,8 @@ CONTENTS = {
 def program() -> dict[str, Any]:
     """The routes that a worker serves and the commands that there are, asked of the program itself."""
     ask = (
-        "import json, creditstream.web.routes, creditstream.web.metrics, creditstream.operations.commands as c\n"
-        "from creditstream.main import app\n"
+        "import json, creditstream.operations.commands as c\n"
+        "from creditstream import app\n"
         "print(json.dumps({'routes': [r.canonical for r in app.web.web_app.router.resources()],"
         "'commands': [k.__name__ for k in c._Command.__subclasses__()]}))"
     )

@@ -5,7 +5,7 @@ import asyncio
 from collections import Counter as Count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from faust.types import TP
 from prometheus_client.parser import text_string_to_metric_families
@@ -49,15 +49,13 @@ def readings(partitions: int = 4) -> Readings:
         metrics=Instruments(),
         pipeline=pipeline,
         settings=Settings(),
-        watchdog=Watchdog[Any](1.0),
-        stuck=[],
-        hanging=[],
+        liveness=SimpleNamespace(watchdog=Watchdog[Any](1.0), stuck=[], hanging=[]),
         risk=SimpleNamespace(gate=make_gate(Settings())),
         web=SimpleNamespace(cache=SimpleNamespace(lookups=Count())),
         probes=SimpleNamespace(replica_lag=lambda: 0.5, months_ahead=2),
     )
     consumer = SimpleNamespace(progress=progress, highwater=lambda tp: 7, committed_at=0.0)
-    return Readings(runtime, lambda: consumer, "t-")
+    return Readings(cast(Any, runtime), lambda: cast(Any, consumer), "t-")
 
 
 def test_a_metric_is_named_by_its_unit_and_explained() -> None:

@@ -1,7 +1,7 @@
 """The numbers on top of the page: today's counts from the replica, and how this worker is doing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Worker(NamedTuple):
     in_flight: Callable[[], int]
     lag: Callable[[], Lag]
     series: Callable[[], tuple[list[int], list[float | None]]]
-    risk: Callable[[], dict[str, Any]]
+    risk: Callable[[], Mapping[str, str | int]]
     notes: Callable[[], list[str]]
 
 
