@@ -18,9 +18,10 @@ from mode import Service
 from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
-from creditstream.kafka.client import Publisher, cluster_id
+from creditstream.kafka.client import cluster_id
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
