@@ -41,8 +41,8 @@ class Connection(_Connection):
     _is_open = False
 
     @staticmethod
-    def _ready(weak_self: ReferenceType["Connection"]) -> None:
-        connection = weak_self()
+    def _ready(weak_self: ReferenceType[_Connection]) -> None:
+        connection: Any = weak_self()
         if connection is None:
             return
         if not connection._is_open:

@@ -6,8 +6,8 @@ from typing import Any
 
 from creditstream.kafka.offsets import Progress
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import Metric
 from creditstream.metrics.instruments import Labels, Reading
+from creditstream.metrics.metric import Metric
 from creditstream.version import VERSION
 
 
