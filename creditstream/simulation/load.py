@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDERS, create_topics, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing

@@ -12,11 +12,12 @@ from yarl import URL
 from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.kafka.bulk_load import BulkTable
-from creditstream.kafka.consumer import InOrderConsumer, InOrderTransport, QuietMonitor
+from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.lost_connections import mend_lost_connections
 from creditstream.kafka.reading import read_whatever_kafka_has
 from creditstream.kafka.security import faust_credentials
 from creditstream.kafka.topics import topic_name
+from creditstream.kafka.transport import InOrderTransport, QuietMonitor
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.pipeline import Pipeline
 from creditstream.web.access.guard import MOST_BYTES, Guard

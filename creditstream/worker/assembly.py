@@ -9,8 +9,8 @@ import stamina.instrumentation
 
 from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import Publisher
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.table import TableStore
 from creditstream.kafka.topics import (
     ORDER_STATUS,

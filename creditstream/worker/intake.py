@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.consumer import InOrderConsumer, waiting_events
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.stream_queues import waiting_events
 from creditstream.kafka.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
 from creditstream.order.flight import Record
 from creditstream.order.pipeline import Pipeline

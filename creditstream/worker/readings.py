@@ -9,8 +9,8 @@ from faust.types import TP
 from creditstream.config.settings import Settings
 from creditstream.kafka.offsets import Progress
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import Metric
 from creditstream.metrics.instruments import Distribution, Instruments, Labels, Reading
+from creditstream.metrics.metric import Metric
 from creditstream.order.pipeline import Pipeline
 from creditstream.risk.guarded import Gate, GuardedRisk
 from creditstream.version import VERSION

@@ -13,9 +13,9 @@ from mode import Service
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
-from creditstream.kafka.client import Publisher
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
 from creditstream.metrics.prometheus import Exposition
@@ -152,12 +152,12 @@ class Runtime(Service):
         return [*self.pipeline.notes(), *self.liveness.hanging]
 
     async def drain(self) -> None:
-        """As `creditstream.kafka.consumer.Ownership`."""
+        """As `creditstream.kafka.ownership.Ownership`."""
         if self._loops and not self.should_stop:  # Faust's consumer asks once more when nothing goes on any more
             await self.pipeline.drain(self.settings.drain_timeout)
 
     def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
-        """As `creditstream.kafka.consumer.Ownership`; when interrupted, what is held of them is given up as well."""
+        """As `creditstream.kafka.ownership.Ownership`; when interrupted, what is held of them is given up as well."""
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         if partitions is None:
             self.statuses.end_ownership()

@@ -16,9 +16,10 @@ from creditstream.kafka.offsets import Progress
 from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
 from creditstream.kafka.watchdog import Watchdog
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import CATALOGUE, OTHER
+from creditstream.metrics.catalogue import CATALOGUE
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments, Reading
+from creditstream.metrics.metric import OTHER
 from creditstream.metrics.prometheus import Exposition
 from creditstream.risk.guarded import make_gate
 from creditstream.worker.probes import Probes

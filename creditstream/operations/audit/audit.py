@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.topic_reader import Records, Topics, read_removed, read_rows
+from creditstream.kafka.topic_reader import Records, Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_DEAD_LETTER, topic_name
 from creditstream.operations.audit.ledger import Ledger
 from creditstream.operations.audit.report import Report
 from creditstream.operations.dlq.letters import read_letter
 from creditstream.order.record_time import believed_ms, moment
+from creditstream.store.pages import read_removed, read_rows
 from schemas.order import InvalidOrder, decode_order
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDERS, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
 from creditstream.operations.dlq.last_letters import Books, progress_bars

@@ -8,7 +8,8 @@ from rich.progress import Progress
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.admin import Cluster
-from creditstream.kafka.client import Publisher, open_admin
+from creditstream.kafka.client import open_admin
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
 from creditstream.operations.forget.letters import blank, concerning, last_ones

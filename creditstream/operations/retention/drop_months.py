@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from creditstream.config.retention import months_before
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.order.home_partition import home_partition

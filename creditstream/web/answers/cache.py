@@ -12,7 +12,7 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from creditstream.config.settings import Settings
-from creditstream.web.answers.held import HOLD, Held
+from creditstream.metrics.held import HOLD, Held
 from creditstream.web.answers.redis_client import open_redis, refused_for
 
 _TIMEOUT = 0.1

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from creditstream.metrics.held import Held
 from creditstream.web.answers.dashboard import Dashboard
-from creditstream.web.answers.held import Held
 
 
 class Lag(NamedTuple):
