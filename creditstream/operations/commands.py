@@ -3,14 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, Unpack, cast
 
 import click
 from faust.cli.base import AppCommand, argument, option
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError, Unavailable, Unsendable
-from creditstream.operations.arguments import Amount
+from creditstream.operations.arguments import Amount, Given, Load
 
 _COUNT = click.IntRange(0)
 
@@ -33,7 +33,7 @@ class _Command(AppCommand):
     def settings(self) -> Settings:
         return cast(_Host, self.app).settings
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: object, **options: object) -> Any:
         try:
             raise SystemExit(asyncio.run(self.work(**{**self.kwargs, **options})))
         except (StartError, Unavailable, Unsendable) as error:
@@ -92,7 +92,7 @@ class dlq(_Command):
         option("--by", help="replay: who does it, for the trace; default: the login name."),
     ]
 
-    async def work(self, *, action: str, **given: Any) -> int:
+    async def work(self, *, action: str, **given: Unpack[Given]) -> int:
         from creditstream.operations.dlq.command import run
 
         return await run(self.settings, action, given)
@@ -157,7 +157,7 @@ class load(_Command):
         option("--keyed", is_flag=True, help="Key each record with its order id; otherwise null keys."),
     ]
 
-    async def work(self, **options: Any) -> int:
+    async def work(self, **options: Unpack[Load]) -> int:
         from creditstream.simulation.load import run_load
 
         sent = await run_load(self.settings, **options)

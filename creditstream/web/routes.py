@@ -1,72 +1,22 @@
 """The routes of interface.md: the page and its files, the JSON API, live changes, login, health, metrics."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import cast
 
 from aiohttp import hdrs, web
 from faust.web import Response, View
 from yarl import URL
 
 from creditstream.errors import StoreUnavailable
-from creditstream.metrics.prometheus import Exposition
 from creditstream.web.access.asking import wants_html
-from creditstream.web.access.guard import Guard, problem
+from creditstream.web.access.guard import problem
 from creditstream.web.answers.orders import Unknown
 from creditstream.web.answers.queries import BadQuery, Query, parse_order_id, parse_query
-from creditstream.web.assembly import WebParts
 from creditstream.web.live.event_stream import GZIP_HEADER, RETRY, Block
 from creditstream.web.live.open_pages import Page
 from creditstream.web.replies import CHECK, STATIC, asset_reply, json_reply
-
-#: A view's function: gets the view, the request, and what the path names. Its answer is the request's.
-Handler = Callable[..., Awaitable[web.StreamResponse | Response]]
-
-
-class Runtime(Protocol):
-    """What the worker shows of itself."""
-
-    @property
-    def web(self) -> WebParts: ...
-
-    @property
-    def exposition(self) -> Exposition | None: ...
-
-    @property
-    def stuck(self) -> list[str]: ...
-
-    def notes(self) -> list[str]: ...
-
-
-class Host(Protocol):
-    """The app that serves these routes."""
-
-    @property
-    def guard(self) -> Guard: ...
-
-    @property
-    def runtime(self) -> Runtime: ...
-
-    def page(self, path: str, *, base: type[View]) -> Any:
-        """Faust's decorator: serves a view. Its types are of Faust's own requests, which are aiohttp's."""
-        ...
-
-
-class Straight(View):
-    """A view whose method is called straight away: Faust's way there asks sensors, which nobody here reads."""
-
-    @property
-    def host(self) -> Host:
-        """Its app, as the views know it."""
-        return cast(Host, self.app)
-
-    @property
-    def parts(self) -> WebParts:
-        """What the answers come from."""
-        return self.host.runtime.web
-
-    async def dispatch(self, request: web.Request) -> web.StreamResponse | Response:
-        return await cast(Handler, self.methods[request.method.lower()])(request, **request.match_info)
+from creditstream.web.view import Handler, Host, Straight
 
 
 async def index(_view: Straight, request: web.Request) -> web.StreamResponse:
@@ -135,7 +85,7 @@ class Events(Straight):
             response.headers[hdrs.CONTENT_ENCODING] = "gzip"
         await response.prepare(request)
         await response.write(GZIP_HEADER if zipped else RETRY)
-        page = Page(request.transport, gzip=zipped, chunked=request.version >= (1, 1))
+        page = Page(cast(asyncio.WriteTransport, request.transport), gzip=zipped, chunked=request.version >= (1, 1))
         if zipped:
             page.write(Block(RETRY))
         async with live.page(page, request.headers.get("Last-Event-ID")):

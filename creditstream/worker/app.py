@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import faust
 import mode.loop
+from aiokafka import ConsumerRecord
 from yarl import URL
 
 from creditstream.config.hosts import is_loopback
@@ -69,7 +70,7 @@ class CreditApp(faust.App):
         """How many open pages there may be, as things stand."""
         return cast(PlainWeb, self.web).connections.page_places
 
-    def refuse(self, record: Any, done: Callable[[], object], error: Exception | None = None) -> None:
+    def refuse(self, record: ConsumerRecord, done: Callable[[], object], error: Exception | None = None) -> None:
         """A record that the consumer could not read, or not hand on: it has its letter. `done`: acknowledge it."""
         refused = unread(record, believed_headers(self.settings), done)
         if error is None:

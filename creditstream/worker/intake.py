@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from aiokafka import ConsumerRecord
+
 from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.stream_queues import waiting_events
@@ -79,7 +81,7 @@ def _bare(event: Any) -> Record:
     return Record(*place, -1, None, message.value, (), frozenset(), replayed=False, acknowledge=event.ack)
 
 
-def unread(record: Any, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
+def unread(record: ConsumerRecord, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
     """The pipeline's record of one that never became a Faust event (`InOrderConsumer`), for a letter."""
     return Record(
         topic=record.topic,

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import RiskRefused
+from creditstream.operations.arguments import Given
 from creditstream.operations.dlq.actions import Listing, There
 from creditstream.operations.dlq.command import make_filter
 from creditstream.operations.dlq.letters import Filter, Letter, masked, read_letter
@@ -200,7 +201,7 @@ def test_an_order_is_found_by_its_id_even_in_a_broken_line() -> None:
 
 def test_the_options_make_a_filter() -> None:
     given: dict[str, Any] = dict.fromkeys(("order_id", "partition", "from_offset", "to_offset", "until", "topic"))
-    made = make_filter({**given, "reasons": ("empty",), "since": "2026-11-24T12:00:00"})
+    made = make_filter(cast(Given, {**given, "reasons": ("empty",), "since": "2026-11-24T12:00:00"}))
     assert made == Filter(reasons=frozenset({"empty"}), since=datetime(2026, 11, 24, 12, tzinfo=UTC))
 
 

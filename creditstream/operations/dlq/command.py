@@ -1,13 +1,11 @@
 """The `dlq` command's arguments, checked, and its output."""
 
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.operations.arguments import who, word
+from creditstream.operations.arguments import Given, who, word
 from creditstream.operations.dlq.actions import There, list_letters, replay_letters
 from creditstream.operations.dlq.letters import Filter
 from creditstream.operations.dlq.render import render_letter, render_listing, render_missing, render_replayed
@@ -24,7 +22,7 @@ _ONLY_FOR = {
 }
 
 
-async def run(settings: Settings, action: str, given: Mapping[str, Any]) -> int:
+async def run(settings: Settings, action: str, given: Given) -> int:
     """The exit code: 1 when `show` or `replay` find nothing. Raises StartError for arguments that make no sense."""
     _check(action, given)
     wanted = make_filter(given)
@@ -39,7 +37,7 @@ async def run(settings: Settings, action: str, given: Mapping[str, Any]) -> int:
     return _verdict(action, wanted, listing.reasons.total(), listing.there)
 
 
-async def _replay(settings: Settings, wanted: Filter, given: Mapping[str, Any]) -> int:
+async def _replay(settings: Settings, wanted: Filter, given: Given) -> int:
     if wanted.takes_all and not given["everything"]:
         raise StartError("dlq replay: say which letters, or --all")
     if given["everything"] and not wanted.takes_all:
@@ -58,13 +56,13 @@ def _verdict(action: str, wanted: Filter, found: int, there: There, not_whole: i
     return 1 if missing and action != "list" else 0
 
 
-def _check(action: str, given: Mapping[str, Any]) -> None:
+def _check(action: str, given: Given) -> None:
     for name, (option, actions) in _ONLY_FOR.items():
-        if given[name] not in (None, False) and action not in actions:
+        if given.get(name) not in (None, False) and action not in actions:
             raise StartError(f"dlq {action}: {option} is for {' and '.join(actions)}")
 
 
-def make_filter(given: Mapping[str, Any]) -> Filter:
+def make_filter(given: Given) -> Filter:
     """From the command's options. Raises StartError for what cannot match anything."""
     made = Filter(
         reasons=frozenset(word("dlq --reason", reason) for reason in given["reasons"]),

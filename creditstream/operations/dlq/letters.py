@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from creditstream.operations.dlq.record import Record
 from creditstream.order.record_time import LAST_MS, believed_ms, moment
 from creditstream.order.reopening import small_number
 from schemas.headers import (
@@ -98,7 +99,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return fields if isinstance(fields, dict) else None
 
 
-def read_letter(record: Any) -> Letter:
+def read_letter(record: Record) -> Letter:
     """From a consumer's record, whatever anybody wrote there. A letter whose headers are damaged is its own origin."""
     headers = tuple(record.headers or ())
     ours = {name: (value or b"").decode(errors="replace") for name, value in headers if name in LETTER}
@@ -124,7 +125,7 @@ def read_letter(record: Any) -> Letter:
     )
 
 
-def origin_of(record: Any, ours: Mapping[str, str]) -> tuple[str, int, int]:
+def origin_of(record: Record, ours: Mapping[str, str]) -> tuple[str, int, int]:
     """Topic, partition and offset of the record that a letter is about: those of the letter if it does not say."""
     partition, offset = number(ours.get(ORIGINAL_PARTITION)), number(ours.get(ORIGINAL_OFFSET))
     if partition is None or offset is None or min(partition, offset) < 0:

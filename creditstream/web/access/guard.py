@@ -127,8 +127,7 @@ class Guard:
             return problem(404, "there is no login here")
         if is_foreign(request):
             return problem(403, "this form belongs to another site")
-        wait = self.wait_after_failures(request)
-        if wait:
+        if wait := self.wait_after_failures(request):
             return too_many(wait)
         if request.content_type != _FORM:
             return problem(415, f"the token comes in a form: {_FORM}")
