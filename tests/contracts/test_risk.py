@@ -11,7 +11,8 @@ import stamina.instrumentation
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.order.ports import Risk
-from creditstream.risk.client import Backoff, RiskClient
+from creditstream.risk.attempts import Backoff
+from creditstream.risk.client import RiskClient
 from creditstream.simulation.risk_api import Simulator, score_for, serve
 from creditstream.simulation.risk_simulator import Control, Mode, Script
 from devtools.fakes import FakeRisk, an_order
