@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import RiskRefused
+from creditstream.operations.dead_letter import Letter, read_letter
 from creditstream.operations.dlq.actions import Listing, There
 from creditstream.operations.dlq.command import make_filter
-from creditstream.operations.dlq.letters import Filter, Letter, masked, read_letter
-from creditstream.operations.dlq.render import render_letter, render_listing
+from creditstream.operations.dlq.filter import Filter
+from creditstream.operations.dlq.render import masked, render_letter, render_listing
 from creditstream.operations.dlq.replay import Destinations, send_again
 from creditstream.order.dead_letter_limit import DeadLetterLimit
 from creditstream.order.flight import Record

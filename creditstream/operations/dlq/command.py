@@ -9,7 +9,7 @@ from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from creditstream.operations.arguments import who, word
 from creditstream.operations.dlq.actions import There, list_letters, replay_letters
-from creditstream.operations.dlq.letters import Filter
+from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.dlq.render import render_letter, render_listing, render_missing, render_replayed
 
 _LIMIT = 20

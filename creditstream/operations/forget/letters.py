@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from creditstream.kafka.admin import Cluster
 from creditstream.kafka.topic_reader import Topics
-from creditstream.operations.dlq.letters import read_letter
+from creditstream.operations.dead_letter import read_letter
 from creditstream.order.ports import Outgoing, Publishes
 from schemas.headers import FORGOTTEN_BY, LETTER, ORIGINAL_KEY
 
