@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,6 +26,25 @@ from schemas.headers import (
 
 #: On a record that was sent again: where its first ancestor stood.
 REPLAY_OF = "x-replay-of"
+
+
+class Fetched(Protocol):
+    """A record as a consumer gives it. `timestamp` in ms."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +115,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return fields if isinstance(fields, dict) else None
 
 
-def read_letter(record: Any) -> Letter:
+def read_letter(record: Fetched) -> Letter:
     """From a consumer's record, whatever anybody wrote there. A letter whose headers are damaged is its own origin."""
     headers = tuple(record.headers or ())
     ours = {name: (value or b"").decode(errors="replace") for name, value in headers if name in LETTER}
@@ -122,7 +141,7 @@ def read_letter(record: Any) -> Letter:
     )
 
 
-def origin_of(record: Any, ours: Mapping[str, str]) -> tuple[str, int, int]:
+def origin_of(record: Fetched, ours: Mapping[str, str]) -> tuple[str, int, int]:
     """Topic, partition and offset of the record that a letter is about: those of the letter if it does not say."""
     partition, offset = number(ours.get(ORIGINAL_PARTITION)), number(ours.get(ORIGINAL_OFFSET))
     if partition is None or offset is None or min(partition, offset) < 0:

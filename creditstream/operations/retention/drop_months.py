@@ -107,7 +107,7 @@ async def _delete_keys(session: Maintenance, settings: Settings, bars: Progress)
 
 
 async def _pages(
-    session: Maintenance, name: str, parameters: dict[str, Any], bars: Progress
+    session: Maintenance, name: str, parameters: dict[str, object], bars: Progress
 ) -> AsyncIterator[dict[str, Any]]:
     """The table of ids from its first to its last, by pages in the order of the ids."""
     bar = bars.add_task(name.replace("_", " "), total=await session.value("count_keys"))
