@@ -1,6 +1,6 @@
 """One partitioned RocksDB table of Faust's, written by the batch. The one place that knows the store's private name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from faust.types import TP
@@ -46,9 +46,16 @@ class TableStore:
 
     def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None:
         """Write `items`, whose changelog records were delivered up to `last_offset`: recovery starts behind it."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in items.items():
+        write(self._table.data, TP(self.changelog, partition), items.items(), last_offset)
+
+
+def write(store: Any, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> None:
+    """One batch into a table's store, None for what is deleted. With the offset: recovery starts behind it."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in items:
+        if value is None:
+            batch.delete(key)
+        else:
             batch.put(key, value)
-        store = self._table.data
-        store._db_for_partition(partition).write(batch)
-        store.set_persisted_offset(TP(self.changelog, partition), last_offset)
+    store._db_for_partition(tp.partition).write(batch)
+    store.set_persisted_offset(tp, last_offset)

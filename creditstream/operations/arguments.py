@@ -3,8 +3,6 @@
 import getpass
 import math
 import os
-from typing import TypedDict
-from uuid import UUID
 
 import click
 
@@ -22,37 +20,6 @@ class Amount(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
-
-
-class Given(TypedDict):
-    """The options of `dlq`, by their names in Python; what is not given is None, False or empty."""
-
-    reasons: tuple[str, ...]
-    since: str | None
-    until: str | None
-    order_id: UUID | None
-    topic: str | None
-    partition: int | None
-    from_offset: int | None
-    to_offset: int | None
-    limit: int | None
-    as_json: bool
-    unmasked: bool
-    everything: bool
-    dry_run: bool
-    by: str | None
-
-
-class Load(TypedDict):
-    """The options of `load`."""
-
-    count: int
-    rate: float
-    duplicates: int
-    conflicts: int
-    malformed: int
-    seed: int
-    keyed: bool
 
 
 def word(option: str, text: str) -> str:

@@ -3,14 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol, Unpack, cast
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack, cast
 
 import click
 from faust.cli.base import AppCommand, argument, option
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError, Unavailable, Unsendable
-from creditstream.operations.arguments import Amount, Given, Load
+from creditstream.operations.arguments import Amount
 
 _COUNT = click.IntRange(0)
 
@@ -92,7 +92,7 @@ class dlq(_Command):
         option("--by", help="replay: who does it, for the trace; default: the login name."),
     ]
 
-    async def work(self, *, action: str, **given: Unpack[Given]) -> int:
+    async def work(self, *, action: str, **given: object) -> int:
         from creditstream.operations.dlq.command import run
 
         return await run(self.settings, action, given)
@@ -144,6 +144,18 @@ class forget(_Command):
         return await run(self.settings, customer, by=by, wait=wait, dry_run=dry_run)
 
 
+class _Load(TypedDict):
+    """As `creditstream.simulation.load.run_load` takes them."""
+
+    count: int
+    rate: float
+    duplicates: int
+    conflicts: int
+    malformed: int
+    seed: int
+    keyed: bool
+
+
 class load(_Command):
     """Send orders to the orders topic: a seeded mix, as fast as asked."""
 
@@ -157,7 +169,7 @@ class load(_Command):
         option("--keyed", is_flag=True, help="Key each record with its order id; otherwise null keys."),
     ]
 
-    async def work(self, **options: Unpack[Load]) -> int:
+    async def work(self, **options: Unpack[_Load]) -> int:
         from creditstream.simulation.load import run_load
 
         sent = await run_load(self.settings, **options)

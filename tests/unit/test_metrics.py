@@ -91,8 +91,8 @@ def test_series_are_bounded_with_a_thousand_partitions_and_unknown_words() -> No
 
 def test_every_reason_in_the_source_is_in_the_catalogue() -> None:
     """A new reason of a dead letter would be counted as `other`."""
-    source = (ROOT / "schemas" / "order.py").read_text()
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    sources = [path.read_text() for path in (ROOT / "schemas").glob("*order.py")]
+    calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     raised = {
         str(call.args[0].value)
         for call in calls

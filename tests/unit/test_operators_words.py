@@ -5,7 +5,7 @@ import getpass
 import io
 import sys
 from collections import Counter
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import click
@@ -13,10 +13,10 @@ import pytest
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.operations.arguments import Amount, Given, who, word
+from creditstream.operations.arguments import Amount, who, word
 from creditstream.operations.dlq.actions import There
 from creditstream.operations.dlq.command import run as dlq
-from creditstream.operations.dlq.letters import Filter
+from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.dlq.render import render_missing
 from creditstream.operations.forget.customer import customer_id
 from creditstream.operations.forget.letters import concerning
@@ -57,7 +57,7 @@ def test_words_that_make_no_sense_for_dlq_are_refused_before_kafka_is_asked(
     action: str, given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(StartError) as refused:
-        asyncio.run(dlq(Settings(kafka_brokers="127.0.0.1:1"), action, cast(Given, GIVEN | given)))
+        asyncio.run(dlq(Settings(kafka_brokers="127.0.0.1:1"), action, GIVEN | given))
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 

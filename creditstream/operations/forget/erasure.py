@@ -1,6 +1,7 @@
 """Removes a customer's data: rows first, then dead letters, then the status topic through the workers."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -145,7 +146,7 @@ class Forget:
         await self._session.value("forgotten_published", {"ids": "{" + ",".join(done) + "}"})
         return len(missing)
 
-    def _bar(self, name: str) -> Any:
+    def _bar(self, name: str) -> Callable[[int], None]:
         task = self._bars.add_task(name, total=None)
         return lambda done: self._bars.advance(task, done)
 
