@@ -7,9 +7,10 @@ from datetime import datetime
 import msgspec
 
 from creditstream.metrics.instruments import Instruments
-from creditstream.order.flight import Record, Turn
-from creditstream.order.outbox import Parcel
+from creditstream.order.brakes import Brakes
+from creditstream.order.outbox import Outbox, Parcel
 from creditstream.order.ports import Outgoing
+from creditstream.order.record import Record, Turn
 from creditstream.order.routes import Routes
 from creditstream.order.unforeseen import OF_A_RECORD, note
 from schemas.dead_letter import DeadLetter
@@ -64,3 +65,26 @@ def letter_parcel(
 def truncated(letter: DeadLetter, size: int) -> DeadLetter:
     """Of a record that was cut when it was read, its value or its headers: the value had `size` bytes."""
     return letter if size < max(1, len(letter.value or b"")) else msgspec.structs.replace(letter, truncated_from=size)
+
+
+class DeadLetters:
+    """Dead letters of records that never became an order in flight."""
+
+    def __init__(
+        self, routes: Routes, outbox: Outbox, brakes: Brakes, metrics: Instruments, now: Callable[[], datetime]
+    ) -> None:
+        self._routes, self._outbox, self._brakes = routes, outbox, brakes
+        self._metrics, self._now = metrics, now
+
+    def send(self, record: Record, reason: str, message: str, size: int = 0) -> None:
+        """The record is acknowledged once its letter is delivered. `size`: of its value, of which some may be cut."""
+        note_letter(self._metrics, reason, record)
+        self._brakes.ended(letter=True)
+        letter = truncated(write_letter(self._metrics, record, reason, message, self._now()), size)
+        self._outbox.add(letter_parcel(self._routes, letter, record.acknowledge))
+
+    def instead(self, record: Record, topic: str) -> Parcel:
+        """In place of a record that Kafka will not take on `topic`; it was acknowledged as that one."""
+        note_letter(self._metrics, "too_large", record)
+        letter = write_letter(self._metrics, record, "too_large", f"too large for {topic}", self._now())
+        return letter_parcel(self._routes, letter, lambda: None)

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 
-from creditstream.order.flight import Record
+from creditstream.order.record import Record
 
 #: Bytes of values: a bound on memory when the records are large.
 _MOST_BYTES = 64 * 1024 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from creditstream.order.flight import Turn
+from creditstream.order.record import Turn
 
 #: Beyond, the power is larger than any `longest`.
 _MOST_DOUBLINGS = 60

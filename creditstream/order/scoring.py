@@ -38,14 +38,13 @@ class Scoring:
         policy: Policy,
         retry: RetryRule,
         settlement: Settlement,
-        metrics: Instruments | None = None,
+        metrics: Instruments,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._concurrency, self._now = concurrency, now
         self._store, self._risk, self._policy, self._retry = store, risk, policy, retry
-        self._settlement, self._metrics = settlement, metrics or Instruments()
+        self._settlement, self._metrics = settlement, metrics
         self._unscored = FairQueue()
-        self._asking: dict[Flight, asyncio.Task[Any] | None] = {}
         self._maybe_settled: deque[Flight] = deque()
         self._look_up = asyncio.Event()
 
@@ -65,13 +64,6 @@ class Scoring:
             log.info("order %s: no rule for its product", flight.order.order_id, extra=flight.place)
             _settle(flight, unscored("unknown_product", policy_version=self._policy.version))
             self._settlement.add(flight)
-
-    def give_up(self, flight: Flight) -> None:
-        """Its partition went to another worker, or that one has decided it: no further call is made for it."""
-        flight.over = True
-        task = self._asking.pop(flight, None)
-        if task:
-            task.cancel()
 
     @property
     def longest_wait(self) -> float:
@@ -131,15 +123,15 @@ class Scoring:
         flight = await self._unscored.get()
         if flight.over:
             return
-        self._asking[flight] = task = asyncio.current_task()
+        flight.asking = task = asyncio.current_task()
         try:
             await self._score(flight)
         except asyncio.CancelledError:
             # Given up, unless it is the worker that stops; both at once stays a cancellation.
-            if flight in self._asking or task is None or task.uncancel():
+            if flight.asking is not None or task is None or task.uncancel():
                 raise
         finally:
-            self._asking.pop(flight, None)
+            flight.asking = None
         if not flight.over:
             self._settlement.add(flight)
 

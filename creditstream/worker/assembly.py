@@ -21,11 +21,15 @@ from creditstream.kafka.topics import (
     topic_name,
 )
 from creditstream.metrics.instruments import Instruments
+from creditstream.order.brakes import Brakes
 from creditstream.order.dead_letter_limit import DeadLetterLimit
+from creditstream.order.finish import Sinks
 from creditstream.order.flight import Flight
+from creditstream.order.flights import Flights
 from creditstream.order.outbox import Outbox
-from creditstream.order.pipeline import Limits, Pipeline
+from creditstream.order.pipeline import Pipeline
 from creditstream.order.policy import load_policy
+from creditstream.order.reception import Limits
 from creditstream.order.retry import RetryRule
 from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
@@ -80,33 +84,43 @@ def build_pipeline(
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Pipeline:
     """Called once the services are open. `on_finished`: told, once a batch, of orders that are over."""
-    routes = _routes(settings, partitions)
-    settlement = _settlement(routes, services, tables, metrics)
-    settlement.on_finished = on_finished
+    routes, brakes = _routes(settings, partitions), _brakes(settings, services.risk)
+    flights = Flights(brakes, metrics)
+    settlement = _settlement(routes, flights, services, tables, metrics, on_finished)
     return Pipeline(
         limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
         routes=routes,
         seen=tables.seen,
+        flights=flights,
         scoring=_scoring(settings, services, settlement, metrics),
         settlement=settlement,
         outbox=Outbox(services.publisher),
-        intake=services.risk,
-        letters=DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window),
-        answers=services.risk.gate.unusable,
+        brakes=brakes,
         metrics=metrics,
     )
 
 
-def _settlement(routes: Routes, services: Services, tables: Tables, metrics: Instruments) -> Settlement:
+def _settlement(
+    routes: Routes,
+    flights: Flights,
+    services: Services,
+    tables: Tables,
+    metrics: Instruments,
+    on_finished: Callable[[Sequence[Flight]], None],
+) -> Settlement:
     return Settlement(
         routes=routes,
         store=services.store,
-        publisher=services.publisher,
-        status_publisher=services.statuses,
-        seen=tables.seen,
-        statuses=tables.statuses,
+        sinks=Sinks(services.publisher, services.statuses, tables.seen, tables.statuses),
+        flights=flights,
         metrics=metrics,
+        on_finished=on_finished,
     )
+
+
+def _brakes(settings: Settings, risk: GuardedRisk) -> Brakes:
+    letters = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window)
+    return Brakes(circuit=risk, letters=letters, answers=risk.gate.unusable)
 
 
 def _scoring(settings: Settings, services: Services, settlement: Settlement, metrics: Instruments) -> Scoring:

@@ -9,8 +9,8 @@ from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.stream_queues import waiting_events
 from creditstream.kafka.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
-from creditstream.order.flight import Record
 from creditstream.order.pipeline import Pipeline
+from creditstream.order.record import Record
 from creditstream.order.unforeseen import OF_A_RECORD
 from schemas import headers
 

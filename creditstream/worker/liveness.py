@@ -13,6 +13,7 @@ from creditstream.errors import StartError
 from creditstream.kafka.client import cluster_id
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.kafka.watchdog import Standing, Watchdog, judged
+from creditstream.order.brakes import Brakes
 
 log = logging.getLogger(__name__)
 _EVERY = 5.0
@@ -46,9 +47,8 @@ class Orders(Protocol):
     @property
     def waiting(self) -> int: ...
 
-    def notes(self) -> list[str]: ...
-
-    def problems(self) -> list[str]: ...
+    @property
+    def brakes(self) -> Brakes: ...
 
 
 class Liveness:
@@ -84,7 +84,7 @@ class Liveness:
             return orders.waiting > 0 and tp.topic == topic_name(self._settings, ORDERS_RETRY)
 
         # While intake is paused on purpose, a restart would mend nothing.
-        paused = orders.notes() or orders.problems()
+        paused = orders.brakes.notes() or orders.brakes.problems()
         standings = {} if paused else judged(self._app.group.standings(), rests)
         stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in self.watchdog.look(standings, now))
         if stuck and stuck != self.stuck:

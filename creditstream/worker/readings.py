@@ -107,9 +107,9 @@ def _pipeline(runtime: Running) -> Iterator[Reading]:
     yield _one(catalogue.UNPUBLISHED, pipeline.unpublished)
     yield _one(catalogue.UNSENT, pipeline.unsent)
     stopped = {
-        ("risk_api",): bool(pipeline.notes()),
-        ("dead_letters",): bool(pipeline.too_many_letters()),
-        ("unusable_answers",): bool(pipeline.too_many_unusable()),
+        ("risk_api",): bool(pipeline.brakes.notes()),
+        ("dead_letters",): bool(pipeline.brakes.too_many_letters()),
+        ("unusable_answers",): bool(pipeline.brakes.too_many_unusable()),
     }
     yield Reading(catalogue.INTAKE, {reason: int(is_so) for reason, is_so in stopped.items()})
     yield _one(catalogue.BLOCKING, runtime.liveness.watchdog.blocking_age())

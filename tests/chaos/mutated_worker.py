@@ -14,14 +14,15 @@ import msgspec
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import Transport
 
-import creditstream.order.pipeline
-import creditstream.order.settlement
+import creditstream.order.finish
+import creditstream.order.reception
 import creditstream.worker.intake
 from creditstream import app
 from creditstream.kafka.offsets import Progress
-from creditstream.order.flight import Flight, Record
-from creditstream.order.pipeline import Pipeline
-from creditstream.order.settlement import Settlement
+from creditstream.order.finish import Finisher
+from creditstream.order.flight import Flight
+from creditstream.order.reception import Reception
+from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
 from schemas.status import Row, encode_status
 from tests.chaos.stopped_worker import POINTS, stop_at
@@ -43,13 +44,13 @@ def ack_out_of_order() -> None:
 
 def mark_before_the_effects() -> None:
     """`seen` is written before the status is published."""
-    publish = Settlement._publish
+    publish = Finisher._publish
 
-    async def mark_first(self: Settlement, batch: list[Any]) -> list[Any]:
+    async def mark_first(self: Finisher, batch: list[Any]) -> list[Any]:
         await self._mark([settled for settled in batch if settled.complete])
         return await publish(self, batch)
 
-    put_in(Settlement, "_publish", mark_first)
+    put_in(Finisher, "_publish", mark_first)
 
 
 def status_from_memory() -> None:
@@ -58,27 +59,27 @@ def status_from_memory() -> None:
     def from_memory(row: Row) -> bytes:
         return encode_status(msgspec.structs.replace(row, version=1, updated_at=datetime.now(UTC)))
 
-    put_in(creditstream.order.settlement, "encode_status", from_memory)
+    put_in(creditstream.order.finish, "encode_status", from_memory)
 
 
 def no_home_partition() -> None:
     """Every order stays on the partition on which it arrived."""
-    accept = Pipeline.accept
+    accept = Reception.accept
 
-    def at_home(self: Pipeline, record: Record) -> None:
-        put_in(creditstream.order.pipeline, "home_partition", lambda order_id, partitions: record.partition)
+    def at_home(self: Reception, record: Record) -> None:
+        put_in(creditstream.order.reception, "home_partition", lambda order_id, partitions: record.partition)
         accept(self, record)
 
-    put_in(Pipeline, "accept", at_home)
+    put_in(Reception, "accept", at_home)
 
 
 def redelivery_is_a_duplicate() -> None:
     """A record of an order in flight is done at once instead of joining it."""
 
-    def done(self: Pipeline, flight: Flight, record: Record, fingerprint: bytes) -> None:
+    def done(self: Reception, flight: Flight, record: Record, fingerprint: bytes) -> None:
         record.acknowledge()
 
-    put_in(Pipeline, "_join", done)
+    put_in(Reception, "_join", done)
 
 
 def fausts_own_consumer() -> None:

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import creditstream.order.finish
 import creditstream.order.outbox
-import creditstream.order.settlement
 from creditstream import app
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.table import TableStore
-from creditstream.order.pipeline import Pipeline
-from creditstream.order.settlement import Settlement
+from creditstream.order.finish import Finisher
+from creditstream.order.reception import Reception
 from creditstream.risk.client import RiskClient
 from creditstream.store.orders import PostgresStore
 
@@ -83,24 +83,24 @@ def publishing(where: str, topic: str, *, before: Reached | None = None, after: 
 
 
 _DELIVERY: dict[str, tuple[Any, str]] = {
-    "settlement": (creditstream.order.settlement, "until_taken"),
+    "finish": (creditstream.order.finish, "until_taken"),
     "outbox": (creditstream.order.outbox, "until_published"),
 }
 
 #: Every arrow of an order's way, in order.
 POINTS: dict[str, Callable[[Reached], None]] = {
-    "after_decode": lambda stop: wrap(Pipeline, "_decode", after=stop),
+    "after_decode": lambda stop: wrap(Reception, "_decode", after=stop),
     "after_forward_delivered": lambda stop: publishing("outbox", "orders-by-id", after=stop),
     "after_letter_delivered": lambda stop: publishing("outbox", "orders-dead-letter", after=stop),
     "before_risk_call": lambda stop: wrap_async(RiskClient, "assess", before=stop),
     "after_risk_answer": lambda stop: wrap_async(RiskClient, "assess", after=stop),
     "before_commit": lambda stop: wrap_async(PostgresStore, "commit", before=stop),
     "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
-    "before_status": lambda stop: publishing("settlement", "order-status", before=stop),
-    "after_status_delivered": lambda stop: publishing("settlement", "order-status", after=stop),
-    "after_mark_delivered": lambda stop: publishing("settlement", "seen-changelog", after=stop),
+    "before_status": lambda stop: publishing("finish", "order-status", before=stop),
+    "after_status_delivered": lambda stop: publishing("finish", "order-status", after=stop),
+    "after_mark_delivered": lambda stop: publishing("finish", "seen-changelog", after=stop),
     "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
-    "before_acknowledge": lambda stop: wrap(Settlement, "_acknowledge", before=stop),
+    "before_acknowledge": lambda stop: wrap(Finisher, "_acknowledge", before=stop),
     "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),
     "before_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", before=stop),
     "after_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", after=stop),

@@ -18,35 +18,9 @@ LONG_FUNCTIONS = {
 }
 #: What is over a limit and will not be: by whom. Empty when the house stands.
 STILL = {
-    "creditstream/order/flight.py": "still: the founder",
-    "creditstream/order/pipeline.py": "still: the founder",
-    "creditstream/order/settlement.py": "still: the founder",
     "creditstream/order/pipeline.py __init__": "still: the founder",
-    "creditstream/order/settlement.py __init__": "still: the founder",
-    "creditstream/order/pipeline.py sets settlement": "still: the founder",
-    "creditstream/worker/assembly.py sets settlement": "still: the founder",
-    "creditstream/kafka/batches.py read_carefully": "still: C",
-    "creditstream/kafka/batches.py record": "still: C",
     "creditstream/kafka/delivery.py _deliver_source": "still: C",
-    "creditstream/risk/client.py": "still: C",
-    "creditstream/risk/http.py": "still: C",
-    "creditstream/risk/limiter.py": "still: C",
     "creditstream/risk/guarded.py sets gate.breaker": "still: C",
-    "creditstream/risk/messages.py _whose": "still: C",
-    "creditstream/risk/messages.py _is_same": "still: C",
-    "creditstream/risk/messages.py _kept": "still: C",
-    "creditstream/risk/messages.py _object": "still: C",
-    "creditstream/simulation/mix.py _dump": "still: C",
-    "creditstream/simulation/mix.py _with": "still: C",
-    "schemas/export.py _render": "still: C",
-    "schemas/order.py _order": "still: C",
-    "schemas/order.py _storable": "still: C",
-    "schemas/order.py __call__": "still: C",
-    "creditstream/simulation/load.py run_load": "still: C",
-    "creditstream/simulation/mix.py make_mix": "still: C",
-    "creditstream/simulation/risk_simulator.py": "still: C",
-    "schemas/order.py": "still: C",
-    "schemas/order.py _parse_carefully": "still: C",
 }
 
 _FAUSTS = "Faust's objects, whose types know neither what its driver adds nor `noack`"

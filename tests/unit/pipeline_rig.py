@@ -10,12 +10,17 @@ from uuid import UUID, uuid4
 import msgspec
 
 from creditstream.errors import BrokerUnavailable
-from creditstream.order.flight import Record
+from creditstream.metrics.instruments import Instruments
+from creditstream.order.brakes import Brakes
+from creditstream.order.finish import Sinks
+from creditstream.order.flights import Flights
 from creditstream.order.home_partition import home_partition
 from creditstream.order.outbox import Outbox
-from creditstream.order.pipeline import Limits, Pipeline
+from creditstream.order.pipeline import Pipeline
 from creditstream.order.policy import load_policy
 from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.reception import Limits
+from creditstream.order.record import Record
 from creditstream.order.retry import RetryRule
 from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
@@ -77,13 +82,15 @@ class Rig:
         self.time, self.now = 0.0, NOW
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
+        self.metrics = Instruments()
+        self.brakes = Brakes(monotonic=lambda: self.time)
+        self.flights = Flights(self.brakes, self.metrics)
         self.settlement = Settlement(
             routes=ROUTES,
             store=self.store,
-            publisher=self.publisher,
-            status_publisher=self.publisher,
-            seen=self.seen,
-            statuses=self.statuses,
+            sinks=Sinks(self.publisher, self.publisher, self.seen, self.statuses),
+            flights=self.flights,
+            metrics=self.metrics,
             now=lambda: self.now,
         )
         self.scoring = Scoring(
@@ -93,15 +100,19 @@ class Rig:
             policy=load_policy(None),
             retry=RetryRule(30.0, 3, 3_600.0),
             settlement=self.settlement,
+            metrics=self.metrics,
             now=lambda: self.now,
         )
         self.pipeline = Pipeline(
             limits=Limits(100, 1.0, 262_144, 86_400.0),
             routes=ROUTES,
             seen=self.seen,
+            flights=self.flights,
             scoring=self.scoring,
             settlement=self.settlement,
             outbox=self.outbox,
+            brakes=self.brakes,
+            metrics=self.metrics,
             monotonic=lambda: self.time,
             now=lambda: self.now,
         )
@@ -116,6 +127,7 @@ class Rig:
                 await self.scoring.score_once()
             await self.settlement.commit_once()
             await self.settlement.finish_once()
+            self.pipeline.judge_again()
             await self.outbox.run_once()
 
     def answer(self, value: bytes, *answers: Assessment | Exception) -> None:

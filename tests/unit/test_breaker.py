@@ -328,12 +328,12 @@ class FakeIntake:
 
 def test_while_intake_is_closed_no_order_is_taken_and_no_retry_is_started() -> None:
     rig, intake = Rig(), FakeIntake()
-    rig.pipeline._intake = intake
+    rig.brakes._circuit = intake
     rig.pipeline.accept_retry(rig.record(order_json(), topic="orders-retry"))
     rig.advance(1)
     assert not rig.pipeline.flights, "it waits on"
-    assert rig.pipeline.notes() == ["closed by the test"]
-    assert rig.pipeline.problems() == [], "nothing is wrong with this worker"
+    assert rig.brakes.notes() == ["closed by the test"]
+    assert rig.brakes.problems() == [], "nothing is wrong with this worker"
 
     async def test() -> None:
         room = asyncio.ensure_future(rig.pipeline.room())

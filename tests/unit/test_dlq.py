@@ -20,7 +20,7 @@ from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.dlq.render import masked, render_letter, render_listing
 from creditstream.operations.dlq.replay import Destinations, send_again
 from creditstream.order.dead_letter_limit import DeadLetterLimit
-from creditstream.order.flight import Record
+from creditstream.order.record import Record
 from tests.unit.pipeline_rig import NOW, Rig, home_of, id_of, order_json, run, scored
 
 TO = Destinations("orders", "orders-retry", 4)
@@ -284,7 +284,7 @@ def test_the_pipeline_counts_each_outcome_and_stops() -> None:
             counted.append(letter)
             super().count(letter, now)
 
-    rig.pipeline._letters = Counting(4, 1.0, 100.0)
+    rig.brakes._letters = Counting(4, 1.0, 100.0)
     rig.answer(refused, RiskRefused("422"))
     rig.store.refuse([id_of(row)])
     for offset, value in enumerate((order_json(), refused, row)):
@@ -292,9 +292,9 @@ def test_the_pipeline_counts_each_outcome_and_stops() -> None:
     run(rig.run())
     rig.pipeline.accept(rig.record(b"none", offset=4))
     assert counted == [False, True, True, True]
-    assert rig.pipeline.problems() == []
+    assert rig.brakes.problems() == []
     rig.pipeline.accept(rig.record(b"none", offset=5))
-    assert "4 records in a row" in rig.pipeline.problems()[0]
+    assert "4 records in a row" in rig.brakes.problems()[0]
 
     async def wait_for_room() -> None:
         room = asyncio.ensure_future(rig.pipeline.room())

@@ -8,7 +8,8 @@ import pytest
 
 from creditstream.config.settings import Settings
 from creditstream.order.fair_queue import FairQueue
-from creditstream.order.flight import Flight, Turn
+from creditstream.order.flight import Flight
+from creditstream.order.record import Turn
 from creditstream.risk.allowance import Pace, RetryBudget
 from creditstream.risk.breaker import Breaker, BreakerRule
 from creditstream.risk.client import RiskClient
@@ -97,7 +98,7 @@ def test_topics_take_turns_for_intake(batch: int) -> None:
         taken.clear()
         for _ in range(40):
             for each in list(pipeline.flights.values())[:batch]:
-                pipeline._forget(each)
+                rig.flights.land(each)
             await turns(20 * batch)
         for task in agents:
             task.cancel()
@@ -118,7 +119,7 @@ def test_one_that_stops_waiting_for_room_lets_the_next_have_it() -> None:
         await turns()
         first.cancel()
         await turns()
-        rig.pipeline._forget(next(iter(rig.pipeline.flights.values())))
+        rig.flights.land(next(iter(rig.pipeline.flights.values())))
         async with asyncio.timeout(30):
             await second
 

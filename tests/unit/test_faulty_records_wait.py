@@ -42,7 +42,7 @@ def test_they_wait_until_letters_before_them_are_delivered(delivery: Delivery) -
 
 def test_the_letters_limit_stops_them_too(delivery: Delivery) -> None:
     rig = delivery.rig
-    rig.pipeline._letters = DeadLetterLimit(20, 0.5, 60.0)
+    rig.brakes._letters = DeadLetterLimit(20, 0.5, 60.0)
 
     async def turns() -> None:
         for _ in range(4):

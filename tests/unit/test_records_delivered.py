@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import with_holes
-from creditstream.order.flight import Record
+from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
 from creditstream.worker.intake import record_of
 from schemas import headers

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.order.delays import Delays
-from creditstream.order.flight import Turn
+from creditstream.order.record import Turn
 from creditstream.order.retry import RetryRule
 from tests.unit.pipeline_rig import Rig, order_json
 

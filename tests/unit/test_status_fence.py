@@ -7,7 +7,9 @@ import pytest
 
 from creditstream.errors import BrokerUnavailable, Fenced
 from creditstream.kafka.fenced_publisher import Producer, StatusPublisher
+from creditstream.order import finish
 from creditstream.order.ports import Outgoing
+from tests.unit.pipeline_rig import ROUTES, FakePublisher, Rig, order_json
 
 RECORDS = {0: [Outgoing(b"id", b"{}")]}
 
@@ -87,3 +89,24 @@ def test_a_lease_that_ends_meanwhile_throws_the_producer_away_with_what_it_holds
         assert group.opened[0].is_abandoned
 
     asyncio.run(play())
+
+
+def test_while_it_is_shut_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked ten times a second, for as long as Kafka is away."""
+    monkeypatch.setattr(finish, "_FENCED_WAIT", 0.0)
+
+    class Shut(FakePublisher):
+        async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+            if topic == ROUTES.order_status and self.failures:
+                self.failures -= 1
+                raise Fenced(topic)
+            return await super().publish(topic, records)
+
+    rig = Rig(publisher=Shut())
+    rig.publisher.failures = 3
+    rig.pipeline.accept(rig.record(order_json()))
+    asyncio.run(rig.run())
+    assert len(rig.acknowledged) == 1
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1

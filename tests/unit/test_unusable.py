@@ -83,9 +83,9 @@ def test_the_circuit_closes_with_a_probe_that_is_answered_unusably() -> None:
 
 def test_intake_stops_and_goes_on_after_the_window() -> None:
     rig = Rig()
-    rig.pipeline._answers = after([True] * 50)
-    assert rig.pipeline.problems() == [rig.pipeline.too_many_unusable()] != [""]
-    assert not rig.pipeline.too_many_letters()
+    rig.brakes._answers = after([True] * 50)
+    assert rig.brakes.problems() == [rig.brakes.too_many_unusable()] != [""]
+    assert not rig.brakes.too_many_letters()
 
     async def wait_for_room() -> None:
         room = asyncio.ensure_future(rig.pipeline.room())
@@ -95,7 +95,7 @@ def test_intake_stops_and_goes_on_after_the_window() -> None:
         await room
 
     run(wait_for_room())
-    assert not rig.pipeline.problems()
+    assert not rig.brakes.problems()
 
 
 def test_they_do_not_count_for_the_limit_on_letters() -> None:
@@ -106,7 +106,7 @@ def test_they_do_not_count_for_the_limit_on_letters() -> None:
             counted.append(letter)
 
     rig, value = Rig(), order_json()
-    rig.pipeline._letters = Counting(1, 0.5, 10.0)
+    rig.brakes._letters = Counting(1, 0.5, 10.0)
     rig.answer(value, UNUSABLE)
     rig.pipeline.accept(rig.record(value))
     rig.pipeline.accept(rig.record(order_json(product="yacht"), offset=1))

@@ -11,8 +11,8 @@ import msgspec
 
 from creditstream.operations.dead_letter import Letter, read_letter
 from creditstream.operations.dlq.replay import send_again
-from creditstream.order.flight import Record
 from creditstream.order.ports import Outgoing
+from creditstream.order.record import Record
 from devtools.fakes import FakeStore
 from schemas.order import Order
 from tests.unit.deadly import AnyAnswer, DeadlyPublisher, Killed
@@ -135,12 +135,16 @@ class World:
             rig.settlement.commit_once,
             rig.settlement.finish_once,
             rig.outbox.run_once,
+            self._judge_again,
         ]
         await self.dice.choice([*parts, partial(self._score, rig)])()
 
     async def _score(self, rig: Rig) -> None:
         if not rig.scoring._unscored.empty():
             await rig.scoring.score_once()
+
+    async def _judge_again(self) -> None:
+        self.rig.pipeline.judge_again()
 
     async def _wait(self) -> None:
         seconds = self.dice.choice([0.5, 2.0, 31.0])

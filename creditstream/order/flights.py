@@ -1,0 +1,62 @@
+"""The board of orders in flight. An order that is done lands here, and what waited for that is told."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+from creditstream.metrics.instruments import Instruments
+from creditstream.order.brakes import Brakes
+from creditstream.order.flight import Flight
+from creditstream.order.record import Record
+from schemas.decision import FOR_A_PERSON
+
+#: Outcomes of an order that has a dead letter.
+_LETTERS = frozenset({"unstorable", "conflict", *FOR_A_PERSON})
+#: Letters that the limit does not count: answers without a score have one of their own (creditstream.risk.unusable).
+_UNCOUNTED = "no_usable_answer"
+
+
+class Flights(dict[UUID, Flight]):
+    """By order id. All of it is of this worker, and may be lost at any moment."""
+
+    def __init__(self, brakes: Brakes, metrics: Instruments) -> None:
+        super().__init__()
+        self._brakes, self._metrics = brakes, metrics
+        #: Set whenever an order has landed or was given up.
+        self.changed = asyncio.Event()
+        #: Records that joined an order which is over, to be judged by what is known now (`Reception.judge_again`).
+        self.again: deque[Record] = deque()
+        self.has_again = asyncio.Event()
+
+    def land(self, flight: Flight, joiners: Sequence[Record] = ()) -> None:
+        """The order is over. `joiners`: its records that its outcome does not answer."""
+        outcome = _outcome(flight)
+        self._metrics.finished.add(outcome)
+        self._brakes.ended(letter=outcome in _LETTERS and outcome != _UNCOUNTED)
+        flight.end()
+        self.pop(flight.order.order_id, None)
+        if joiners:
+            self.again.extend(joiners)
+            self.has_again.set()
+        self.changed.set()
+
+    def keep_only(self, partitions: frozenset[int]) -> None:
+        """The other orders are another worker's now."""
+        for flight in list(self.values()):
+            if flight.partition not in partitions:
+                flight.end()
+                del self[flight.order.order_id]
+        self.changed.set()
+
+
+def _outcome(flight: Flight) -> str:
+    """How the order, which is over, ended (`creditstream.order.follow_ups`)."""
+    row = flight.row
+    if row is None:
+        return "unstorable"
+    if not row.is_of(flight.fingerprint):
+        return "conflict"
+    if row.waits_for_person:
+        return row.reason
+    return row.status if row.is_settled else flight.outcome

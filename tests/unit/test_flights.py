@@ -1,0 +1,64 @@
+"""What joined an order that is over waits on the board, is judged again by its loop, and is part of what drains."""
+
+import asyncio
+
+from devtools.wait import wait_for_async
+from tests.unit.pipeline_rig import ROUTES, Rig, home_of, order_json, run
+
+
+async def an_order_with_a_joiner() -> Rig:
+    """The order is over; a record with its id and other content joined it meanwhile, and waits on the board."""
+    rig, value = Rig(), order_json()
+    order_id = value.split(b'"')[3].decode()
+    rig.pipeline.accept(rig.record(value))
+    rig.pipeline.accept(rig.record(order_json(order_id, amount="1.00"), offset=1, partition=home_of(value)))
+    await rig.scoring.score_once()
+    await rig.settlement.commit_once()
+    await rig.settlement.finish_once()
+    assert (len(rig.flights), len(rig.flights.again)) == (0, 1)
+    assert rig.acknowledged == [("orders", home_of(value), 0)]
+    return rig
+
+
+def test_its_loop_judges_it_by_what_is_known_now() -> None:
+    async def play() -> Rig:
+        rig = await an_order_with_a_joiner()
+        loops = [asyncio.ensure_future(loop) for loop in rig.pipeline.tasks()]
+
+        async def both() -> bool:
+            return len(rig.acknowledged) == 2
+
+        await wait_for_async(both, 30, "both are acknowledged")
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        return rig
+
+    assert run(play()).publisher.reasons() == ["conflict"]
+
+
+def test_drain_waits_for_it() -> None:
+    async def play() -> None:
+        rig = await an_order_with_a_joiner()
+        draining = asyncio.ensure_future(rig.pipeline.drain(30.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not draining.done()
+        await rig.run(1)
+        await draining
+
+    run(play())
+
+
+def test_partitions_that_are_given_up_take_it_along() -> None:
+    """It was not acknowledged: it comes again, to whoever owns its partition then."""
+
+    async def play() -> None:
+        rig = await an_order_with_a_joiner()
+        rig.pipeline.own(None)
+        rig.pipeline.own(frozenset(range(ROUTES.partitions)))
+        await rig.run(1)
+        assert len(rig.acknowledged) == 1
+        assert not rig.flights
+
+    run(play())
