@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from aiokafka.errors import KafkaError
@@ -54,8 +55,8 @@ class Orders(Protocol):
 class Liveness:
     """What does not get on is said in the log, and liveness fails, so that the worker is restarted."""
 
-    def __init__(self, app: Member, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: Member, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._settings, self._clock = app, settings, clock
         self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
         self._silent_after = min(settings.stuck_after, _SILENT_SESSIONS * settings.session_timeout)
         self._silence: Watchdog[str] = Watchdog(self._silent_after)
@@ -73,7 +74,7 @@ class Liveness:
 
     async def run_once(self, orders: Orders) -> None:
         """One look."""
-        now = time.monotonic()
+        now = self._clock()
         stuck = self._look_for_stuck(orders, now)
         self._look_for_transactions(now)
         self.stuck = stuck or await self._silent()
@@ -107,7 +108,7 @@ class Liveness:
         """The group, if its client is not answered although Kafka answers others: aiokafka hangs (docs/adr/0015)."""
         excused = self._app.group.lease_holds() or not await self._kafka_answers()
         standings = {} if excused else {f"all of the group {self._settings.group}": _UNHEARD}
-        silent = self._silence.look(standings, time.monotonic())
+        silent = self._silence.look(standings, self._clock())
         if silent:
             log.error(
                 "no word from the consumer group for %.0f s although Kafka answers: this worker should be restarted",
