@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from creditstream import app
 from creditstream.kafka.topics import ORDERS_RETRY
-from creditstream.main import app
 from creditstream.worker.intake import feed
 
 

@@ -16,8 +16,8 @@ import msgspec
 import psycopg2
 
 from bench.contenders import Contender, Place
-from creditstream.config.settings import load_settings
-from creditstream.kafka.client import Publisher
+from creditstream.config.load import load_settings
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDERS, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing

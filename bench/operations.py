@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import save
-from creditstream.config.settings import Settings, load_settings
-from creditstream.kafka.client import Publisher
+from creditstream.config.load import load_settings
+from creditstream.config.settings import Settings
+from creditstream.kafka.publisher import Publisher
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing
 from creditstream.simulation.mix import make_mix

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.operations.audit import audit
 from devtools.programs import Worker, clean_environ, faust_command, http
 from devtools.stack import Ports, Stack

@@ -3,10 +3,11 @@
 import sys
 from importlib.metadata import version
 
-import creditstream
 from creditstream.version import VERSION
 
 if sys.argv[1:] == ["--version"]:
     print(f"creditstream {VERSION} (faust-streaming {version('faust-streaming')})")
 else:
-    creditstream.__getattr__("app").main()
+    from creditstream import app
+
+    app.main()

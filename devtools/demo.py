@@ -16,7 +16,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from creditstream.config.settings import Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.settings import Settings
 from creditstream.operations.audit import Report, audit
 from creditstream.simulation.mix import Line, make_mix
 from devtools.measure import Latencies, measure_latencies

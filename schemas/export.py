@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -29,7 +28,7 @@ def exported() -> dict[str, bytes]:
     return {f"{name}.json": _render(name, kind) for name, kind in _TYPES.items()}
 
 
-def _render(name: str, kind: Any) -> bytes:
+def _render(name: str, kind: type) -> bytes:
     schema = msgspec.json.schema(kind)
     (definition,) = schema.pop("$defs").values()
     definition |= {"$schema": "https://json-schema.org/draft/2020-12/schema"}

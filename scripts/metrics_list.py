@@ -4,7 +4,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from creditstream.metrics.catalogue import CATALOGUE, Label, Metric
+from creditstream.metrics.catalogue import CATALOGUE
+from creditstream.metrics.metric import Label, Metric
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"
 _BEGIN, _END = "<!-- metrics -->\n", "<!-- /metrics -->\n"

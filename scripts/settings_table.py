@@ -6,7 +6,8 @@ from typing import get_args, get_type_hints
 
 import msgspec
 
-from creditstream.config.settings import PREFIX, Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import PREFIX, Settings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 _BEGIN, _END = "<!-- settings -->\n", "<!-- /settings -->\n"

@@ -1,11 +1,9 @@
 """Order ids that are settled, each with its content's fingerprint. Losing it costs time, never correctness."""
 
-from typing import Any
 from uuid import UUID
 
-from creditstream.kafka.table import TableStore, new_table
+from creditstream.kafka.table import TableApp, TableStore, new_table
 from creditstream.kafka.topics import SEEN_CHANGELOG
-from creditstream.main import app
 
 
 class Seen(TableStore):
@@ -16,10 +14,8 @@ class Seen(TableStore):
         return self.get(partition, order_id.bytes)
 
 
-def _new_seen() -> Any:
+def seen_table(app: TableApp) -> Seen:
+    """The app's own table, attached to it. Called once, when the app is made."""
     changelog = app.raw_topic(SEEN_CHANGELOG, source=False)
     ttl = max(1, int(app.settings.seen_retention * 3600))  # 0 would be for ever
-    return new_table(app, "seen", changelog_topic=changelog, rocksdb={"ttl": ttl})
-
-
-seen = Seen(_new_seen())
+    return Seen(new_table(app, "seen", changelog_topic=changelog, rocksdb={"ttl": ttl}))

@@ -1,20 +1,16 @@
 """Which settings would be only half secure: refused before anything starts, in one line that says what to do."""
 
-import ipaddress
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from creditstream.config.hosts import is_local
+from creditstream.config.settings import PREFIX, Settings
 from creditstream.errors import StartError
 
-if TYPE_CHECKING:
-    from creditstream.config.settings import Settings  # which asks this module
-
-PREFIX = "CREDITSTREAM_"
 _ESCAPE = f"or {PREFIX}ALLOW_PLAINTEXT=true where the network is private"
 #: What people find in documentation and leave as it is. A password that is its own user name is as bad.
 _WELL_KNOWN = frozenset(
@@ -25,7 +21,7 @@ _WELL_KNOWN = frozenset(
 )
 
 
-def check(settings: "Settings") -> None:
+def check(settings: Settings) -> None:
     """Raises StartError: one line that names the variable and says what to do."""
     found = [*_contradictions(settings), *_guessable(settings)]
     if not settings.allow_plaintext:
@@ -34,7 +30,7 @@ def check(settings: "Settings") -> None:
         raise StartError(found[0])
 
 
-def plaintext(settings: "Settings") -> list[str]:
+def plaintext(settings: Settings) -> list[str]:
     """The connections that leave this machine without TLS, or without knowing who answers; a line for each."""
     found = []
     if settings.kafka_security_protocol == "PLAINTEXT" and not _kafka_is_local(settings):
@@ -59,20 +55,7 @@ def plaintext(settings: "Settings") -> list[str]:
     return found
 
 
-def is_local(host: str) -> bool:
-    """Whether what is sent there stays on this machine: loopback, or a socket file."""
-    return host == "" or host[0] in "/@" or is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine's own, which no other reaches."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-
-
-def _contradictions(settings: "Settings") -> Iterator[str]:
+def _contradictions(settings: Settings) -> Iterator[str]:
     """Settings that look secure and would not be used."""
     yield from _kafka_contradictions(settings)
     redis = _url(settings.redis_url.reveal())
@@ -90,7 +73,7 @@ def _contradictions(settings: "Settings") -> Iterator[str]:
         yield f"{PREFIX}RISK_API_KEY has characters that an HTTP header cannot carry (a space, a line end?)"
 
 
-def _kafka_contradictions(settings: "Settings") -> Iterator[str]:
+def _kafka_contradictions(settings: Settings) -> Iterator[str]:
     protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
     if protocol == "PLAINTEXT":
         for name in ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile"):
@@ -113,7 +96,7 @@ def _kafka_contradictions(settings: "Settings") -> Iterator[str]:
         yield f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD are needed with SASL_SSL"
 
 
-def _guessable(settings: "Settings") -> Iterator[str]:
+def _guessable(settings: Settings) -> Iterator[str]:
     """Passwords that anyone would try first, beyond this machine; no exception for private networks."""
     redis = _url(settings.redis_url.reveal())
     risk_host = _url(settings.risk_url).hostname or ""
@@ -132,11 +115,11 @@ def _guessable(settings: "Settings") -> Iterator[str]:
             yield f"{PREFIX}{name} has a password that everyone tries first: choose a long random one"
 
 
-def _kafka_is_local(settings: "Settings") -> bool:
+def _kafka_is_local(settings: Settings) -> bool:
     return all(is_local(broker.strip().rpartition(":")[0]) for broker in settings.kafka_brokers.split(","))
 
 
-def _dsn(settings: "Settings", name: str) -> dict[str, Any]:
+def _dsn(settings: Settings, name: str) -> dict[str, str]:
     """The parts of a connection string. One that does not parse is another check's affair."""
     try:
         return dict(parse_dsn(getattr(settings, name).reveal()))
@@ -144,9 +127,9 @@ def _dsn(settings: "Settings", name: str) -> dict[str, Any]:
         return {}
 
 
-def _postgres_is_local(dsn: dict[str, Any]) -> bool:
+def _postgres_is_local(dsn: dict[str, str]) -> bool:
     """A service file, which this program does not read, may name any host; so may libpq's own variables, which tools
-    that do not start as creditstream.main does still have."""
+    that do not start as `creditstream.app` does still have."""
     if "service" in dsn or os.environ.get("PGSERVICE"):
         return False
     address = dsn.get("hostaddr") or os.environ.get("PGHOSTADDR")

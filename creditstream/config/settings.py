@@ -1,24 +1,23 @@
 """Every setting, in one frozen object, from `CREDITSTREAM_…` environment variables and nowhere else."""
 
-import os
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from collections.abc import Callable
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
-from creditstream.config import checks as secure
+from creditstream.config.hosts import is_loopback
 from creditstream.config.secret import Secret
-from creditstream.errors import StartError
 
-__all__ = ["PREFIX", "Secret", "Settings", "load_settings"]
-
+PREFIX = "CREDITSTREAM_"
 _TOKEN_LENGTH = 16
 
-PREFIX = secure.PREFIX
+
+#: Its overloads know no keywords that are only passed on.
+_meta: Callable[..., msgspec.Meta] = msgspec.Meta
 
 
-def _about(unit: str, reason: str, **bounds: Any) -> msgspec.Meta:
-    return msgspec.Meta(description=reason, extra={"unit": unit}, **bounds)
+def _about(unit: str, reason: str, **bounds: float | str) -> msgspec.Meta:
+    return _meta(description=reason, extra={"unit": unit}, **bounds)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,56 +167,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.risk_attempt_timeout > self.risk_deadline:
             raise ValueError("risk_attempt_timeout is longer than risk_deadline")
-        if not self.web_token and not secure.is_loopback(self.web_bind):
+        if not self.web_token and not is_loopback(self.web_bind):
             raise ValueError(f"web_bind is not this machine alone, so a login is needed: set {PREFIX}WEB_TOKEN too")
         if self.web_token and len(self.web_token.reveal()) < _TOKEN_LENGTH:
             raise ValueError(f"web_token is too easy to guess: at least {_TOKEN_LENGTH} characters")
-
-
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings in `environ` (default: the process's). Raises StartError naming the bad or unknown variable."""
-    environ = os.environ if environ is None else environ
-    texts = {name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
-    given = _with_secrets(texts)
-    unknown = sorted(set(given) - set(Settings.__struct_fields__))
-    if unknown:
-        raise StartError(f"unknown setting {PREFIX}{unknown[0].upper()}: docs/reference/settings.md lists them all")
-    try:
-        settings = msgspec.convert(given, Settings, strict=False, dec_hook=lambda wanted, value: value)
-    except msgspec.ValidationError as error:
-        raise StartError(_name_variable(str(error))) from None
-    secure.check(settings)
-    return settings
 
 
 def secret_names() -> list[str]:
     """The settings that may also come from a file, which CREDITSTREAM_…_FILE names."""
     hints = get_type_hints(Settings, include_extras=True)
     return [name for name in Settings.__struct_fields__ if get_args(hints[name])[0] is Secret]
-
-
-def _with_secrets(texts: dict[str, str]) -> dict[str, Any]:
-    given: dict[str, Any] = dict(texts)
-    for name in secret_names():
-        variable, file = f"{PREFIX}{name.upper()}", given.pop(f"{name}_file", "")
-        if file and given.get(name):
-            raise StartError(f"{variable} and {variable}_FILE are both set: leave one out")
-        try:
-            if file:
-                given[name] = Secret(file=file)
-            elif name in given:
-                given[name] = Secret(given[name])
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is empty, or no text"
-            raise StartError(f"{variable}_FILE={file}: cannot be read: {reason}") from None
-    return given
-
-
-def _name_variable(message: str) -> str:
-    what, _, where = message.partition(" - at `$.")
-    if where:
-        return f"bad setting {PREFIX}{where.rstrip('`').upper()}: {what[0].lower()}{what[1:]}"
-    for name in Settings.__struct_fields__:
-        if what.startswith(name):
-            return f"bad setting {PREFIX}{name.upper()}: {what}"
-    return f"bad settings: {what}"

@@ -50,8 +50,7 @@ def read_carefully(batch: bytes, *, whole: bool = True) -> Iterator[RawRecord]:
         try:
             record = reader.record()
         except (Unreadable, IndexError) as error:
-            what = str(error) if isinstance(error, Unreadable) else "it is cut off"
-            fault = f"a record of the batch cannot be read: {what}" if whole else too_large()
+            fault = _told(error) if whole else too_large()
             break
         if record.offset < following:
             fault = "a record of the batch cannot be read: its offset is not true"
@@ -64,6 +63,11 @@ def read_carefully(batch: bytes, *, whole: bool = True) -> Iterator[RawRecord]:
     if fault:
         for offset in range(following, base + last + 1):
             yield RawRecord(offset, max_time, None, None, (), 0, "unreadable", fault)
+
+
+def _told(error: Unreadable | IndexError) -> str:
+    what = str(error) if isinstance(error, Unreadable) else "it is cut off"
+    return f"a record of the batch cannot be read: {what}"
 
 
 def has_long_records(batch: bytes | memoryview) -> bool:
@@ -114,16 +118,10 @@ class _Reader:
         if length < 0:
             raise Unreadable("its length is not true")
         self._at += 1  # attributes: none are defined
-        delta = self._number()
+        timestamp = self._timestamp(self._number())
         offset = self._base + self._number()
-        timestamp = self._first_time + delta if self._time is None else self._time
-        if not -(2**63) <= timestamp < 2**63:
-            timestamp = -1  # as Kafka writes that there is none
         key = self._bytes()
-        size = self._number()
-        start, self._at = self._at, self._at + max(0, size)
-        kept = min(size, MOST_VALUE) if self.is_cut_off else size
-        value = None if size < 0 else bytes(self._batch[start : start + kept])
+        value, size = self._value()
         if self.is_cut_off:
             return RawRecord(offset, timestamp, key, value, (), size, "too_large", too_large())
         count = self._number()
@@ -135,6 +133,17 @@ class _Reader:
         if self._at != end:
             raise Unreadable("its length is not true")
         return RawRecord(offset, timestamp, key, value, headers, max(0, size))
+
+    def _timestamp(self, delta: int) -> int:
+        timestamp = self._first_time + delta if self._time is None else self._time
+        return timestamp if -(2**63) <= timestamp < 2**63 else -1  # as Kafka writes that there is none
+
+    def _value(self) -> tuple[bytes | None, int]:
+        """What is here of it, and the size that it is said to have."""
+        size = self._number()
+        start, self._at = self._at, self._at + max(0, size)
+        kept = min(size, MOST_VALUE) if self.is_cut_off else size
+        return None if size < 0 else bytes(self._batch[start : start + kept]), size
 
     def _headers(self, count: int) -> tuple[tuple[str, bytes | None], ...]:
         """Names that are not UTF-8 get their bytes spelt out: they can be shown, and sent on."""

@@ -10,9 +10,9 @@ import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
-from rocksdict import WriteBatch
 
 from creditstream.kafka.client import client_options
+from creditstream.kafka.table import write
 
 log = logging.getLogger(__name__)
 #: Fewer records than this Faust replays itself in a moment; a consumer of our own would take longer to start.
@@ -57,24 +57,13 @@ class BulkTable(faust.Table[bytes, bytes]):
         loaded = 0
         while ends:
             for where, records in (await consumer.getmany(timeout_ms=500)).items():
-                self._write(where, records)
+                items = ((record.key, record.value) for record in records)
+                write(self.data, TP(where.topic, where.partition), items, records[-1].offset)
                 loaded += len(records)
             for where in [where for where in ends if await consumer.position(where) >= ends[where]]:
                 del ends[where]
                 consumer.pause(where)
         return loaded
-
-    def _write(self, where: TopicPartition, records: Sequence[Any]) -> None:
-        """With the offset: broken off at any record, recovery goes on behind it."""
-        batch = WriteBatch(raw_mode=True)
-        for record in records:
-            if record.value is None:
-                batch.delete(record.key)
-            else:
-                batch.put(record.key, record.value)
-        store: Any = self.data
-        store._db_for_partition(where.partition).write(batch)
-        store.set_persisted_offset(TP(where.topic, where.partition), records[-1].offset)
 
 
 async def _missing(consumer: AIOKafkaConsumer, persisted: dict[TP, int | None]) -> dict[TopicPartition, int]:

@@ -1,27 +1,18 @@
-"""How this program connects to Kafka, and the one producer through which everything that it publishes goes."""
+"""How this program connects to Kafka, and what each client of it is given."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError
 
 from creditstream.config.settings import Settings
-from creditstream.errors import BrokerUnavailable, StartError, Unsendable
+from creditstream.errors import StartError
 from creditstream.kafka.security import security_options, why_refused
-from creditstream.order.ports import Outgoing, Publishes
-from creditstream.order.unforeseen import OF_A_RECORD
-from schemas.headers import Headers
 
 #: Records are a few hundred bytes; a dead letter carries up to 4 MiB of original value and its headers.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
-#: What one partition's batch may hold; a flush is rarely a tenth of it.
-_BATCH_BYTES = 512 * 1024
-_REQUEST_TIMEOUT_MS = 10_000
-_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -61,115 +52,3 @@ async def cluster_id(settings: Settings) -> str:
         return str((await admin.describe_cluster())["cluster_id"])
     finally:
         await admin.close()
-
-
-class Publisher(Publishes):
-    """Publishes records by the batch: one produced batch per partition and call, delivery awaited."""
-
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
-
-    @classmethod
-    async def open(cls, settings: Settings, *, may_send: Callable[[], bool] | None = None) -> Self:
-        """`may_send` is asked before each request, first and repeated ones; once it says no, it must go on saying so.
-
-        Raises BrokerUnavailable.
-        """
-        producer = AIOKafkaProducer(
-            **client_options(settings),
-            acks="all",
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        )
-        if may_send:
-            _guard(producer, may_send)
-        try:
-            await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
-            raise BrokerUnavailable(f"{settings.kafka_brokers}: {type(error).__name__}") from error
-        return cls(producer)
-
-    async def abandon(self) -> None:
-        """Close without delivering what is still held."""
-        await self._producer._sender.close()
-        self._producer._message_accumulator.fail_all(BrokerUnavailable("given up"))
-        await self._producer.client.close()
-        self._producer._closed = True
-
-    async def close(self) -> None:
-        await self._producer.stop()
-
-    async def ping(self) -> None:
-        """Raises BrokerUnavailable when no broker answers."""
-        if not await self._producer.client.force_metadata_update():
-            raise BrokerUnavailable("no broker answers")
-
-    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
-        """See `Publishes.publish`."""
-        try:
-            return await self._publish(topic, records)
-        except Unsendable:
-            if sum(map(len, records.values())) == 1:
-                raise
-        # The topic's limit may be below a batch of them.
-        last: dict[int, int] = {}
-        for partition, outgoing in records.items():
-            for record in outgoing:
-                last |= await self._publish(topic, {partition: [record]})
-        return last
-
-    async def _publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
-        sent = []
-        try:
-            for partition, outgoing in records.items():
-                sent += [(partition, count, future) async for count, future in self._send(topic, partition, outgoing)]
-        except (KafkaError, OSError) as error:
-            raise BrokerUnavailable(f"{topic}: {type(error).__name__}") from error
-        answers: list[Any] = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, _TOO_LARGE):
-                raise Unsendable(f"{topic}: too large for the topic (max.message.bytes)") from answer
-            if isinstance(answer, BaseException):
-                raise BrokerUnavailable(f"{topic}: {type(answer).__name__}") from answer
-        counts = [(partition, count) for partition, count, _ in sent]
-        return {where: answer.offset + count - 1 for (where, count), answer in zip(counts, answers, strict=True)}
-
-    async def _send(self, topic: str, partition: int, outgoing: Sequence[Outgoing]) -> Any:
-        batch, count = self._producer.create_batch(), 0
-        for key, value, headers in outgoing:
-            if not _appended(batch, key, value, headers):
-                yield count, await self._producer.send_batch(batch, topic, partition=partition)
-                batch, count = self._producer.create_batch(), 0
-                _appended(batch, key, value, headers)
-            count += 1
-        yield count, await self._producer.send_batch(batch, topic, partition=partition)
-
-
-def _appended(batch: Any, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
-    """Whether the record still had room. The first of a batch always has."""
-    try:
-        return batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is not None
-    except OF_A_RECORD as error:
-        raise Unsendable(f"cannot be written as a record: {type(error).__name__}") from error
-
-
-def _guard(producer: AIOKafkaProducer, may_send: Callable[[], bool]) -> None:
-    """Between the producer's queue and the socket: the last moment at which a batch can still be held back.
-
-    What was held back must stay so: once `may_send` has said no, it goes on saying so.
-    """
-    sender = producer._sender
-    send = sender._send_produce_req
-
-    async def send_guarded(node_id: int, batches: dict[Any, Any]) -> None:
-        if may_send():
-            await send(node_id, batches)
-            return
-        for batch in batches.values():
-            batch.failure(exception=KafkaError("not sent: ownership has ended"))
-        sender._in_flight.remove(node_id)
-        sender._muted_partitions.difference_update(batches)
-
-    sender._send_produce_req = send_guarded

@@ -39,8 +39,10 @@ def lease_clock() -> float:
 class InOrderThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread: failed commits are news, not a crash."""
 
-    #: Renewed with every answered heartbeat; the consumer gives it.
-    lease: Lease
+    def __init__(self, consumer: Any, lease: Lease, **options: Any) -> None:
+        """`lease`: renewed with every answered heartbeat."""
+        self._lease = lease
+        super().__init__(consumer, **options)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """What a producer aborted never existed. Faust asks for that only with its own transactions."""
@@ -58,7 +60,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
 
     def _renew_lease(self, coordinator: Any) -> None:
         """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""
-        send, lease = coordinator._send_req, self.lease
+        send, lease = coordinator._send_req, self._lease
 
         async def watched(request: Any) -> Any:
             sent_at = lease_clock()

@@ -1,17 +1,31 @@
 """One partitioned RocksDB table of Faust's, written by the batch. The one place that knows the store's private name."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, cast
 
-import faust
 from faust.types import TP
 from rocksdict import WriteBatch
+
+from creditstream.config.settings import Settings
 
 #: Faust's defaults are 2 GiB of cache and three 64 MiB memtables *per partition*. A partition's hot set is small.
 MEMORY = {"block_cache_size": 4 * 1024 * 1024, "write_buffer_size": 4 * 1024 * 1024, "max_write_buffer_number": 2}
 
 
-def new_table(app: faust.App, name: str, **options: Any) -> Any:
+class TableApp(Protocol):
+    """Faust's app, as a table needs it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def raw_topic(self, name: str, *, source: bool) -> Any:
+        """Faust's topic of raw bytes; `name` without the prefix."""
+        ...
+
+    def Table(self, name: str, **options: Any) -> Any: ...
+
+
+def new_table(app: TableApp, name: str, **options: Any) -> Any:
     """A Faust table of raw bytes, recovered by Faust from its changelog, read and written through `TableStore`."""
     rocksdb = {**MEMORY, **options.pop("rocksdb", {})}
     return app.Table(name, key_type=bytes, value_type=bytes, options=rocksdb, **options)
@@ -32,9 +46,16 @@ class TableStore:
 
     def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None:
         """Write `items`, whose changelog records were delivered up to `last_offset`: recovery starts behind it."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in items.items():
+        write(self._table.data, TP(self.changelog, partition), items.items(), last_offset)
+
+
+def write(store: Any, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> None:
+    """One batch into a table's store, None for what is deleted. With the offset: recovery starts behind it."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in items:
+        if value is None:
+            batch.delete(key)
+        else:
             batch.put(key, value)
-        store = self._table.data
-        store._db_for_partition(partition).write(batch)
-        store.set_persisted_offset(TP(self.changelog, partition), last_offset)
+    store._db_for_partition(tp.partition).write(batch)
+    store.set_persisted_offset(tp, last_offset)

@@ -1,30 +1,18 @@
-"""Reads the books: a topic from its first record to the end that it had, and PostgreSQL's rows by pages."""
+"""Reads a topic from its first record to the end that it had when it was opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from importlib.resources import files
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-from uuid import UUID
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka.client import client_options, open_admin
-from creditstream.store.database import check_dsn
-from creditstream.store.errors import translated
-from creditstream.store.pool import connect
-from schemas.status import Row
 
-#: Rows in one page: some megabytes of JSON.
-_PAGE = 5_000
 #: A broker that gives nothing for this long, although there is more, has a fault.
 _STALLED_AFTER = 30.0
-_decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 Records = Sequence[Any]
 
@@ -124,50 +112,3 @@ async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, lis
     finally:
         await admin.close()
     return {topic["topic"]: [each["partition"] for each in topic["partitions"]] for topic in described}
-
-
-class RemovedOrder(msgspec.Struct):
-    """An order whose row was dropped with its month."""
-
-    order_id: UUID
-    fingerprint: bytes
-
-
-_decode_removed = msgspec.json.Decoder(list[RemovedOrder]).decode
-
-
-async def read_rows(settings: Settings) -> AsyncIterator[list[Row]]:
-    """All rows, ordered by id, by the page. Raises StartError (the DSN is none) or StoreUnavailable."""
-    after = {"order_id": str(UUID(int=0)), "created_at": datetime.min.replace(tzinfo=UTC), "limit": _PAGE}
-    async with _pages(settings, "rows") as ask:
-        while page := _decode_rows(await ask(after)):
-            yield page
-            after |= {"order_id": str(page[-1].order_id), "created_at": page[-1].created_at}
-
-
-async def read_removed(settings: Settings) -> AsyncIterator[list[RemovedOrder]]:
-    """All orders whose row went with its month, by the page. Raises as `read_rows`."""
-    after: dict[str, object] = {"order_id": str(UUID(int=0)), "limit": _PAGE}
-    async with _pages(settings, "removed") as ask:
-        while page := _decode_removed(await ask(after)):
-            yield page
-            after |= {"order_id": str(page[-1].order_id)}
-
-
-@asynccontextmanager
-async def _pages(settings: Settings, name: str) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[str]]]:
-    """Yields what gives the next page of the statement of that name."""
-    check_dsn(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN")
-    statement = files("creditstream.operations.audit").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
-    with translated():
-        async with (
-            await connect(settings.postgres_dsn.reveal()) as connection,
-            connection.cursor(timeout=60) as cursor,
-        ):
-
-            async def ask(after: dict[str, Any]) -> str:
-                await cursor.execute(statement, after)
-                (page,) = await cursor.fetchone()
-                return str(page)
-
-            yield ask

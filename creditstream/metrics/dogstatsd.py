@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from creditstream.metrics.catalogue import Metric
 from creditstream.metrics.instruments import Distribution, Labels, Reading
+from creditstream.metrics.metric import Metric
 
 #: Seconds between two reports: the agent sums over ten as well.
 EVERY = 10.0

@@ -7,7 +7,7 @@ from itertools import product
 from typing import NamedTuple
 
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import OTHER, Metric
+from creditstream.metrics.metric import OTHER, Metric
 
 Labels = tuple[str, ...]
 

@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from creditstream.metrics.held import Held
 from creditstream.metrics.instruments import Distribution, Reading
-from creditstream.web.answers.held import Held
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 

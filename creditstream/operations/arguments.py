@@ -3,7 +3,6 @@
 import getpass
 import math
 import os
-from typing import Any
 
 import click
 
@@ -16,7 +15,7 @@ class Amount(click.FloatRange):
     def __init__(self) -> None:
         super().__init__(min=0.0)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)

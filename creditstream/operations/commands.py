@@ -3,16 +3,23 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack, cast
 
 import click
 from faust.cli.base import AppCommand, argument, option
 
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, Unavailable, Unsendable
-from creditstream.main import app
 from creditstream.operations.arguments import Amount
 
 _COUNT = click.IntRange(0)
+
+
+class _Host(Protocol):
+    """The app on whose command line they stand."""
+
+    @property
+    def settings(self) -> Settings: ...
 
 
 class _Command(AppCommand):
@@ -22,7 +29,11 @@ class _Command(AppCommand):
     #: What the command does; its result is the exit code.
     work: Callable[..., Coroutine[Any, Any, int]]
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    @property
+    def settings(self) -> Settings:
+        return cast(_Host, self.app).settings
+
+    def __call__(self, *args: object, **options: object) -> Any:
         try:
             raise SystemExit(asyncio.run(self.work(**{**self.kwargs, **options})))
         except (StartError, Unavailable, Unsendable) as error:
@@ -34,10 +45,10 @@ class migrate(_Command):
     """Apply the database migrations that are missing."""
 
     async def work(self) -> int:
+        from creditstream.config.patience import patiently
         from creditstream.store.migrations import migrate as apply
-        from creditstream.worker.preflight import patiently
 
-        applied = await patiently(app.settings, lambda: apply(app.settings.postgres_dsn.reveal()))
+        applied = await patiently(self.settings, lambda: apply(self.settings.postgres_dsn.reveal()))
         print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
         return 0
 
@@ -51,7 +62,7 @@ class audit(_Command):
         from creditstream.operations.audit import audit as reconcile
         from creditstream.operations.audit import render
 
-        report = await reconcile(app.settings, progress=not as_json)
+        report = await reconcile(self.settings, progress=not as_json)
         print(render(report, as_json=as_json))
         return 0 if report.clean else 1
 
@@ -81,10 +92,10 @@ class dlq(_Command):
         option("--by", help="replay: who does it, for the trace; default: the login name."),
     ]
 
-    async def work(self, *, action: str, **given: Any) -> int:
+    async def work(self, *, action: str, **given: object) -> int:
         from creditstream.operations.dlq.command import run
 
-        return await run(app.settings, action, given)
+        return await run(self.settings, action, given)
 
 
 class grow(_Command):
@@ -99,7 +110,7 @@ class grow(_Command):
     async def work(self, *, partitions: int, wait: float, dry_run: bool) -> int:
         from creditstream.operations.grow.command import run
 
-        return await run(app.settings, partitions, wait=wait, dry_run=dry_run)
+        return await run(self.settings, partitions, wait=wait, dry_run=dry_run)
 
 
 class retention(_Command):
@@ -110,7 +121,7 @@ class retention(_Command):
     async def work(self, *, dry_run: bool) -> int:
         from creditstream.operations.retention.command import run
 
-        return await run(app.settings, dry_run=dry_run)
+        return await run(self.settings, dry_run=dry_run)
 
 
 class forget(_Command):
@@ -130,7 +141,19 @@ class forget(_Command):
     async def work(self, *, customer: str | None, by: str, wait: float, dry_run: bool) -> int:
         from creditstream.operations.forget.command import run
 
-        return await run(app.settings, customer, by=by, wait=wait, dry_run=dry_run)
+        return await run(self.settings, customer, by=by, wait=wait, dry_run=dry_run)
+
+
+class _Load(TypedDict):
+    """As `creditstream.simulation.load.run_load` takes them."""
+
+    count: int
+    rate: float
+    duplicates: int
+    conflicts: int
+    malformed: int
+    seed: int
+    keyed: bool
 
 
 class load(_Command):
@@ -146,9 +169,9 @@ class load(_Command):
         option("--keyed", is_flag=True, help="Key each record with its order id; otherwise null keys."),
     ]
 
-    async def work(self, **options: Any) -> int:
+    async def work(self, **options: Unpack[_Load]) -> int:
         from creditstream.simulation.load import run_load
 
-        sent = await run_load(app.settings, **options)
+        sent = await run_load(self.settings, **options)
         print(", ".join(f"{count} {kind}" for kind, count in sent.items()))
         return 0

@@ -1,6 +1,6 @@
 """PURE: how many dead letters are too many. A bad deploy must not dead-letter a whole topic."""
 
-from creditstream.risk.stops import Stop
+from creditstream.order.stops import Stop
 
 _SETTING = "CREDITSTREAM_DEAD_LETTER_LIMIT"
 

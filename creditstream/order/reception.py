@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from creditstream.metrics.instruments import Instruments
@@ -79,7 +79,7 @@ class Reception:
             flight.records.remove(record)
         self._dead_letters.send(record, "unreadable", f"{type(error).__name__} when the record was {step}")
 
-    def guarded(self, step: Callable[[Record], Any], record: Record) -> None:
+    def guarded(self, step: Callable[[Record], object], record: Record) -> None:
         """Before its order's commit an error of one record is that record's."""
         try:
             step(record)

@@ -1,17 +1,16 @@
 """The risk API over HTTP: one deadline for all attempts of an order, retries by stamina and by nothing else."""
 
 import asyncio
-import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
-import stamina
-
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.config.tls import client_context, refusal
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
+from creditstream.risk.attempts import Backoff, Course, Guard, Unguarded, attempts_of
 from creditstream.risk.http import HttpClient
 from creditstream.risk.messages import MAX_ANSWER_BYTES, MayPass, encode_request, read_answer
 from creditstream.version import VERSION
@@ -35,54 +34,12 @@ def risk_context(settings: Settings) -> ssl.SSLContext:
 OnCall = Callable[[str, float], None]
 
 
-class Guard(Protocol):
-    """Says when a call may start, and hears how it ended (`creditstream.risk.guarded.Gate`)."""
-
-    async def enter(self, *, again: bool = False) -> int:
-        """Waits as long as it takes; the ticket is for `leave`."""
-        ...
-
-    def leave(self, ticket: int, outcome: str, seconds: float, retry_after: float = 0.0) -> None: ...
-
-    def may_repeat(self, ticket: int) -> bool: ...
-
-
-class Unguarded(Guard):
-    """Every call at once."""
-
-    async def enter(self, *, again: bool = False) -> int:
-        return 0
-
-    def leave(self, ticket: int, outcome: str, seconds: float, retry_after: float = 0.0) -> None: ...
-
-    def may_repeat(self, ticket: int) -> bool:
-        return True
-
-
-class Backoff(NamedTuple):
-    """Seconds between attempts: `initial` doubled each time, plus up to `jitter`, at most `maximum`."""
-
-    initial: float = 0.1
-    #: As wide as several first waits: the workers' calls that failed together must not come back together.
-    jitter: float = 0.5
-    maximum: float = 3.0
-
-
 class _Question(NamedTuple):
     """About one order; the same to the byte on every attempt."""
 
     order: Order
     body: bytes
     headers: dict[str, str]
-
-
-class _Course:
-    """Where one order stands: when its time is up, its last ticket, and how many calls were made."""
-
-    __slots__ = ("deadline", "made", "ticket")
-
-    def __init__(self, deadline: float, ticket: int) -> None:
-        self.deadline, self.ticket, self.made = deadline, ticket, 1
 
 
 class RiskClient:
@@ -149,11 +106,11 @@ class RiskClient:
         try:
             return await self._call(question, self._first_timeout, ticket)
         except MayPass as failure:
-            return await self._call_again(question, _Course(deadline, ticket), failure)
+            return await self._call_again(question, Course(deadline, ticket), failure)
 
-    async def _call_again(self, question: _Question, course: _Course, failure: MayPass) -> Assessment:
+    async def _call_again(self, question: _Question, course: Course, failure: MayPass) -> Assessment:
         """All attempts after the first, which paid nothing for this machinery."""
-        attempts, clock = self._attempts(course), asyncio.get_running_loop().time
+        attempts, clock = attempts_of(course, self._backoff, self._guard), asyncio.get_running_loop().time
         try:
             while True:
                 async with asyncio.timeout_at(course.deadline):
@@ -171,36 +128,12 @@ class RiskClient:
             message = f"{failure} (attempts: {course.made})"
             raise RiskUnavailable(message, course.made, failure.retry_after) from failure
 
-    async def _enter_again(self, course: _Course) -> None:
+    async def _enter_again(self, course: Course) -> None:
         clock = asyncio.get_running_loop().time
         came = clock()
         course.ticket = await self._guard.enter(again=True)
         course.deadline += clock() - came
         course.made += 1
-
-    def _attempts(self, course: _Course) -> AsyncIterator[stamina.Attempt]:
-        clock = asyncio.get_running_loop().time
-
-        def again(error: Exception) -> bool | float:
-            if not isinstance(error, MayPass) or clock() + error.retry_after >= course.deadline:
-                return False
-            if not self._guard.may_repeat(course.ticket):
-                return False
-            if not error.retry_after:
-                return True
-            # Those that were told the same moment must not all come at it.
-            return error.retry_after + random.uniform(0, self._backoff.jitter)  # noqa: S311 - no secret
-
-        return aiter(
-            stamina.retry_context(
-                again,
-                attempts=None,
-                timeout=None,
-                wait_initial=self._backoff.initial,
-                wait_jitter=self._backoff.jitter,
-                wait_max=self._backoff.maximum,
-            )
-        )
 
     def _timeout(self, left: float) -> float:
         """Seconds for one attempt."""

@@ -10,9 +10,11 @@ from typing import Self
 
 from creditstream.config.settings import Settings
 from creditstream.order.ports import Risk
+from creditstream.risk.allowance import Pace, RetryBudget
+from creditstream.risk.attempts import Backoff
 from creditstream.risk.breaker import Breaker, BreakerRule, State
-from creditstream.risk.client import Backoff, OnCall, RiskClient
-from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.client import OnCall, RiskClient
+from creditstream.risk.limiter import Limiter
 from creditstream.risk.unusable import UnusableLimit
 from schemas.assessment import Assessment
 from schemas.order import Order

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -115,7 +116,7 @@ def _carefully(body: bytes, order: Order) -> Assessment:
     raise RiskUnusable(problem or "its reasons or its model version cannot be kept", reasons or (), model)
 
 
-def _whose(answer: dict[str, Any], order: Order) -> str:
+def _whose(answer: Mapping[str, object], order: Order) -> str:
     """Why it may be about another; empty: nothing says so."""
     if isinstance(answer, _Doubled):
         return "it names a field twice"
@@ -133,12 +134,12 @@ def _problem(score: object) -> str:
     return "" if 0 <= score <= 1000 else "its score is out of range"
 
 
-def _is_same(told: object, ours: str, form: Any) -> bool:
+def _is_same(told: object, ours: str, form: Callable[[str], str]) -> bool:
     """What is not told is not wrong."""
     return told is None or (isinstance(told, str) and form(told) == ours)
 
 
-def _kept(value: object, kind: Any) -> Any:
+def _kept(value: object, kind: object) -> Any:
     """The value, if we can store it; else None."""
     try:
         kept = msgspec.convert(value, kind)
@@ -148,7 +149,7 @@ def _kept(value: object, kind: Any) -> Any:
     return kept
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) == len(pairs):
         return fields

@@ -1,6 +1,6 @@
 """PURE: how many answers without a usable score are too many: then it is the risk API, not its customers."""
 
-from creditstream.risk.stops import Stop
+from creditstream.order.stops import Stop
 
 
 class UnusableLimit(Stop):

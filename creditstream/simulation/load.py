@@ -5,8 +5,9 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDERS, create_topics, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing
@@ -45,25 +46,35 @@ async def run_load(
     that repeats meet their original on another one. On one day the same seed sends the same orders.
     Raises StartError or BrokerUnavailable.
     """
+    lines = _todays_mix(count, duplicates, conflicts, malformed, seed)
+    partitions, dice = await create_topics(settings), random.Random(seed)
+    publisher = await Publisher.open(settings)
+    try:
+        send = partial(publisher.publish, topic_name(settings, ORDERS))
+        return await _send(lines, rate, lambda flush: send(_placed(flush, partitions, dice, keyed=keyed)))
+    finally:
+        await publisher.close()
+
+
+def _todays_mix(count: int, duplicates: int, conflicts: int, malformed: int, seed: int) -> list[Line]:
     if not count and (duplicates or conflicts):
         raise StartError("load: --duplicates and --conflicts repeat an order: --count 0 has none")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    lines = make_mix(count, duplicates, conflicts, malformed, seed, now=today + SPAN)
-    partitions = await create_topics(settings)
-    topic, dice = topic_name(settings, ORDERS), random.Random(seed)
+    return make_mix(count, duplicates, conflicts, malformed, seed, now=today + SPAN)
+
+
+async def _send(
+    lines: Sequence[Line], rate: float, send: Callable[[Sequence[Line]], Awaitable[object]]
+) -> dict[str, int]:
     sent: Counter[str] = Counter(dict.fromkeys(("order", "duplicate", "conflict", "malformed"), 0))
-    publisher = await Publisher.open(settings)
-    try:
-        with _Progress(len(lines)) as progress:
-            started = time.monotonic()
-            for flush in _flushes(lines, rate):
-                await publisher.publish(topic, _placed(flush, partitions, dice, keyed=keyed))
-                sent.update(line.kind for line in flush)
-                progress.advance(len(flush))
-                if rate:
-                    await asyncio.sleep(max(0.0, started + sent.total() / rate - time.monotonic()))
-    finally:
-        await publisher.close()
+    with _Progress(len(lines)) as progress:
+        started = time.monotonic()
+        for flush in _flushes(lines, rate):
+            await send(flush)
+            sent.update(line.kind for line in flush)
+            progress.advance(len(flush))
+            if rate:
+                await asyncio.sleep(max(0.0, started + sent.total() / rate - time.monotonic()))
     return dict(sent)
 
 

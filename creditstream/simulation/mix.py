@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -47,19 +47,28 @@ def make_mix(
     no_file: int = 0,
     now: datetime | None = None,
 ) -> list[Line]:
-    """The lines in the order in which they are sent; a repeat or a conflict comes after its original.
+    """The lines in the order in which they are sent. The same arguments give the same lines.
 
-    The same arguments give the same lines. `now`: when the newest order may have been created; the default is a fixed
-    day that is past everywhere. `no_file`: so many of the orders are of customers whom the bureau does not know.
+    A repeat or a conflict comes after its original. `now`: when the newest order may have been created; by default a
+    fixed day. `no_file`: so many of the orders are of customers whom the bureau does not know.
     """
     if orders < 1 and (duplicates or conflicts):
         raise ValueError("duplicates and conflicts need an order to repeat")
-    dice = random.Random(seed)
-    newest = now or datetime(2025, 1, 15, 12, tzinfo=UTC)
+    dice, newest = random.Random(seed), now or datetime(2025, 1, 15, 12, tzinfo=UTC)
     originals = [_order(dice, newest) for _ in range(orders)]
     for fields in random.Random(seed).sample(originals, no_file):
         fields["customer_id"] = NO_FILE + fields["customer_id"]
     placed = [(float(place), _line("order", fields)) for place, fields in enumerate(originals)]
+    placed += _again(dice, originals, duplicates, conflicts)
+    placed += [(dice.uniform(0, orders), _spoiled(dice, newest, number)) for number in range(malformed)]
+    return [line for _, line in sorted(placed, key=lambda entry: entry[0])]
+
+
+def _again(
+    dice: random.Random, originals: Sequence[Fields], duplicates: int, conflicts: int
+) -> Iterator[tuple[float, Line]]:
+    """Where an order comes again, and as what."""
+    orders = len(originals)
     changes: tuple[tuple[Kind, int, Change], ...] = (
         ("duplicate", duplicates, _repeat),
         ("conflict", conflicts, _contradict),
@@ -75,12 +84,7 @@ def make_mix(
             value = change(dice, originals[place])
             # Any distance after the original: mostly near, where it meets the original still in flight.
             after = place + min(dice.expovariate(1 / 50), orders - place) + 0.5
-            placed.append((after, Line(kind, value, UUID(originals[place]["order_id"]))))
-    for number in range(malformed):
-        spoil = _SPOILED[number % len(_SPOILED)]
-        placed.append((dice.uniform(0, orders), Line("malformed", spoil(dice, _order(dice, newest)), None)))
-    placed.sort(key=lambda entry: entry[0])
-    return [line for _, line in placed]
+            yield after, Line(kind, value, UUID(originals[place]["order_id"]))
 
 
 def _order(dice: random.Random, newest: datetime) -> Fields:
@@ -102,8 +106,12 @@ def _line(kind: Kind, fields: Fields) -> Line:
     return Line(kind, _dump(fields), UUID(fields["order_id"]))
 
 
-def _dump(fields: Any, **options: Any) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, **{"separators": (",", ":"), **options}).encode()
+def _spoiled(dice: random.Random, newest: datetime, number: int) -> Line:
+    return Line("malformed", _SPOILED[number % len(_SPOILED)](dice, _order(dice, newest)), None)
+
+
+def _dump(fields: Fields, separators: tuple[str, str] = (",", ":")) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=separators).encode()
 
 
 def _repeat(dice: random.Random, fields: Fields) -> bytes:
@@ -137,7 +145,7 @@ def _without(name: str) -> Change:
     return lambda dice, fields: _dump({key: value for key, value in fields.items() if key != name})
 
 
-def _with(**changes: Any) -> Change:
+def _with(**changes: object) -> Change:
     return lambda dice, fields: _dump(fields | changes)
 
 

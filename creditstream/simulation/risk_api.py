@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import get_args
 
+from creditstream.simulation.risk_answers import Mode
 from creditstream.simulation.risk_http import HttpProtocol
-from creditstream.simulation.risk_simulator import SLOW, Mode, Simulator, score_for
+from creditstream.simulation.risk_simulator import SLOW, Simulator, score_for
 
 __all__ = ["Simulator", "main", "score_for", "serve"]
 

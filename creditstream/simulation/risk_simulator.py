@@ -1,20 +1,19 @@
 """What the simulated risk API answers: state and rules, without a network."""
 
 import hashlib
-import heapq
 import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
-from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 
 from creditstream.simulation.mix import NO_FILE
+from creditstream.simulation.risk_answers import NO_FILE_ANSWER, STRANGE, Mode, error_answer
+from creditstream.simulation.risk_control import Control, Request, Script, decode_control, decode_request
 from creditstream.simulation.risk_http import Answer
+from creditstream.simulation.slots import Slots
 
 MODEL_VERSION = "simulated-1"
 _SCORES = 1001
@@ -24,62 +23,6 @@ _CALLS_KEPT = 50
 _RESCORE_STEP = 337
 #: Longer than the second after which an order shows as under review, shorter than an attempt's time-out.
 SLOW = 2.0
-
-Mode = Literal[
-    "ok", "hang", "reset", "garbage", "html", "huge", "no_file", "out_of_range", "ambiguous", "another_order", "several"
-]
-#: JSON, and no score that may be used for the order.
-_NO_FILE = Answer(200, b'{"score":null,"reasons":["no_file"],"model_version":"simulated-1"}')
-_STRANGE = {
-    "garbage": Answer(200, b'{"score": 7'),
-    "html": Answer(200, b"<html><body>Sign in</body></html>", "text/html"),
-    "huge": Answer(200, b'{"score":1,"model_version":"m","padding":"' + b"x" * 300_000 + b'"}'),
-    "no_file": _NO_FILE,
-    "out_of_range": Answer(200, b'{"score":1001,"reasons":[],"model_version":"m"}'),
-    "ambiguous": Answer(200, b'{"score":700,"score":100,"reasons":[],"model_version":"m"}'),
-    "another_order": Answer(
-        200, b'{"order_id":"00000000-0000-4000-8000-000000000000","score":700,"model_version":"m"}'
-    ),
-    "several": Answer(200, b'[{"score":700,"model_version":"m"},{"score":100,"model_version":"m"}]'),
-    "hang": Answer(200, b"", wait=None),
-    "reset": Answer(200, b"", drop=True),
-}
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the API takes: see risk_api.openapi.yaml."""
-
-    order_id: UUID
-    customer_id: Text
-    amount: Decimal
-    term_months: Annotated[int, msgspec.Meta(ge=1, le=600)]
-    product: Text
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One scripted answer: a status other than 200, or a mode. `retry_after` is the header's value."""
-
-    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
-    mode: Mode = "ok"
-    retry_after: str | None = None
-
-
-class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST /control. Only what is given changes; `reset` first puts everything back as it was at start."""
-
-    reset: bool = False
-    latency_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    mode: Mode | None = None
-    next: tuple[Script, ...] = ()
-    orders: dict[UUID, tuple[Script, ...]] = {}
-    model_version: Text | None = None
-    #: A bureau that does not keep its word: each further score of a key is another one.
-    rescore: bool | None = None
-    #: Calls that it works on at a time, each for `latency_ms`, while the others queue; 0: all of them.
-    capacity: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None = None
 
 
 class _Known(msgspec.Struct, gc=False):
@@ -93,8 +36,6 @@ class _Known(msgspec.Struct, gc=False):
     kept: list[tuple[float, int, int | None]] = []
 
 
-_request = msgspec.json.Decoder(Request).decode
-_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -124,8 +65,7 @@ class Simulator:
         self._latency, self._random = latency_ms / 1000, random.Random(seed)
         self._mode: Mode = "ok"
         self._rescore = False
-        #: When each of the slots is free, a heap; empty: no queue.
-        self._slots: list[float] = []
+        self._slots = Slots()
         self._model_version = MODEL_VERSION
         self._next: deque[Script] = deque()
         self._scripts: dict[UUID, deque[Script]] = {}
@@ -147,7 +87,7 @@ class Simulator:
                 return Answer(200, _encode(self.calls()))
             case "GET", "/health":
                 return Answer(200, b'{"status":"ok"}')
-        return _error(404, "no such resource")
+        return error_answer(404, "no such resource")
 
     def journal(self) -> dict[str, object]:
         """Counts since the start or the last reset. Status 0: the caller was left without an answer."""
@@ -176,18 +116,16 @@ class Simulator:
         self._model_version = control.model_version or self._model_version
         self._rescore = self._rescore if control.rescore is None else control.rescore
         if control.capacity is not None:
-            free = heapq.nlargest(control.capacity, self._slots)
-            self._slots = free + [0.0] * (control.capacity - len(free))
-            heapq.heapify(self._slots)
+            self._slots.resize(control.capacity)
         self._next.extend(control.next)
         for order_id, scripts in control.orders.items():
             self._scripts.setdefault(order_id, deque()).extend(scripts)
 
     def _take_control(self, body: bytes) -> Answer:
         try:
-            self.control(_control(body))
+            self.control(decode_control(body))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return _error(400, str(error))
+            return error_answer(400, str(error))
         return Answer(200, b"{}")
 
     def _assess(self, key: str, body: bytes) -> Answer:
@@ -204,15 +142,15 @@ class Simulator:
 
     def _judge(self, key: str, body: bytes, known: _Known) -> Answer:
         try:
-            request = _request(body)
+            request = decode_request(body)
         except msgspec.ValidationError as error:
-            return _error(422, str(error))
+            return error_answer(422, str(error))
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return _error(400, "the body is not JSON")
+            return error_answer(400, "the body is not JSON")
         if not key:
-            return _error(400, "the header Idempotency-Key is missing")
+            return error_answer(400, "the header Idempotency-Key is missing")
         if not (request.amount.is_finite() and request.amount > 0):
-            return _error(422, "amount must be above zero")
+            return error_answer(422, "amount must be above zero")
         return self._failure(request) or self._score(request, known)
 
     def _remember(self, key: str, body: bytes) -> _Known:
@@ -229,17 +167,17 @@ class Simulator:
         if scripts:
             script = scripts.popleft()
             if script.status != 200:
-                return _error(script.status, "scripted")._replace(retry_after=script.retry_after)
-            return _STRANGE.get(script.mode)
+                return error_answer(script.status, "scripted")._replace(retry_after=script.retry_after)
+            return STRANGE.get(script.mode)
         if self._error_rate and self._random.random() < self._error_rate:
-            return _error(503, "by error rate")
+            return error_answer(503, "by error rate")
         if request.customer_id.startswith("refuse-"):
-            return _error(422, "this customer is refused")
+            return error_answer(422, "this customer is refused")
         if request.customer_id.startswith("down-"):
-            return _error(503, "this customer's bureau is down")
+            return error_answer(503, "this customer's bureau is down")
         if request.customer_id.startswith(NO_FILE):
-            return _NO_FILE
-        return _STRANGE.get(self._mode)
+            return NO_FILE_ANSWER
+        return STRANGE.get(self._mode)
 
     def _score(self, request: Request, known: _Known) -> Answer:
         known.model_version = known.model_version or self._model_version
@@ -248,18 +186,6 @@ class Simulator:
         known.scored += 1
         reasons = ["payment_history"] if score >= 500 else ["payment_history", "debt_to_income"]
         body = _encode({"score": score, "reasons": reasons, "model_version": known.model_version})
-        slow = request.customer_id.startswith("slow-")
-        return Answer(200, body, wait=max(self._latency, SLOW) if slow else self._in_turn())
-
-    def _in_turn(self) -> float:
-        """Seconds until the answer: the API works on so many calls at a time."""
-        if not self._slots:
-            return self._latency
-        now = self._now()
-        done = max(now, self._slots[0]) + self._latency
-        heapq.heapreplace(self._slots, done)
-        return done - now
-
-
-def _error(status: int, text: str) -> Answer:
-    return Answer(status, _encode({"error": text}))
+        if request.customer_id.startswith("slow-"):
+            return Answer(200, body, wait=max(self._latency, SLOW))
+        return Answer(200, body, wait=self._slots.take(self._now(), self._latency))

@@ -1,11 +1,12 @@
 """A pool of connections to one PostgreSQL, and the one way in which the store asks it: a statement in, a value out."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.store.errors import is_of_the_server, translated
 from creditstream.store.pool import Pool
@@ -18,7 +19,7 @@ _ANSWER_TIMEOUT = 12.0
 class Database:
     """One server and database. Nothing connects before `open`."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._is_closed = False
 
@@ -34,7 +35,7 @@ class Database:
             raise
         return database
 
-    async def value(self, name: str, parameters: dict[str, Any] | None = None) -> Any:
+    async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """The first column of the first row that the named statement's last part gives.
 
         A failure that is the server's, not the statement's, ends every connection that is open now (docs/adr/0019).

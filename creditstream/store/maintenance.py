@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiopg import Connection, Cursor
 from psycopg2 import errors as driver
 
 from creditstream.config.settings import Settings
@@ -25,21 +26,21 @@ _LOCK_TRIES = 60
 class Maintenance:
     """One session. Every method raises StoreUnavailable when PostgreSQL does not answer."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
 
-    async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """The first column of the first row that the named statement gives."""
         with translated():
             await self._cursor.execute(query(name), parameters)
             row = await self._cursor.fetchone()
             return row[0] if row else None
 
-    async def json(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    async def json(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """`value` of a statement that gives JSON text."""
         return json.loads(await self.value(name, parameters))
 
-    async def change(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def change(self, name: str, parameters: Mapping[str, object]) -> None:
         """Run the change of the schema that the named statement gives, until it gives none.
 
         Tried again while others hold the lock that it needs. Raises StartError if they never let go.
@@ -86,7 +87,7 @@ async def only_one(settings: Settings, what: str) -> AsyncIterator[Maintenance]:
             yield session
 
 
-async def _refuse_pooler(connection: Any, session: Maintenance, what: str) -> None:
+async def _refuse_pooler(connection: Connection, session: Maintenance, what: str) -> None:
     """A lock and settings of a session would be left on a connection that others use. Whoever stands between gives a
     number of its own for the session; what pools by the session is not told from what pools by the transaction."""
     if await connection.get_backend_pid() != await session.value("backend"):

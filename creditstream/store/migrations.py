@@ -7,9 +7,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from creditstream.config.settings import Secret
+from aiopg import Cursor
+
+from creditstream.config.secret import Secret
 from creditstream.errors import StartError
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import BadRow, translated
@@ -69,7 +71,7 @@ async def pending(dsn: str) -> list[str]:
         return [migration.name for migration in _missing(shipped(), applied)]
 
 
-async def _apply(cursor: Any, migration: Migration) -> None:
+async def _apply(cursor: Cursor, migration: Migration) -> None:
     record = {"name": migration.name, "checksum": migration.checksum}
     try:
         with translated():
@@ -80,7 +82,7 @@ async def _apply(cursor: Any, migration: Migration) -> None:
 
 
 @asynccontextmanager
-async def _alone(cursor: Any) -> AsyncIterator[None]:
+async def _alone(cursor: Cursor) -> AsyncIterator[None]:
     """A transaction in which no other program migrates. Waits for one that does, and says for whom."""
     told = None
     for _ in range(_LOCK_TRIES):
@@ -108,7 +110,7 @@ def _missing(migrations: list[Migration], applied: dict[str, str]) -> list[Migra
     return [migration for migration in migrations if migration.name not in applied]
 
 
-async def _applied(cursor: Any) -> dict[str, str]:
+async def _applied(cursor: Cursor) -> dict[str, str]:
     await cursor.execute(query("migrations_applied"))
     (text,) = await cursor.fetchone()
     applied: dict[str, str] = json.loads(text)
@@ -116,7 +118,7 @@ async def _applied(cursor: Any) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _cursor(dsn: str) -> AsyncIterator[Any]:
+async def _cursor(dsn: str) -> AsyncIterator[Cursor]:
     check_dsn(Secret(dsn), "CREDITSTREAM_POSTGRES_DSN")
     with translated():
         async with (

@@ -12,6 +12,8 @@ from creditstream.config.settings import Settings
 from creditstream.order.ports import Proposal, Refused
 from creditstream.store.database import Database
 from creditstream.store.errors import BadRow, MissingPartition
+from schemas.decision import Decision
+from schemas.order import Order
 from schemas.status import Row
 
 MAX_BATCH = 500
@@ -148,7 +150,7 @@ def _json(batch: Iterable[Proposal]) -> str:
         raise BadRow("invalid_data", f"{type(error).__name__}: cannot be written as JSON") from None
 
 
-def _given(order: Any, fingerprint: bytes, decision: Any, replaces: int | None) -> _Given:
+def _given(order: Order, fingerprint: bytes, decision: Decision, replaces: int | None) -> _Given:
     return _Given(
         order.order_id,
         fingerprint,

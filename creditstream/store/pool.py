@@ -9,6 +9,7 @@
 import asyncio
 from collections import deque
 from typing import Any
+from weakref import ReferenceType
 
 import aiopg
 import psycopg2
@@ -40,8 +41,8 @@ class Connection(_Connection):
     _is_open = False
 
     @staticmethod
-    def _ready(weak_self: Any) -> None:
-        connection = weak_self()
+    def _ready(weak_self: ReferenceType[_Connection]) -> None:
+        connection: Any = weak_self()
         if connection is None:
             return
         if not connection._is_open:
@@ -120,7 +121,7 @@ class Pool(aiopg.Pool):
     def __init__(self, dsn: Secret, size: int) -> None:
         self._secret = dsn
         #: In use now, and not to be used again.
-        self._doomed: set[Any] = set()
+        self._doomed: set[_Connection] = set()
         self._waking: set[asyncio.Future[None]] = set()
         super().__init__(
             "",
@@ -141,7 +142,7 @@ class Pool(aiopg.Pool):
             self._free.popleft().close()
         self._doomed |= self._used
 
-    def release(self, conn: Any) -> "asyncio.Future[None]":
+    def release(self, conn: _Connection) -> "asyncio.Future[None]":
         """Returns at once: waking who waits takes a lock, which somebody may hold who is just connecting."""
         if conn in self._doomed:
             self._doomed.remove(conn)

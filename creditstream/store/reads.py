@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 from psycopg2.extensions import make_dsn
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.order.ports import Search
 from creditstream.store.database import Database, check_dsn
 from schemas.decision import Status

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sized
+from typing import Protocol
 
 import msgspec
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import StoreUseless, Unavailable
+from creditstream.order.brakes import Brakes
 from creditstream.web.answers.cache import Cache
 
 _ANSWER_WITHIN = 2.0
@@ -16,17 +17,65 @@ _HOLD = 1.0
 """Seconds. Anybody may ask how this worker is; the servers are asked once in that time, by one of all who ask."""
 
 
+class Server(Protocol):
+    """One that this worker needs for every order."""
+
+    async def ping(self) -> None:
+        """Raises Unavailable, KafkaError or OSError."""
+        ...
+
+
+class Group(Protocol):
+    """This worker's partitions."""
+
+    @property
+    def progress(self) -> Sized: ...
+
+
+class Pipeline(Protocol):
+    """The orders' way."""
+
+    @property
+    def brakes(self) -> Brakes: ...
+
+
+class Runtime(Protocol):
+    """What the worker holds open."""
+
+    @property
+    def store(self) -> Server: ...
+
+    @property
+    def publisher(self) -> Server: ...
+
+
+class Host(Protocol):
+    """The app of a worker."""
+
+    @property
+    def rebalancing(self) -> bool: ...
+
+    @property
+    def group(self) -> Group: ...
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+
 class Readiness:
     """Asked by `/health/ready`. A stuck part is reported, never waited for."""
 
-    def __init__(self, app: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: Host, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._servers = Cache(None, clock, _HOLD)
 
     async def problems(self) -> list[str]:
         """What is in the way; empty when ready."""
         app, problems = self._app, []
-        if app.rebalancing or not app.consumer.progress:
+        if app.rebalancing or not app.group.progress:
             problems.append("no partitions assigned, or their tables are still being recovered")
         silent: list[str] = msgspec.json.decode(await self._servers.get_or_load("servers", _HOLD, self._silent))
         return [*problems, *silent, *app.pipeline.brakes.problems()]

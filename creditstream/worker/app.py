@@ -7,25 +7,31 @@ from typing import Any, cast
 
 import faust
 import mode.loop
-from faust.types import TP
+from aiokafka import ConsumerRecord
 from yarl import URL
 
-from creditstream.config.checks import is_loopback
+from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.kafka.bulk_load import BulkTable
-from creditstream.kafka.consumer import InOrderConsumer, InOrderTransport, QuietMonitor
+from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.lost_connections import mend_lost_connections
 from creditstream.kafka.reading import read_whatever_kafka_has
 from creditstream.kafka.security import faust_credentials
 from creditstream.kafka.topics import topic_name
+from creditstream.kafka.transport import InOrderTransport, QuietMonitor
+from creditstream.metrics.instruments import Instruments
 from creditstream.order.pipeline import Pipeline
 from creditstream.web.access.guard import MOST_BYTES, Guard
 from creditstream.web.access.server import PlainWeb
+from creditstream.web.routes import add_routes
+from creditstream.worker.assembly import Tables
 from creditstream.worker.ending import STOPS_WITHIN, end_within
 from creditstream.worker.intake import believed_headers, unread
 from creditstream.worker.launcher import Worker
 from creditstream.worker.logs import logging_config
 from creditstream.worker.runtime import Runtime
+from tables.seen import seen_table
+from tables.statuses import status_table
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/measurements/performance.md)
 mend_lost_connections()
@@ -33,20 +39,38 @@ read_whatever_kafka_has()
 
 
 class CreditApp(faust.App):
-    """Faust's app with our consumer, our web server, and the runtime as a part of it."""
+    """Faust's app with our consumer, our web server, our tables, and the runtime as a part of it."""
 
-    settings: Settings
-    runtime: Runtime
-    guard: Guard
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        """`options` are Faust's. Connects to nothing."""
+        super().__init__(settings.group, **options)
+        self.finalize()  # tables and pages read its configuration
+        self.settings, self.guard, self.instruments = settings, Guard(settings), Instruments()
+        self.runtime = Runtime(self, settings, Tables(seen_table(self), status_table(self)), self.instruments)
 
     def _new_transport(self) -> InOrderTransport:
         return InOrderTransport(self.conf.broker_consumer, self)
 
     @property
+    def group(self) -> InOrderConsumer:
+        """This worker's membership in the consumer group. There once the app has started."""
+        return cast(InOrderConsumer, self.consumer)
+
+    @property
+    def ownership(self) -> Runtime:
+        """Told by the consumer which partitions are this worker's."""
+        return self.runtime
+
+    @property
     def pipeline(self) -> Pipeline:
+        """There once the runtime has started."""
         return self.runtime.pipeline
 
-    def refuse(self, record: Any, done: Callable[[], object], error: Exception | None = None) -> None:
+    def page_places(self) -> int:
+        """How many open pages there may be, as things stand."""
+        return cast(PlainWeb, self.web).connections.page_places
+
+    def refuse(self, record: ConsumerRecord, done: Callable[[], object], error: Exception | None = None) -> None:
         """A record that the consumer could not read, or not hand on: it has its letter. `done`: acknowledge it."""
         refused = unread(record, believed_headers(self.settings), done)
         if error is None:
@@ -56,10 +80,6 @@ class CreditApp(faust.App):
 
     async def on_start(self) -> None:
         await super().on_start()
-        consumer = cast(InOrderConsumer, self.consumer)
-        consumer.drain = self.runtime.drain
-        consumer.on_ownership = self._on_ownership
-        consumer.metrics = self.runtime.metrics
         await self.add_runtime_dependency(self.runtime)
 
     async def on_stop(self) -> None:
@@ -81,15 +101,11 @@ class CreditApp(faust.App):
             allow_empty=True,
         )
 
-    def _on_ownership(self, owned: frozenset[TP], interrupted: bool) -> None:
-        partitions = frozenset(tp.partition for tp in owned) if owned else None
-        self.runtime.own(partitions, interrupted=interrupted)
-
 
 def create_app(settings: Settings) -> CreditApp:
     """The app, not started, connected to nothing. Faust gets explicit values: its variables are unheard (ADR 0020)."""
     app = CreditApp(
-        settings.group,
+        settings,
         env={},
         version=1,
         origin="creditstream.worker.app",
@@ -126,19 +142,8 @@ def create_app(settings: Settings) -> CreditApp:
         Monitor=QuietMonitor,
         Table=BulkTable,
     )
-    app.settings = settings
-    app.guard = Guard(settings)
-    app.runtime = Runtime(app, settings)
+    add_routes(app)
     return app
 
 
-_MODULES = (
-    "tables.seen",
-    "tables.statuses",
-    "agents.orders",
-    "agents.orders_by_id",
-    "agents.retries",
-    "creditstream.web.routes",
-    "creditstream.web.metrics",
-    "creditstream.operations.commands",
-)
+_MODULES = ("agents.orders", "agents.orders_by_id", "agents.retries", "creditstream.operations.commands")

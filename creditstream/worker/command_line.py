@@ -36,7 +36,7 @@ _FROM_VARIABLES: dict[str, Any] = {"debug": False, "workdir": None, "datadir": N
 
 
 def take_over(group: click.Group, before_command: Callable[[], None]) -> None:
-    """Called once, by creditstream.main, while Faust has read the flags before the command at most.
+    """Called once, as the app is made, while Faust has read the flags before the command at most.
 
     `before_command` is called when all of the command line is right and a command is about to run. What is refused ends
     the process with one line and exit code 2.
@@ -62,7 +62,7 @@ def _checked(
     prepared: set[str] = set()
 
     @functools.wraps(inner)
-    def callback(**given: Any) -> Any:
+    def callback(**given: object) -> Any:
         context = click.get_current_context()
         for option in closed:
             _refuse_flag(str(option.name), context, option, None)
@@ -81,7 +81,7 @@ def _precede(command: click.Command, first: Callable[[], None]) -> None:
     inner = cast(Callable[..., Any], command.callback)
 
     @functools.wraps(inner)
-    def both(*arguments: Any, **given: Any) -> Any:
+    def both(*arguments: object, **given: object) -> Any:
         first()
         return inner(*arguments, **given)
 
@@ -126,7 +126,7 @@ def _close_for(command: click.Command, closed: list[click.Option]) -> None:
             own |= {*option.opts, *option.secondary_opts}
 
 
-def _refuse_flag(name: str, context: click.Context, param: click.Parameter, value: Any) -> Any:
+def _refuse_flag(name: str, context: click.Context, param: click.Parameter, value: object) -> object:
     """A click callback. What was not given passes as it is."""
     if context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
         _refuse_option(name, param)

@@ -1,24 +1,36 @@
 """From a Faust stream to the pipeline: records are taken when there is room and acknowledged when they are done."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol
+
+from aiokafka import ConsumerRecord
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.consumer import InOrderConsumer, waiting_events
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.stream_queues import waiting_events
 from creditstream.kafka.topics import ORDERS_BY_ID, ORDERS_RETRY, topic_name
+from creditstream.order.pipeline import Pipeline
 from creditstream.order.record import Record
 from creditstream.order.unforeseen import OF_A_RECORD
 from schemas import headers
 
-if TYPE_CHECKING:
-    from creditstream.worker.app import CreditApp
+
+class Host(Protocol):
+    """The app whose agents feed its pipeline."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def group(self) -> InOrderConsumer: ...
 
 
-async def feed(
-    app: "CreditApp", stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]
-) -> None:
+async def feed(app: Host, stream: Any, room: Callable[[], Awaitable[None]], accept: Callable[[Record], None]) -> None:
     """Hand every record of `stream` to `accept`, without Faust's acknowledgement: the pipeline says when it is done."""
-    consumer, believed = cast(InOrderConsumer, app.consumer), believed_headers(app.settings)
+    consumer, believed = app.group, believed_headers(app.settings)
     async for first in stream.noack().events():
         for event in (first, *waiting_events(stream)):
             await room()
@@ -69,7 +81,7 @@ def _bare(event: Any) -> Record:
     return Record(*place, -1, None, message.value, (), frozenset(), replayed=False, acknowledge=event.ack)
 
 
-def unread(record: Any, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
+def unread(record: ConsumerRecord, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
     """The pipeline's record of one that never became a Faust event (`InOrderConsumer`), for a letter."""
     return Record(
         topic=record.topic,

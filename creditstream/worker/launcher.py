@@ -7,7 +7,7 @@ from typing import Any, NoReturn, cast
 import faust
 
 from creditstream.errors import StartError
-from creditstream.worker.preflight import check_machine, check_services
+from creditstream.worker.preflight import check_machine
 
 
 class Worker(faust.Worker):
@@ -21,7 +21,7 @@ class Worker(faust.Worker):
         app = cast(Any, self.app)
         try:
             self._data_dir_lock = check_machine(app.settings)
-            app.runtime.partitions = self.loop.run_until_complete(check_services(app.settings))
+            self.loop.run_until_complete(app.runtime.check())
         except StartError as error:
             print(f"creditstream: {error}", file=sys.stderr)
             raise SystemExit(2) from None

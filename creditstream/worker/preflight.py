@@ -5,18 +5,18 @@ import fcntl
 import logging
 import shutil
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
-from aiokafka.errors import KafkaError
 from yarl import URL
 
 from creditstream.config.checks import plaintext
+from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
 from creditstream.config.tls import refused
-from creditstream.errors import StartError, StoreRefused, StoreUseless, Unavailable
+from creditstream.errors import StartError
 from creditstream.kafka.client import cluster_id
 from creditstream.kafka.topics import create_topics
 from creditstream.order.policy import load_policy
@@ -24,9 +24,6 @@ from creditstream.risk.client import risk_context
 from creditstream.store.migrations import pending
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-POSTGRESQL = "PostgreSQL (CREDITSTREAM_POSTGRES_DSN)"
-KAFKA = "Kafka (CREDITSTREAM_KAFKA_BROKERS)"
 
 
 def check_machine(settings: Settings) -> IO[str]:
@@ -95,24 +92,6 @@ def forget_other_cluster(directory: Path, identity: str) -> None:
             log.warning("%s was made from other topics: removed, it is rebuilt from Kafka", tables)
             shutil.rmtree(tables)
         stamp.write_text(identity)
-
-
-async def patiently(settings: Settings, ask: Callable[[], Awaitable[T]], who: str = POSTGRESQL) -> T:
-    """The answer of a service that may still be starting, or restarting; it gets `start_timeout`. Raises StartError."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.start_timeout
-    while True:
-        try:
-            return await ask()
-        except StoreRefused as error:
-            raise StartError(f"{who} and this program do not trust each other: {error}") from None
-        except (Unavailable, KafkaError, OSError) as error:
-            words = str(error) if isinstance(error, Unavailable) else type(error).__name__
-            what = "is of no use" if isinstance(error, StoreUseless) else "does not answer"
-            if loop.time() >= deadline:
-                raise StartError(f"{who} {what} for {settings.start_timeout:.0f} s: {words}") from None
-            log.info("waiting for %s: %s", who, words)
-            await asyncio.sleep(min(1.0, settings.start_timeout))
 
 
 @contextmanager

@@ -2,19 +2,52 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Protocol
 
+from faust.types import TP
+
+from creditstream.config.settings import Settings
 from creditstream.kafka.offsets import Progress
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import Metric
-from creditstream.metrics.instruments import Labels, Reading
+from creditstream.metrics.instruments import Distribution, Instruments, Labels, Reading
+from creditstream.metrics.metric import Metric
+from creditstream.order.pipeline import Pipeline
+from creditstream.risk.guarded import Gate, GuardedRisk
 from creditstream.version import VERSION
+from creditstream.web.assembly import WebParts
+from creditstream.worker.liveness import Liveness
+from creditstream.worker.probes import Probes
+
+
+class Running(Protocol):
+    """`creditstream.worker.runtime.Runtime`, started."""
+
+    settings: Settings
+    metrics: Instruments
+    pipeline: Pipeline
+    risk: GuardedRisk
+    web: WebParts
+    probes: Probes
+    liveness: Liveness
+
+
+class Partitions(Protocol):
+    """What this worker has of the topics: `creditstream.kafka.consumer.InOrderConsumer`."""
+
+    @property
+    def progress(self) -> Mapping[TP, Progress]: ...
+
+    @property
+    def committed_at(self) -> float: ...
+
+    def highwater(self, tp: TP) -> int: ...
 
 
 class Readings:
-    """Reads a running app. `runtime` is creditstream.worker.runtime.Runtime, `consumer` gives our InOrderConsumer."""
+    """Reads a running worker. Called by each scrape."""
 
-    def __init__(self, runtime: Any, consumer: Callable[[], Any], prefix: str) -> None:
+    def __init__(self, runtime: Running, consumer: Callable[[], Partitions], prefix: str) -> None:
+        """`consumer` is asked each time; `prefix`: of the topics' names, left out of the labels."""
         self._runtime, self._consumer, self._prefix = runtime, consumer, prefix
 
     def __call__(self) -> list[Reading]:
@@ -44,19 +77,19 @@ class Readings:
         yield _one(catalogue.COMMIT_AGE, time.monotonic() - consumer.committed_at if behind else 0)
 
 
-Values = dict[Labels, float | Any]
+Values = dict[Labels, float | Distribution]
 
 
 def partition_values(
-    progress: Mapping[Any, Progress], ends: Mapping[Any, int], labels: Mapping[Any, Labels], now: float
+    progress: Mapping[TP, Progress], ends: Mapping[TP, int], labels: Mapping[TP, Labels], now: float
 ) -> tuple[Values, Values, Values]:
     """PURE: lag in records, lag in seconds, unfinished records, by topic and partition."""
     lag: Values = {}
     seconds: Values = {}
     unfinished: Values = {}
     for tp, each in progress.items():
-        lag[labels[tp]] = max(0, ends[tp] - each.position)
-        oldest = each.oldest_ms() if lag[labels[tp]] else None
+        records = lag[labels[tp]] = max(0, ends[tp] - each.position)
+        oldest = each.oldest_ms() if records else None
         seconds[labels[tp]] = max(0.0, now - oldest / 1000) if oldest else 0.0
         unfinished[labels[tp]] = each.unfinished
     return lag, seconds, unfinished
@@ -66,7 +99,7 @@ def _one(metric: Metric, value: float) -> Reading:
     return Reading(metric, {(): value})
 
 
-def _pipeline(runtime: Any) -> Iterator[Reading]:
+def _pipeline(runtime: Running) -> Iterator[Reading]:
     pipeline = runtime.pipeline
     yield _one(catalogue.IN_FLIGHT, len(pipeline.flights))
     yield _one(catalogue.IN_FLIGHT_LIMIT, runtime.settings.max_in_flight)
@@ -79,11 +112,11 @@ def _pipeline(runtime: Any) -> Iterator[Reading]:
         ("unusable_answers",): bool(pipeline.brakes.too_many_unusable()),
     }
     yield Reading(catalogue.INTAKE, {reason: int(is_so) for reason, is_so in stopped.items()})
-    yield _one(catalogue.BLOCKING, runtime.watchdog.blocking_age())
-    yield _one(catalogue.STUCK, len(runtime.stuck) + len(runtime.hanging))
+    yield _one(catalogue.BLOCKING, runtime.liveness.watchdog.blocking_age())
+    yield _one(catalogue.STUCK, len(runtime.liveness.stuck) + len(runtime.liveness.hanging))
 
 
-def _risk(gate: Any) -> Iterator[Reading]:
+def _risk(gate: Gate) -> Iterator[Reading]:
     states = catalogue.BREAKER.labels[0].values
     yield Reading(catalogue.BREAKER, {(state,): int(state == gate.breaker.state) for state in states})
     yield _one(catalogue.RISK_IN_FLIGHT, gate.limiter.in_flight)
@@ -92,7 +125,7 @@ def _risk(gate: Any) -> Iterator[Reading]:
     yield _one(catalogue.CALL_REPEATS, gate.repeats)
 
 
-def _services(runtime: Any) -> Iterator[Reading]:
+def _services(runtime: Running) -> Iterator[Reading]:
     lookups = runtime.web.cache.lookups
     yield Reading(catalogue.CACHE, {(outcome,): lookups[outcome] for outcome in catalogue.CACHE.labels[0].values})
     probes = runtime.probes

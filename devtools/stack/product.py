@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.errors import StartError, Unavailable
 from creditstream.kafka.topics import create_topics
 from creditstream.store.migrations import migrate

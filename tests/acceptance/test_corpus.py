@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from devtools.programs import Worker, answers
 from devtools.wait import wait_for
 from tests.conftest import StartWorker

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.errors import StartError
 from creditstream.operations.grow.growth import grow, plan_growth
 from creditstream.order.home_partition import home_partition

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from creditstream.metrics.catalogue import CATALOGUE, OTHER
+from creditstream.metrics.catalogue import CATALOGUE
+from creditstream.metrics.metric import OTHER
 from devtools.programs import Worker
 from devtools.wait import wait_for
 from tests.conftest import StartWorker

@@ -18,7 +18,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 from creditstream.order.home_partition import home_partition
 from creditstream.store.reads import APPLICATION_NAME
 from creditstream.web.access.login import COOKIE, SESSION_SECONDS, Login

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from devtools.settled import wait_until_settled
 from devtools.stack import StackError
 from tests.chaos.alarms import AGES, FACTOR, alert_names, watching_prometheus

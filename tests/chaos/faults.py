@@ -6,9 +6,9 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import cycle
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.patience import patiently
 from creditstream.store.migrations import migrate
-from creditstream.worker.preflight import patiently
 from tests.chaos.operations import forget, grow, retention
 from tests.chaos.pauses import read_pauses, wait_for_pauses
 from tests.chaos.rig import ATTEMPT_TIMEOUT, RISK_LATENCY_MS, Rig, restart

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from devtools.programs import Program, RiskApiProcess, Worker
 from devtools.settled import wait_until_settled
 from devtools.stack.ports import free_port

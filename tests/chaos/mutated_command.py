@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import creditstream.operations.retention.drop_months
-from creditstream.main import app
+from creditstream import app
 from creditstream.operations.forget.erasure import Forget
 from creditstream.operations.grow.repartition import Repartition
 from creditstream.operations.retention.drop_months import Month

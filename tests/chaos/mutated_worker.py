@@ -17,14 +17,13 @@ from faust.transport.drivers.aiokafka import Transport
 import creditstream.order.finish
 import creditstream.order.reception
 import creditstream.worker.intake
+from creditstream import app
 from creditstream.kafka.offsets import Progress
-from creditstream.main import app
 from creditstream.order.finish import Finisher
 from creditstream.order.flight import Flight
 from creditstream.order.reception import Reception
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
-from creditstream.worker.runtime import Runtime
 from schemas.status import Row, encode_status
 from tests.chaos.stopped_worker import POINTS, stop_at
 
@@ -86,13 +85,7 @@ def redelivery_is_a_duplicate() -> None:
 def fausts_own_consumer() -> None:
     """Faust's consumer class in place of ours; the rest as it is."""
     put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
-
-    async def on_start(self: CreditApp) -> None:
-        await super(CreditApp, self).on_start()
-        await self.add_runtime_dependency(self.runtime)
-
-    put_in(CreditApp, "on_start", on_start)
-    put_in(Runtime, "_consumer", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
+    put_in(CreditApp, "group", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
         return creditstream.worker.intake.record_of(event, believed, replayed=True)

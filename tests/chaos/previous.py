@@ -19,8 +19,33 @@ from devtools.stack import StackError
 PREVIOUS = "21f6dee6d0bb6934d151ec460e9dbebfa332fc96"
 _PREVIOUS_FILES = Path(__file__).with_name("previous.tar.xz")
 _PACKAGES = ("creditstream", "agents", "tables", "schemas")
-_SETTINGS = "import creditstream.config.settings as s; print(s.__file__, *s.Settings.__struct_fields__)"
-_PREPARE = "import os; from devtools.stack.product import prepare_product; print(prepare_product(os.environ))"
+#: Where a version has each of these, the newest first.
+_FIND = """
+import asyncio, importlib, os
+
+def find(name, *modules):
+    for module in modules:
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ModuleNotFoundError, AttributeError):
+            continue
+    raise SystemExit(f"this version has no {name} where one was before")
+
+Settings = find("Settings", "creditstream.config.settings", "creditstream.settings")
+config = ("creditstream.config.load", "creditstream.config.settings", "creditstream.settings")
+load_settings = find("load_settings", *config)
+create_topics = find("create_topics", "creditstream.kafka.topics", "creditstream.topics")
+migrate = find("migrate", "creditstream.store.migrations")
+"""
+_SETTINGS = f"{_FIND}\nprint(importlib.import_module('creditstream').__file__, *Settings.__struct_fields__)"
+_PREPARE = f"""{_FIND}
+async def prepare(settings):
+    partitions = await create_topics(settings)
+    applied = await migrate(settings.postgres_dsn.reveal())
+    return f"{{partitions}} partitions, {{len(applied)}} migrations applied"
+
+print(asyncio.run(prepare(load_settings(os.environ))))
+"""
 
 
 class Version(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from devtools.settled import wait_until_settled
 from devtools.stack import StackError
 from devtools.wait import wait_for

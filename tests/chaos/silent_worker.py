@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
-from creditstream.main import app
+from creditstream import app
 from tests.chaos.mutated_worker import put_in
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import creditstream.order.finish
 import creditstream.order.outbox
+from creditstream import app
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.table import TableStore
-from creditstream.main import app
 from creditstream.order.finish import Finisher
 from creditstream.order.reception import Reception
 from creditstream.risk.client import RiskClient

@@ -11,9 +11,11 @@ import stamina.instrumentation
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.order.ports import Risk
-from creditstream.risk.client import Backoff, RiskClient
+from creditstream.risk.attempts import Backoff
+from creditstream.risk.client import RiskClient
+from creditstream.simulation.risk_answers import Mode
 from creditstream.simulation.risk_api import Simulator, score_for, serve
-from creditstream.simulation.risk_simulator import Control, Mode, Script
+from creditstream.simulation.risk_control import Control, Script
 from devtools.fakes import FakeRisk, an_order
 from schemas.assessment import Assessment
 from schemas.order import Order

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.order.ports import Proposal, Refused, Store
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import FakeStore, a_proposal, an_order

@@ -10,7 +10,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from creditstream.config.settings import Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.settings import Settings
 from creditstream.kafka.client import client_options
 from creditstream.operations.audit import audit
 from creditstream.operations.forget.command import run as forget

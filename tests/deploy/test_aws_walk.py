@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
-from creditstream.config.settings import PREFIX, Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.settings import PREFIX, Settings
 from creditstream.config.tls import client_context
 from creditstream.simulation.risk_api import serve
 from creditstream.simulation.risk_simulator import Simulator

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from creditstream.config.settings import PREFIX, Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.settings import PREFIX, Settings
 from tests.support.servers import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text()

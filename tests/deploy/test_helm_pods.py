@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from creditstream.config.settings import PREFIX, Settings, load_settings, secret_names
+from creditstream.config.load import load_settings
+from creditstream.config.settings import PREFIX, Settings, secret_names
 from creditstream.errors import StartError
 from creditstream.version import VERSION
 from creditstream.web import health
@@ -38,8 +39,8 @@ CONTENTS = {
 def program() -> dict[str, Any]:
     """The routes that a worker serves and the commands that there are, asked of the program itself."""
     ask = (
-        "import json, creditstream.web.routes, creditstream.web.metrics, creditstream.operations.commands as c\n"
-        "from creditstream.main import app\n"
+        "import json, creditstream.operations.commands as c\n"
+        "from creditstream import app\n"
         "print(json.dumps({'routes': [r.canonical for r in app.web.web_app.router.resources()],"
         "'commands': [k.__name__ for k in c._Command.__subclasses__()]}))"
     )

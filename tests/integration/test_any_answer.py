@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
-from creditstream.risk.client import OnCall, RiskClient, Unguarded
-from creditstream.risk.http import Answer, HttpClient, _Connection
+from creditstream.risk.attempts import Unguarded
+from creditstream.risk.client import OnCall, RiskClient
+from creditstream.risk.connection import Answer, Connection
+from creditstream.risk.http import HttpClient
 from creditstream.risk.messages import MAX_ANSWER_BYTES
 from devtools.fakes import an_order
 
@@ -33,7 +35,7 @@ class Once(Unguarded):
 class Wire(asyncio.Transport):
     """Says its bytes, by the piece, as soon as it is asked; then hangs up, unless the client did so before."""
 
-    def __init__(self, connection: _Connection, pieces: list[bytes]) -> None:
+    def __init__(self, connection: Connection, pieces: list[bytes]) -> None:
         super().__init__()
         self._connection, self._pieces, self._loop = connection, pieces, asyncio.get_running_loop()
         self._lost = False
@@ -62,8 +64,8 @@ class Told(HttpClient):
 
     pieces: list[bytes]
 
-    async def _connected(self, ends: float) -> _Connection:
-        connection = _Connection(MAX_ANSWER_BYTES)
+    async def _connected(self, ends: float) -> Connection:
+        connection = Connection(MAX_ANSWER_BYTES)
         Wire(connection, self.pieces)
         self._open.add(connection)
         return connection

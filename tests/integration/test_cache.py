@@ -7,13 +7,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.web.answers.cache import Cache
 from devtools.fakes import ManualClock
@@ -80,7 +81,7 @@ def test_an_answer_is_kept_for_all_processes(stack: Any) -> None:
             assert json.loads(first) == {"b": [1, "ã"], "a": None}
             assert await two.get_or_load(key, 30, question) == first
             assert question.asked == 1
-            assert 0 < await one._redis.pttl("creditstream:" + key) <= 30_000
+            assert one._redis and 0 < await one._redis.pttl("creditstream:" + key) <= 30_000
 
     asyncio.run(scenario())
 
@@ -191,7 +192,7 @@ def test_whatever_the_client_raises_ends_nothing(caplog: pytest.LogCaptureFixtur
     """Seen in a run of make chaos: Redis was killed while a worker greeted it, and the worker ended."""
 
     async def scenario() -> None:
-        cache = Cache(Closing(), ManualClock())
+        cache = Cache(cast(Any, Closing()), ManualClock())
         await cache.greet()
         assert await cache.get_or_load("k", 30, Question(1)) == b"1"
 

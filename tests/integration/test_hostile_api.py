@@ -13,7 +13,8 @@ import pytest
 
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
-from creditstream.risk.client import Backoff, RiskClient
+from creditstream.risk.attempts import Backoff
+from creditstream.risk.client import RiskClient
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.risk.messages import MAX_ANSWER_BYTES
 from devtools.fakes import an_order

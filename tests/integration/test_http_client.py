@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from creditstream.risk.http import Answer, HttpClient
+from creditstream.risk.connection import Answer
+from creditstream.risk.http import HttpClient
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.store import migrations
 from creditstream.store.migrations import Migration, migrate, pending, shipped

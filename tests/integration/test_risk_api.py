@@ -24,7 +24,7 @@ from creditstream.simulation.risk_api import Simulator, score_for
 from devtools.fakes import ManualClock, an_order
 
 OPENAPI: dict[str, Any] = yaml.safe_load(
-    files("devtools").joinpath("risk_api.openapi.yaml").read_text(encoding="utf-8")
+    files("creditstream.simulation").joinpath("risk_api.openapi.yaml").read_text(encoding="utf-8")
 )
 ASSESS = OPENAPI["paths"]["/v1/assessments"]["post"]
 
@@ -108,6 +108,8 @@ def test_speaks_http_with_clients_of_all_habits(process: "subprocess.Popen[str]"
     assert asyncio.run(talk(health + last)).count(b"200 OK") == 2
     assert asyncio.run(talk(control, b"\r\n{", b"}")).count(b"200 OK") == 1
     assert b"100 Continue" in asyncio.run(talk(control + b"Expect: 100-continue\r\n\r\n", b"{}"))
+    wish = control.replace(b"close", b"Upgrade, HTTP2-Settings") + b"Upgrade: h2c\r\n\r\n{}"
+    assert asyncio.run(talk(wish + last)).count(b"200 OK") == 2, "another protocol is not spoken, and this one goes on"
     assert b" 411 " in asyncio.run(talk(b"POST /control HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"))
     assert b" 411 " in asyncio.run(talk(b"nonsense\r\n\r\n"))
 

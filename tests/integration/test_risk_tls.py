@@ -13,7 +13,8 @@ import trustme
 
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable
-from creditstream.risk.client import Backoff, RiskClient
+from creditstream.risk.attempts import Backoff
+from creditstream.risk.client import RiskClient
 from devtools.fakes import an_order
 from tests.integration.test_hostile_api import GOOD, Hostile, answer, says
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import aiopg
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.order.ports import Proposal
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 import uvloop
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.order.ports import Proposal, Refused
 from creditstream.store import database as database_module

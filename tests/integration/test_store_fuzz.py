@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal
 from schemas.decision import Decision

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
 from schemas.decision import Decision

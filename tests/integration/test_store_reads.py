@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.order.ports import Search
 from creditstream.store.orders import PostgresStore

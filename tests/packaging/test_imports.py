@@ -2,204 +2,174 @@
 
 import ast
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-OURS = ("creditstream", "agents", "tables", "schemas")
-MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+from tests.support.source import OURS, PRODUCT, TOOLS, Module, imported, imports, modules
 
-#: Decisions as values: they know the schemas, each other, and the words of flight.
-PURE = {
-    f"creditstream.{name}"
-    for name in (
-        *("batches", "lease", "months", "offsets", "partitions", "policy", "recordtime"),
-        *("reopening", "retry", "routes", "throughput", "watchdog"),
-    )
+_WORDS = {"errors", "version", "schemas"}
+_LOW = _WORDS | {"metrics", "config", "order"}
+#: Each room, and the rooms that it may import: those that stand lower. `creditstream` is the app of this process.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "version": set(),
+    "schemas": set(),
+    "metrics": _WORDS,
+    "config": {"errors", "version"},
+    "order": _WORDS | {"metrics"},
+    "kafka": _LOW,
+    "store": _LOW,
+    "risk": _LOW,
+    "web": _LOW | {"kafka"},
+    "tables": _LOW | {"kafka"},
+    "simulation": _LOW | {"kafka"},
+    "worker": _LOW | {"kafka", "store", "risk", "web", "tables"},
+    "operations": _LOW | {"kafka", "store", "simulation"},
+    "creditstream": {"errors", "version", "config", "worker"},
+    "agents": {"creditstream", "worker", "kafka"},
+    "devtools": _LOW | {"kafka", "store", "simulation", "operations"},
+    "bench": _LOW | {"kafka", "store", "risk", "simulation", "operations", "devtools", "tests"},
+    "scripts": {"config", "devtools", "metrics"},
+    "deploy": {"config"},
 }
-PURE_MAY = PURE | {"creditstream.errors", "creditstream.order.flight", "creditstream.version"}
-#: What an adapter may know beside its own folder, the schemas and its driver.
-COMMON = {
-    "creditstream.errors",
-    "creditstream.metrics",
-    "creditstream.order.ports",
-    "creditstream.config.secret",
-    "creditstream.config.settings",
-    "creditstream.config.tls",
-    "creditstream.version",
-}
-PARTS = ("creditstream.risk", "creditstream.store", "creditstream.kafka.fenced_publisher", "creditstream.web")
-#: Faust's pages register themselves with the app and read its tables; nothing below them does.
-WEB_MAY = {
-    "creditstream.worker.app",
-    "creditstream.kafka.client",
-    "creditstream.main",
-    "creditstream.config.retention",
-    "creditstream.order.home_partition",
-    "creditstream.worker.runtime",
-    "creditstream.config.checks",
-    "creditstream.kafka.topics",
-    "tables",
-}
-#: The order's way: ports and pure modules, and the parts of the pipeline itself.
-PIPELINE = {
-    "creditstream.order.pipeline",
-    "creditstream.order.delays",
-    "creditstream.order.flight",
-    "creditstream.order.fair_queue",
-    "creditstream.order.dead_letters",
-    "creditstream.order.outbox",
-    "creditstream.order.scoring",
-    "creditstream.order.settlement",
-    "creditstream.order.unforeseen",
-}
-PIPELINE_MAY = PIPELINE | PURE | COMMON - {"creditstream.config.settings"}
-AGENTS_MAY = {
-    "creditstream.worker.app",
-    "creditstream.worker.intake",
-    "creditstream.main",
-    "creditstream.order.pipeline",
-    "creditstream.kafka.topics",
-    "agents",
-    "schemas",
-    "tables",
-}
-#: These wire everything together.
-WIRING = {"creditstream.worker.app", "creditstream.main", "creditstream.worker.runtime"}
+MOST_ROOMS, MOST_FLOORS = 24, 8
+#: What computes and asks nobody.
+_NO_DRIVERS = {"msgspec", "cramjam"}
+_WAITS = {"asyncio", "socket", "ssl", "subprocess", "threading"}
+
+HOUSE = {module.name: module for module in modules(*PRODUCT, *TOOLS)}
+PURE = sorted(name for name, module in HOUSE.items() if module.words.startswith("PURE:"))
 
 
-def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def room_of(name: str) -> str:
+    """`creditstream.kafka.topics` stands in kafka, `agents.orders` in agents, `creditstream.__main__` with the app."""
+    first, *rest = name.split(".")
+    return rest[0] if first == "creditstream" and rest and rest[0] != "__main__" else first
 
 
-def imports(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[str]:
-    """Every module of ours that `module` imports, at any depth, also inside functions and for types only."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in OURS)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                here = module.split(".") if is_package else module.split(".")[:-1]
-                above = here[: len(here) - node.level + 1]
-                base = ".".join([*above, *filter(None, [node.module])])
-            if base.split(".")[0] in OURS:
-                # `from creditstream import policy` names a module, `from creditstream.order.policy import x` does not.
-                yield from (deepest(base, alias.name) for alias in node.names)
+def refused(name: str, found: set[str]) -> set[str]:
+    """The imports of module `name` that the table forbids. Raises KeyError for a room that it does not have."""
+    room = room_of(name)
+    return {one for one in found if room_of(one) not in ROOMS[room] | {room}}
 
 
-def deepest(base: str, name: str) -> str:
-    stem = ROOT.joinpath(*base.split("."), name)
-    return f"{base}.{name}" if stem.with_suffix(".py").exists() or stem.is_dir() else base
+def floors() -> dict[str, int]:
+    """Each room's, from 1. Raises CycleError. The tests, whose servers bench borrows, are no room of the house."""
+    below = {room: may - {"tests"} for room, may in ROOMS.items()}
+    floor: dict[str, int] = {}
+    for room in TopologicalSorter(below).static_order():
+        floor[room] = 1 + max((floor[one] for one in below[room]), default=0)
+    return floor
 
 
-def imports_of(path: Path) -> set[str]:
-    return set(imports(ast.parse(path.read_text()), name_of(path), path.name == "__init__.py"))
+def circle_in(below: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
 
 
-def within(name: str, allowed: set[str]) -> bool:
-    return any(name == one or name.startswith(f"{one}.") for one in allowed)
+@cache
+def strangers(name: str) -> frozenset[str]:
+    """Packages that are neither ours nor Python's own, which importing the module brings with it."""
+    todo, seen, found = [name], set[str](), set[str]()
+    while todo:
+        module = HOUSE[todo.pop()]
+        if module.name not in seen:
+            seen.add(module.name)
+            found |= _tops(module) - set(OURS) - sys.stdlib_module_names
+            todo += imports(module)
+    return frozenset(found)
 
 
-def strangers(tree: ast.AST) -> set[str]:
-    """Packages that are neither ours nor Python's own."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").split(".")[0])
-    return found - set(OURS) - sys.stdlib_module_names
+def _tops(module: Module) -> set[str]:
+    return {one.split(".")[0] for one in imported(module.tree, module.name, module.is_package)}
 
 
-def refused(name: str, imported: set[str]) -> set[str]:
-    """The imports of module `name` that the rules forbid."""
-    bad = set()
-    if not within(name, {"agents", *WIRING}):
-        bad |= {one for one in imported if within(one, {"agents"})}
-    if not (within(name, {"devtools", "devtools.fakes"}) or "command" in name):
-        bad |= {one for one in imported if within(one, {"devtools", "devtools.fakes"})}
-    allowed = allowed_for(name)
-    if allowed is not None:
-        bad |= {one for one in imported if not within(one, allowed)}
-    return bad
+@pytest.mark.parametrize("name", HOUSE)
+def test_imports_point_down(name: str) -> None:
+    bad = refused(name, imports(HOUSE[name]))
+    assert not bad, f"{name} must not import {', '.join(sorted(bad))}"
 
 
-def allowed_for(name: str) -> set[str] | None:
-    """What module `name` may import of ours; None: the two general rules are all."""
-    if within(name, {"schemas"}):
-        return {"schemas"}
-    if name in PURE:
-        return PURE_MAY | {"schemas"}
-    if name in PIPELINE:
-        return PIPELINE_MAY | {"schemas"}
-    if within(name, {"agents"}):
-        return AGENTS_MAY
-    part = next((part for part in PARTS if within(name, {part})), None)
-    if part is None:
-        return None
-    extra = WEB_MAY if part == "creditstream.web" else set()
-    return COMMON | {part, "schemas"} | extra
+def test_the_house_is_as_small_as_it_was_planned() -> None:
+    assert len(ROOMS) <= MOST_ROOMS
+    assert max(floors().values()) <= MOST_FLOORS
+    assert {room_of(name) for name in HOUSE} == set(ROOMS), "a room is new, or gone"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=[name_of(path) for path in MODULES])
-def test_imports_point_one_way(path: Path) -> None:
-    bad = refused(name_of(path), imports_of(path))
-    assert not bad, f"{name_of(path)} must not import {', '.join(sorted(bad))}"
+def test_kafka_the_store_and_the_risk_api_know_nothing_of_each_other() -> None:
+    adapters = {"kafka", "store", "risk"}
+    assert not any(ROOMS[one] & adapters for one in adapters)
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_product_knows_nothing_of_what_stands_beside_it() -> None:
+    product = {room_of(name) for name in HOUSE if name.split(".")[0] in PRODUCT}
+    assert not any(ROOMS[room] & {*TOOLS, "tests"} for room in product)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert not circle_in({name: imports(module) & set(HOUSE) for name, module in HOUSE.items()})
+
+
+def test_a_circle_is_found() -> None:
+    assert set(circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_pure_modules_need_no_driver(name: str) -> None:
-    tree = ast.parse(ROOT.joinpath(*name.split(".")).with_suffix(".py").read_text())
-    assert strangers(tree) <= {"msgspec"}
+    assert strangers(name) <= _NO_DRIVERS
+    assert not _tops(HOUSE[name]) & _WAITS
 
 
-def test_a_driver_is_found() -> None:
-    assert strangers(ast.parse("import json, aiohttp.web\nfrom aiokafka import errors")) == {"aiohttp", "aiokafka"}
+def test_drivers_are_found_behind_what_is_imported() -> None:
+    assert {"psycopg2", "aiopg"} <= strangers("creditstream.store.orders")
+    assert "aiokafka" in strangers("creditstream.simulation.load")
 
 
 @pytest.mark.parametrize(
     ("module", "line", "found"),
     [
         ("schemas.order", "from creditstream.errors import StartError", "creditstream.errors"),
-        (
-            "creditstream.order.policy",
-            "from creditstream.config.settings import Settings",
-            "creditstream.config.settings",
-        ),
-        (
-            "creditstream.risk.client",
-            "from creditstream.store.orders import PostgresStore",
-            "creditstream.store.orders",
-        ),
+        ("creditstream.order.policy", "from creditstream.config.settings import X", "creditstream.config.settings"),
+        ("creditstream.risk.client", "from creditstream.store.orders import X", "creditstream.store.orders"),
+        ("creditstream.kafka.topic_reader", "from creditstream.store.pages import X", "creditstream.store.pages"),
         ("creditstream.store.orders", "from creditstream import web", "creditstream.web"),
         ("creditstream.web.routes", "import creditstream.risk.client", "creditstream.risk.client"),
+        ("creditstream.web.routes", "from creditstream import app", "creditstream"),
         (
             "creditstream.order.pipeline",
             "def f():\n    from creditstream.store import orders",
             "creditstream.store.orders",
         ),
-        ("creditstream.order.pipeline", "from .risk.client import RiskClient", "creditstream.risk.client"),
+        ("creditstream.order.pipeline", "from ..risk.client import RiskClient", "creditstream.risk.client"),
         ("agents.orders", "from creditstream.store.orders import PostgresStore", "creditstream.store.orders"),
+        ("tables.seen", "if TYPE_CHECKING:\n    from creditstream import app", "creditstream"),
         ("creditstream.kafka.topics", "from agents import orders", "agents.orders"),
         ("creditstream.worker.runtime", "from devtools.fakes import FakeStore", "devtools.fakes"),
         ("creditstream.kafka.client", "from devtools import stack", "devtools.stack"),
+        ("creditstream.web.health", "from tests.support import web", "tests.support.web"),
     ],
 )
 def test_the_rules_find(module: str, line: str, found: str) -> None:
-    assert refused(module, set(imports(ast.parse(line), module))) == {found}
+    assert refused(module, ours(line, module)) == {found}
 
 
 def test_the_rules_let_pass() -> None:
     line = "import json\nfrom creditstream.order.ports import Store\nfrom schemas.order import Order"
-    assert refused("creditstream.store.orders", set(imports(ast.parse(line), "creditstream.store.orders"))) == set()
-    assert refused("creditstream.worker.app", {"agents"}) == set()
+    assert refused("creditstream.store.orders", ours(line, "creditstream.store.orders")) == set()
     assert refused("creditstream.operations.commands", {"creditstream.simulation.load"}) == set()
+    assert refused("creditstream.__main__", {"creditstream"}) == set()
+
+
+def ours(line: str, module: str) -> set[str]:
+    return {one for one in imported(ast.parse(line), module) if one.split(".")[0] in OURS}
 
 
 def test_there_is_something_to_check() -> None:
-    names = {name_of(path) for path in MODULES}
-    assert {"schemas.order", "creditstream.order.pipeline", "creditstream.kafka.offsets", "agents.orders"} <= names
+    assert {"schemas.order", "creditstream.order.pipeline", "agents.orders", "bench.run", "scripts.steps"} <= set(HOUSE)
+    assert {"creditstream.kafka.offsets", "creditstream.order.policy", "creditstream.risk.breaker"} <= set(PURE)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, StartError
-from creditstream.kafka.client import Publisher, open_admin
+from creditstream.kafka.client import open_admin
+from creditstream.kafka.publisher import Publisher
 from creditstream.order.ports import Outgoing
 from creditstream.store.migrations import migrate
 from devtools.programs import Worker

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.patience import patiently
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreRefused
 from creditstream.store.database import Database
-from creditstream.worker.preflight import patiently
 from devtools.wait import wait_for
 from tests.secure.certificates import Certificates
 from tests.secure.postgres import PASSWORD, USER, SecurePostgres

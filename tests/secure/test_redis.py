@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from creditstream.web.answers.cache import Cache
 from devtools.wait import wait_for_async

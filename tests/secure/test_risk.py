@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable, StartError
-from creditstream.risk.client import RiskClient, Unguarded
+from creditstream.risk.attempts import Unguarded
+from creditstream.risk.client import RiskClient
 from creditstream.worker.preflight import check_risk_certificate
 from schemas.order import Order, decode_order
 from tests.secure.certificates import Certificates

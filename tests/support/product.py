@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from devtools.programs import RiskApiProcess, clean_environ, faust_command
 from devtools.settled import wait_until_settled
 from tests.support.database import Database

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.web.access.connections import Connections
 from creditstream.web.access.guard import Guard
 from creditstream.web.access.server import Runner

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable
+from creditstream.risk.allowance import Pace, RetryBudget
+from creditstream.risk.attempts import Backoff
 from creditstream.risk.breaker import Breaker, BreakerRule, State
-from creditstream.risk.client import Backoff, RiskClient
+from creditstream.risk.client import RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk, make_gate
-from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.limiter import Limiter
 from creditstream.risk.unusable import UnusableLimit
 from devtools.fakes import ManualClock, an_order
 from tests.unit.pipeline_rig import Rig, order_json, run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from creditstream.metrics.dogstatsd import DogStatsD
-from creditstream.risk.http import _Connection
+from creditstream.risk.connection import Connection
 from creditstream.web.live.event_stream import Block
 from creditstream.web.live.open_pages import Page
 
@@ -40,7 +40,7 @@ class Closed(asyncio.Transport):
 
 def test_a_question_to_the_risk_api_is_asked_again() -> None:
     async def ask() -> None:
-        connection = _Connection(1_000)
+        connection = Connection(1_000)
         connection.connection_made(Closed())
         with pytest.raises(ConnectionError, match="closed before it was used"):
             connection.send(b"POST")

@@ -21,7 +21,7 @@ _PLAY = """
 import json, sys
 from click.testing import CliRunner
 from faust.cli.faust import cli
-from creditstream.main import app
+from creditstream import app
 app.finalize()
 app.discover()
 for line in json.load(sys.stdin):
@@ -157,9 +157,7 @@ def test_a_standard_stream_that_is_closed_is_one_that_leads_nowhere(closed: str)
     assert done.stderr.startswith("" if "2>" in closed else "creditstream: PostgreSQL"), done.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["creditstream", "creditstream.worker.app", "creditstream.main", "creditstream.main:app", "tables.seen"]
-)
+@pytest.mark.parametrize("name", ["creditstream", "creditstream:app", "creditstream.app", "agents.orders"])
 def test_a_wrong_setting_is_one_line_however_the_program_is_named(name: str) -> None:
     command = [str(Path(sys.executable).with_name("faust")), "-A", name, "agents"]
     environ = clean_environ({"CREDITSTREAM_WEB_PORT": "x"})

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import RiskRefused
+from creditstream.operations.dead_letter import Letter, read_letter
 from creditstream.operations.dlq.actions import Listing, There
-from creditstream.operations.dlq.command import make_filter
-from creditstream.operations.dlq.letters import Filter, Letter, masked, read_letter
-from creditstream.operations.dlq.render import render_letter, render_listing
+from creditstream.operations.dlq.command import Options, make_filter
+from creditstream.operations.dlq.filter import Filter
+from creditstream.operations.dlq.render import masked, render_letter, render_listing
 from creditstream.operations.dlq.replay import Destinations, send_again
 from creditstream.order.dead_letter_limit import DeadLetterLimit
 from creditstream.order.record import Record
@@ -199,8 +200,7 @@ def test_an_order_is_found_by_its_id_even_in_a_broken_line() -> None:
 
 
 def test_the_options_make_a_filter() -> None:
-    given: dict[str, Any] = dict.fromkeys(("order_id", "partition", "from_offset", "to_offset", "until", "topic"))
-    made = make_filter({**given, "reasons": ("empty",), "since": "2026-11-24T12:00:00"})
+    made = make_filter(Options(reasons=("empty",), since="2026-11-24T12:00:00"))
     assert made == Filter(reasons=frozenset({"empty"}), since=datetime(2026, 11, 24, 12, tzinfo=UTC))
 
 

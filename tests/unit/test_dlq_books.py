@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from creditstream.kafka.topic_reader import Topics
-from creditstream.operations.dlq.last_letters import Books, progress_bars
+from creditstream.operations.dlq.last_letters import Books
+from creditstream.operations.progress import progress_bars
 from schemas.headers import ROW_VERSION
 from tests.unit.pipeline_rig import order_json, run
 from tests.unit.test_dlq import record_of

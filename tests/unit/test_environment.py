@@ -15,7 +15,7 @@ from faust.exceptions import ImproperlyConfigured
 from faust.types.settings import Settings as FaustSettings
 
 from creditstream.config.environment import AT_IMPORT, HARMLESS, LIBPQ, set_aside
-from creditstream.config.settings import load_settings
+from creditstream.config.load import load_settings
 from creditstream.worker.app import create_app
 
 #: What is accepted and is another value than ours, by the kind of a setting, where the name alone does not ask for one.

@@ -10,10 +10,11 @@ from creditstream.config.settings import Settings
 from creditstream.order.fair_queue import FairQueue
 from creditstream.order.flight import Flight
 from creditstream.order.record import Turn
+from creditstream.risk.allowance import Pace, RetryBudget
 from creditstream.risk.breaker import Breaker, BreakerRule
 from creditstream.risk.client import RiskClient
 from creditstream.risk.guarded import Gate, GuardedRisk
-from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.limiter import Limiter
 from creditstream.risk.unusable import UnusableLimit
 from devtools.fakes import FakeStore, ManualClock, an_order
 from schemas.assessment import Assessment

@@ -9,7 +9,7 @@ import pytest
 
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.metrics.catalogue import LETTERS, ORDERS_DONE
-from creditstream.operations.dlq.letters import Letter
+from creditstream.operations.dead_letter import Letter
 from creditstream.operations.dlq.replay import send_again
 from creditstream.order.ports import Proposal
 from creditstream.order.reopening import Reopens

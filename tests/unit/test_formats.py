@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from creditstream.operations.dlq.letters import read_letter
+from creditstream.operations.dead_letter import read_letter
 from schemas.status import decode_status
 from tests.unit.formats import ORDER, written
 from tests.unit.pipeline_rig import Rig, home_of, id_of, run

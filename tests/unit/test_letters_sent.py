@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.errors import Unsendable
+from creditstream.operations.dead_letter import read_letter
 from creditstream.operations.dlq.actions import Listing, There
-from creditstream.operations.dlq.letters import read_letter
 from creditstream.operations.dlq.render import render_letter, render_listing
 from creditstream.operations.dlq.replay import Destinations, send_again
 from creditstream.operations.forget.letters import blanked, concerning

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.metrics.window import Window
-from creditstream.risk.limiter import Limiter, Pace, RetryBudget
+from creditstream.risk.allowance import Pace, RetryBudget
+from creditstream.risk.limiter import Limiter
 
 _SERVICE = 0.05
 

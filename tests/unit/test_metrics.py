@@ -5,7 +5,7 @@ import asyncio
 from collections import Counter as Count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from faust.types import TP
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,9 +16,10 @@ from creditstream.kafka.offsets import Progress
 from creditstream.kafka.topics import ORDERS, ORDERS_BY_ID, ORDERS_RETRY
 from creditstream.kafka.watchdog import Watchdog
 from creditstream.metrics import catalogue
-from creditstream.metrics.catalogue import CATALOGUE, OTHER
+from creditstream.metrics.catalogue import CATALOGUE
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments, Reading
+from creditstream.metrics.metric import OTHER
 from creditstream.metrics.prometheus import Exposition
 from creditstream.risk.guarded import make_gate
 from creditstream.worker.probes import Probes
@@ -47,15 +48,13 @@ def readings(partitions: int = 4) -> Readings:
         metrics=Instruments(),
         pipeline=pipeline,
         settings=Settings(),
-        watchdog=Watchdog[Any](1.0),
-        stuck=[],
-        hanging=[],
+        liveness=SimpleNamespace(watchdog=Watchdog[Any](1.0), stuck=[], hanging=[]),
         risk=SimpleNamespace(gate=make_gate(Settings())),
         web=SimpleNamespace(cache=SimpleNamespace(lookups=Count())),
         probes=SimpleNamespace(replica_lag=lambda: 0.5, months_ahead=2),
     )
     consumer = SimpleNamespace(progress=progress, highwater=lambda tp: 7, committed_at=0.0)
-    return Readings(runtime, lambda: consumer, "t-")
+    return Readings(cast(Any, runtime), lambda: cast(Any, consumer), "t-")
 
 
 def test_a_metric_is_named_by_its_unit_and_explained() -> None:
@@ -90,8 +89,8 @@ def test_series_are_bounded_with_a_thousand_partitions_and_unknown_words() -> No
 
 def test_every_reason_in_the_source_is_in_the_catalogue() -> None:
     """A new reason of a dead letter would be counted as `other`."""
-    source = (ROOT / "schemas" / "order.py").read_text()
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    sources = [path.read_text() for path in (ROOT / "schemas").glob("*order.py")]
+    calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     raised = {
         str(call.args[0].value)
         for call in calls

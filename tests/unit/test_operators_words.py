@@ -16,7 +16,7 @@ from creditstream.errors import StartError
 from creditstream.operations.arguments import Amount, who, word
 from creditstream.operations.dlq.actions import There
 from creditstream.operations.dlq.command import run as dlq
-from creditstream.operations.dlq.letters import Filter
+from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.dlq.render import render_missing
 from creditstream.operations.forget.customer import customer_id
 from creditstream.operations.forget.letters import concerning

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.order import MAX_METADATA_DEPTH, InvalidOrder, Order, _parse, _parse_carefully, decode_order
+from schemas.careful_order import MAX_METADATA_DEPTH
+from schemas.order import InvalidOrder, Order, _parse, _parse_carefully, decode_order
 
 LATEST = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MAX_BYTES = 262_144

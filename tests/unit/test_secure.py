@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from creditstream.config.checks import is_local, plaintext
-from creditstream.config.settings import Secret, load_settings
+from creditstream.config.checks import plaintext
+from creditstream.config.hosts import is_local
+from creditstream.config.load import load_settings
+from creditstream.config.secret import Secret
 from creditstream.errors import StartError
 
 _SASL = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "u", "KAFKA_SASL_PASSWORD": "a-long-one"}

@@ -2,7 +2,9 @@
 
 import pytest
 
-from creditstream.config.settings import Secret, Settings, load_settings
+from creditstream.config.load import load_settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from scripts.settings_table import PAGE, with_table
 

@@ -120,7 +120,7 @@ def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..
     consumer._fetching, consumer._room = asyncio.Lock(), asyncio.Event()
     consumer._thread = cast(Any, _Thread())
     consumer.log = cast(Any, logging.getLogger("test"))
-    consumer.on_ownership = None
+    consumer._ownership = cast(Any, SimpleNamespace(own=lambda *_, **__: None))
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
     return consumer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 from creditstream.metrics.throughput import Throughput
 from creditstream.web.access.asking import is_here
 from creditstream.web.access.login import SESSION_SECONDS, Login

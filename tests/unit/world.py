@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from creditstream.operations.dlq.letters import Letter, read_letter
+from creditstream.operations.dead_letter import Letter, read_letter
 from creditstream.operations.dlq.replay import send_again
 from creditstream.order.ports import Outgoing
 from creditstream.order.record import Record

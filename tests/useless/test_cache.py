@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import redis
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.web.answers.cache import Cache
 from creditstream.web.answers.dashboard import Listed, _decode_listed, _decode_today
 from devtools.fakes import ManualClock

@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing
 import psycopg2
 import pytest
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from creditstream.store.maintenance import only_one
 from creditstream.store.migrations import migrate, shipped

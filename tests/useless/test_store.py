@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-from creditstream.config.settings import Secret, Settings
+from creditstream.config.patience import patiently
+from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.store.migrations import migrate
 from creditstream.store.orders import PostgresStore
 from creditstream.store.replica import Replica
-from creditstream.worker.preflight import patiently
 from devtools.fakes import a_proposal, an_order
 from devtools.stack.ports import HOST, free_port
 from devtools.wait import wait_for_async

@@ -1,19 +1,19 @@
 """One audit: the books are read one after the other into a ledger, which compares them."""
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import Progress
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.topic_reader import Records, Topics, read_removed, read_rows
+from creditstream.kafka.topic_reader import Records, Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_DEAD_LETTER, topic_name
 from creditstream.operations.audit.ledger import Ledger
 from creditstream.operations.audit.report import Report
-from creditstream.operations.dlq.letters import read_letter
+from creditstream.operations.dead_letter import read_letter
+from creditstream.operations.progress import progress_bars
 from creditstream.order.record_time import believed_ms, moment
+from creditstream.store.pages import read_removed, read_rows
 from schemas.order import InvalidOrder, decode_order
 
 
@@ -23,15 +23,7 @@ async def audit(settings: Settings, *, progress: bool = False) -> Report:
     Meant for a pipeline at rest: a record that is still on its way counts as lost, a row that is not published yet as
     divergent. Raises StartError, BrokerUnavailable or StoreUnavailable.
     """
-    console = Console(stderr=True)
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        disable=not (progress and sys.stderr.isatty()),
-    )
-    with Ledger() as ledger, bars:
+    with Ledger() as ledger, progress_bars(shown=progress) as bars:
         await _Audit(settings, ledger, bars).run()
         return ledger.report()
 

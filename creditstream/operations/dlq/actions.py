@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDERS, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
-from creditstream.operations.dlq.last_letters import Books, progress_bars
-from creditstream.operations.dlq.letters import Filter, Letter
+from creditstream.operations.dead_letter import Letter
+from creditstream.operations.dlq.filter import Filter
+from creditstream.operations.dlq.last_letters import Books
 from creditstream.operations.dlq.replay import Destinations, Sending, send_again
+from creditstream.operations.progress import progress_bars
 from creditstream.order.ports import Outgoing, Publishes
 
 

@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import Progress
 
 from creditstream.kafka.topic_reader import Topics
-from creditstream.operations.dlq.letters import Letter, read_letter
+from creditstream.operations.dead_letter import Letter, read_letter
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -57,10 +56,3 @@ class Books:
 
 def _entry(letter: Letter) -> tuple[bytes, int, int, int]:
     return letter.identity, letter.partition, letter.offset, letter.row_version or 0
-
-
-def progress_bars(*, shown: bool) -> Progress:
-    """On standard error."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, console=console, disable=not (shown and console.is_terminal))

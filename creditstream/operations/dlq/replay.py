@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from creditstream.operations.dlq.letters import REPLAY_OF, Letter
+from creditstream.operations.dead_letter import REPLAY_OF, Letter
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing
 from creditstream.order.reopening import Reopens

@@ -4,9 +4,9 @@ import sys
 
 from creditstream.config.settings import Settings
 from creditstream.operations.arguments import who
-from creditstream.operations.dlq.last_letters import progress_bars
 from creditstream.operations.forget.customer import customer_id
 from creditstream.operations.forget.erasure import Forget, Forgotten, Found
+from creditstream.operations.progress import progress_bars
 from creditstream.store.maintenance import only_one
 
 _NOTHING = (

@@ -1,6 +1,7 @@
 """Removes a customer's data: rows first, then dead letters, then the status topic through the workers."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -8,10 +9,11 @@ from rich.progress import Progress
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.admin import Cluster
-from creditstream.kafka.client import Publisher, open_admin
+from creditstream.kafka.client import open_admin
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
-from creditstream.operations.forget.letters import blank, concerning, last_ones
+from creditstream.operations.forget.letters import Concerns, blank, concerning, last_ones
 from creditstream.operations.forget.statuses import watching
 from creditstream.store.maintenance import Maintenance
 from schemas.status import FORGOTTEN_CUSTOMER, Row
@@ -115,7 +117,9 @@ class Forget:
             await topics.close()
         return found
 
-    async def _rewrite(self, topics: Topics, name: str, last: dict[int, int], concerns: Any, request: UUID) -> None:
+    async def _rewrite(
+        self, topics: Topics, name: str, last: dict[int, int], concerns: Concerns, request: UUID
+    ) -> None:
         admin = await open_admin(self._settings)
         try:
             publisher = await Publisher.open(self._settings)
@@ -142,7 +146,7 @@ class Forget:
         await self._session.value("forgotten_published", {"ids": "{" + ",".join(done) + "}"})
         return len(missing)
 
-    def _bar(self, name: str) -> Any:
+    def _bar(self, name: str) -> Callable[[int], None]:
         task = self._bars.add_task(name, total=None)
         return lambda done: self._bars.advance(task, done)
 

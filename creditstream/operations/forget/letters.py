@@ -3,18 +3,17 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from typing import Any
 from uuid import UUID
 
 from aiokafka.structs import TopicPartition
 
 from creditstream.kafka.admin import Cluster
 from creditstream.kafka.topic_reader import Topics
-from creditstream.operations.dlq.letters import read_letter
+from creditstream.operations.dead_letter import Fetched, read_letter
 from creditstream.order.ports import Outgoing, Publishes
 from schemas.headers import FORGOTTEN_BY, LETTER, ORIGINAL_KEY
 
-Concerns = Callable[[Any], bool]
+Concerns = Callable[[Fetched], bool]
 Advance = Callable[[int], None]
 
 
@@ -23,7 +22,7 @@ def concerning(customer: str, order_ids: Collection[UUID]) -> Concerns:
     word = re.compile(rb"(?<![\w-])" + re.escape(customer.encode()) + rb"(?![\w-])")
     is_word = any(map(str.isalnum, customer))  # of blanks or signs alone: every JSON text would hold it
 
-    def concerns(record: Any) -> bool:
+    def concerns(record: Fetched) -> bool:
         letter = read_letter(record)
         if letter.order_id in order_ids or (letter.fields or {}).get("customer_id") == customer:
             return True
@@ -33,7 +32,7 @@ def concerning(customer: str, order_ids: Collection[UUID]) -> Concerns:
     return concerns
 
 
-def blanked(record: Any, request: UUID) -> Outgoing:
+def blanked(record: Fetched, request: UUID) -> Outgoing:
     """Origin, reason and times stay, so that the record it is about still has its letter; nothing of the producer's."""
     kept = tuple(header for header in record.headers if header[0] in LETTER and header[0] != ORIGINAL_KEY)
     return Outgoing(None, None, (*kept, (FORGOTTEN_BY, str(request).encode())))

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from creditstream.kafka.admin import Cluster
-from creditstream.kafka.client import Publisher, open_admin
+from creditstream.kafka.client import open_admin
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, SEEN_CHANGELOG, all_topics, topic_name
-from creditstream.operations.dlq.last_letters import progress_bars
 from creditstream.operations.grow.repartition import Repartition
+from creditstream.operations.progress import progress_bars
 from creditstream.store.maintenance import only_one
 
 _POLL = 0.5

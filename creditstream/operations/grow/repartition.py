@@ -6,9 +6,10 @@ from uuid import UUID
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.admin import Cluster
-from creditstream.kafka.topic_reader import Topics, read_rows
+from creditstream.kafka.topic_reader import Topics
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing, Publishes
+from creditstream.store.pages import read_rows
 from schemas.status import FORGOTTEN, encode_status
 
 Advance = Callable[[int], None]

@@ -1,7 +1,7 @@
 """The `retention` command's output."""
 
 from creditstream.config.settings import Settings
-from creditstream.operations.dlq.last_letters import progress_bars
+from creditstream.operations.progress import progress_bars
 from creditstream.operations.retention.drop_months import Month, clean, expired_months
 from creditstream.store.maintenance import only_one
 

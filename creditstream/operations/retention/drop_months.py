@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from creditstream.config.retention import months_before
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import Publisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.order.home_partition import home_partition
@@ -107,7 +107,7 @@ async def _delete_keys(session: Maintenance, settings: Settings, bars: Progress)
 
 
 async def _pages(
-    session: Maintenance, name: str, parameters: dict[str, Any], bars: Progress
+    session: Maintenance, name: str, parameters: dict[str, object], bars: Progress
 ) -> AsyncIterator[dict[str, Any]]:
     """The table of ids from its first to its last, by pages in the order of the ids."""
     bar = bars.add_task(name.replace("_", " "), total=await session.value("count_keys"))

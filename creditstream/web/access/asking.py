@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from aiohttp import hdrs, web
 from yarl import URL
 
-from creditstream.config.checks import is_loopback
+from creditstream.config.hosts import is_loopback
 
 _MOST_FIELDS = 8
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from creditstream.config.checks import is_loopback
+from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.web.access.asking import client_of, field, has_gone, is_foreign, is_here, is_secure, wants_html
 from creditstream.web.access.login import COOKIE, SESSION_SECONDS, Login
@@ -127,8 +127,7 @@ class Guard:
             return problem(404, "there is no login here")
         if is_foreign(request):
             return problem(403, "this form belongs to another site")
-        wait = self.wait_after_failures(request)
-        if wait:
+        if wait := self.wait_after_failures(request):
             return too_many(wait)
         if request.content_type != _FORM:
             return problem(415, f"the token comes in a form: {_FORM}")

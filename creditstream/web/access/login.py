@@ -5,7 +5,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-from creditstream.config.settings import Secret
+from creditstream.config.secret import Secret
 
 COOKIE = "creditstream_session"
 SESSION_SECONDS = 12 * 3600

@@ -10,10 +10,11 @@ from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from creditstream.config.settings import Settings
-from creditstream.web.answers.held import HOLD, Held
+from creditstream.metrics.held import HOLD, Held
 from creditstream.web.answers.redis_client import open_redis, refused_for
 
 _TIMEOUT = 0.1
@@ -65,7 +66,7 @@ class _Way:
 class Cache:
     """Answers are JSON bytes. Redis away costs at most 2 x 0.1 s once in 5 s, and one warning until it is back."""
 
-    def __init__(self, redis: Any, clock: Callable[[], float] = time.monotonic, hold: float = HOLD) -> None:
+    def __init__(self, redis: Redis | None, clock: Callable[[], float] = time.monotonic, hold: float = HOLD) -> None:
         """`hold`: seconds for which an answer is given again without a question to Redis."""
         self._redis = redis
         self._flights: dict[str, asyncio.Task[bytes]] = {}
@@ -143,7 +144,7 @@ class Cache:
             await self._ask(self._writes, lambda redis: redis.set(_PREFIX + key, answer, px=max(1, round(ttl * 1000))))
         return answer
 
-    async def _ask(self, way: _Way, command: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _ask(self, way: _Way, command: Callable[[Redis], Awaitable[object]]) -> object:
         """Redis's answer, or None while it does not do this."""
         if self._redis is None or way.rests:
             return None

@@ -87,5 +87,5 @@ def _timeline(record: StatusRecord) -> list[dict[str, Any]]:
     return [*steps, {**last, "score": record.score, "reason": record.reason}]
 
 
-def _step(status: str, at: Any, version: int) -> dict[str, Any]:
+def _step(status: str, at: datetime | None, version: int) -> dict[str, Any]:
     return {"status": status, "at": at, "version": version, "score": None, "reason": None}

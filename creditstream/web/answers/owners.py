@@ -35,7 +35,7 @@ class Owners:
 
     def own(self, order_id: UUID) -> bytes | None:
         """This worker's record, if it owns the order's partition. Raises StoreUnavailable while that is open."""
-        progress = self._app.consumer.progress
+        progress = self._app.group.progress
         if self._app.rebalancing or self._app.tables.recovery.in_recovery or not progress:
             raise StoreUnavailable("this worker's partitions are being assigned or recovered")
         partition = home_partition(order_id, self._app.runtime.partitions)

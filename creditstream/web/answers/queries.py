@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 from uuid import UUID
 
 from creditstream.order.ports import Search
@@ -37,7 +37,7 @@ class Query(NamedTuple):
     limit: int
 
 
-def parse_query(given: Mapping[str, Any]) -> Query:
+def parse_query(given: Mapping[str, str]) -> Query:
     """`given` may hold a name more than once (a multidict). Raises BadQuery."""
     values: dict[str, str] = {}
     for name, value in given.items():

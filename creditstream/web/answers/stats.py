@@ -1,14 +1,14 @@
 """The numbers on top of the page: today's counts from the replica, and how this worker is doing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
+from creditstream.metrics.held import Held
 from creditstream.web.answers.dashboard import Dashboard
-from creditstream.web.answers.held import Held
 
 
 class Lag(NamedTuple):
@@ -24,7 +24,7 @@ class Worker(NamedTuple):
     in_flight: Callable[[], int]
     lag: Callable[[], Lag]
     series: Callable[[], tuple[list[int], list[float | None]]]
-    risk: Callable[[], dict[str, Any]]
+    risk: Callable[[], Mapping[str, str | int]]
     notes: Callable[[], list[str]]
 
 

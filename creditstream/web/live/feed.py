@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from creditstream.config.settings import Settings
@@ -161,7 +161,7 @@ async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[int, int]) -> bool
     return all([await consumer.position(tp) >= ends[tp.partition] for tp in consumer.assignment()])
 
 
-def _change(record: Any) -> Change | None:
+def _change(record: ConsumerRecord) -> Change | None:
     """None for what this program would not have written: pages parse what they get."""
     if record.value is None or b"\n" in record.value or b"\r" in record.value:
         return None

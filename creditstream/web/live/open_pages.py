@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from creditstream.web.live.event_stream import Block, event, status_events
 from creditstream.web.live.recent import Change, Recent
@@ -22,7 +21,7 @@ MOST_PAGES = 1_000
 class Page:
     """One open stream, written to straight away: no task and no queue of its own but the connection's buffer."""
 
-    def __init__(self, transport: Any, *, gzip: bool, chunked: bool) -> None:
+    def __init__(self, transport: asyncio.WriteTransport, *, gzip: bool, chunked: bool) -> None:
         self._transport, self._gzip, self._chunked = transport, gzip, chunked
         connection = transport.get_extra_info("socket")
         if connection is not None:

@@ -1,10 +1,10 @@
-"""PURE: dead letters as they stand on their topic, and which of them are meant."""
+"""PURE: a dead letter as it stands on its topic: what `dlq`, `audit` and `forget` read."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,8 +26,25 @@ from schemas.headers import (
 
 #: On a record that was sent again: where its first ancestor stood.
 REPLAY_OF = "x-replay-of"
-#: Fields that may stay readable: they say what kind of order it is, not whose.
-_HARMLESS = frozenset({"order_id", "product", "term_months", "created_at"})
+
+
+class Fetched(Protocol):
+    """A record as a consumer gives it. `timestamp` in ms."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +115,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return fields if isinstance(fields, dict) else None
 
 
-def read_letter(record: Any) -> Letter:
+def read_letter(record: Fetched) -> Letter:
     """From a consumer's record, whatever anybody wrote there. A letter whose headers are damaged is its own origin."""
     headers = tuple(record.headers or ())
     ours = {name: (value or b"").decode(errors="replace") for name, value in headers if name in LETTER}
@@ -124,7 +141,7 @@ def read_letter(record: Any) -> Letter:
     )
 
 
-def origin_of(record: Any, ours: Mapping[str, str]) -> tuple[str, int, int]:
+def origin_of(record: Fetched, ours: Mapping[str, str]) -> tuple[str, int, int]:
     """Topic, partition and offset of the record that a letter is about: those of the letter if it does not say."""
     partition, offset = number(ours.get(ORIGINAL_PARTITION)), number(ours.get(ORIGINAL_OFFSET))
     if partition is None or offset is None or min(partition, offset) < 0:
@@ -139,55 +156,3 @@ def _failed_at(ours: Mapping[str, str], timestamp_ms: int) -> datetime:
         return (failed_at if failed_at.tzinfo else failed_at.replace(tzinfo=UTC)).astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
         return moment(believed_ms(timestamp_ms, LAST_MS))
-
-
-class Filter(NamedTuple):
-    """Which letters are meant: all that is given must hold. Offsets and partition are the origin's."""
-
-    reasons: frozenset[str] = frozenset()
-    since: datetime | None = None
-    until: datetime | None = None
-    order_id: UUID | None = None
-    partition: int | None = None
-    from_offset: int | None = None
-    to_offset: int | None = None
-    topic: str = ""
-
-    def takes(self, letter: Letter) -> bool:
-        return (
-            (not self.reasons or letter.reason in self.reasons)
-            and (self.since is None or letter.failed_at >= self.since)
-            and (self.until is None or letter.failed_at < self.until)
-            and (self.partition is None or letter.original_partition == self.partition)
-            and (self.from_offset is None or letter.original_offset >= self.from_offset)
-            and (self.to_offset is None or letter.original_offset <= self.to_offset)
-            and (not self.topic or letter.topic == self.topic)
-            and (self.order_id is None or _mentions(letter, self.order_id))
-        )
-
-    @property
-    def takes_all(self) -> bool:
-        return self == Filter()
-
-
-def _mentions(letter: Letter, order_id: UUID) -> bool:
-    """A record that is no JSON may still have the id in it."""
-    found = letter.order_id
-    return found == order_id if found else str(order_id).encode() in (letter.value or b"").lower()
-
-
-def masked(value: bytes | None) -> str:
-    """The record as one may show it: personal data is replaced, what is no JSON object is told by its size alone."""
-    try:
-        fields = json.loads(value or b"")
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        return f"({len(value or b'')} bytes, not shown: no JSON object)"
-    shown = {name: content if name in _HARMLESS and _is_short(content) else "***" for name, content in fields.items()}
-    return json.dumps(shown, ensure_ascii=False)
-
-
-def _is_short(content: object) -> bool:
-    """A producer may have put anything into a field of a harmless name."""
-    return isinstance(content, (int, float)) or (isinstance(content, str) and len(content) <= 40)

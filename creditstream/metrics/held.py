@@ -1,4 +1,4 @@
-"""PURE: answers that are given again for a moment: many who ask at once are one question."""
+"""PURE: answers that are given again for a moment: many who ask at once are one question (web, Prometheus)."""
 
 from collections.abc import Callable
 

@@ -1,0 +1,198 @@
+"""From a fetch to Faust's streams: each source partition's records in order and without a gap. Knows Faust's insides.
+
+Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a method of Faust's is named as that is.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from aiokafka.errors import KafkaError
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from creditstream.kafka.offsets import Admission, Progress
+from creditstream.kafka.reading import FaultyRecord, Hole
+from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
+from creditstream.order.record_time import believed_ms
+from creditstream.order.unforeseen import OF_A_RECORD
+
+#: Longest wait for room in a full stream queue before looking again; the queue itself wakes us sooner.
+_ROOM_POLL = 0.02
+#: Longest wait for records; a seek waits for it.
+_FETCH_WAIT = 0.25
+#: Seconds between two tries of what a broker refused.
+RETRY = 1.0
+
+
+class InOrderDelivery(driver.Consumer):
+    """Faust's consumer as far as it hands records on. Where partitions start, and what is committed: its subclass."""
+
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(transport, *args, **kwargs)
+        #: Where each source partition stands, since the last seek; empty while a rebalance is on.
+        self.progress: dict[TP, Progress] = {}
+        #: What was fetched and is not handed on yet.
+        self._backlog: dict[TP, deque[Any]] = {}
+        #: Counts whatever makes all that was fetched before worthless: a round of deliveries ends when it changes.
+        self._epoch = 0
+        self._room = asyncio.Event()
+        self._fetching = asyncio.Lock()
+
+    def is_source(self, tp: TP) -> bool:
+        """Whether its records are acknowledged one by one: the topics of orders, not the tables' changelogs."""
+        return self.app.topics.acks_enabled_for(tp.topic)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Never while a fetch is on its way: it may return records from behind the seek, and if a rebalance has come in
+        between they are dropped. A table that recovers would wait for them for ever.
+        """
+        async with self._fetching:
+            await self._seek_to(partitions)
+
+    async def _seek_to(self, partitions: Mapping[TP, int]) -> None:
+        """As Faust does it. The caller holds the lock against fetches."""
+        await super().seek_wait(partitions)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing to do: a full queue keeps its records in the backlog, and no more are fetched for it."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        self._room.set()
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        if self.app.client_only:
+            return await super()._drain_messages(fetcher)
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                try:
+                    await self._drain_once()
+                except self.consumer_stopped_errors:
+                    raise
+                except KafkaError as error:
+                    # A server's: a damaged answer, a right that was taken away. The watchdog knows if it stays so.
+                    self.log.error("cannot read from Kafka, trying again: %s", error)
+                    await self.sleep(RETRY)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            self._backlog.clear()
+            await self.wait(cast(Any, self.can_resume_flow))
+            return
+        if not self.progress and not self.app.rebalancing and any(map(self.is_source, self.assignment())):
+            await self.perform_seek()  # the seek of the rebalance itself did not end in time
+        epoch, records = await self._fetch()
+        if epoch != self._epoch or not self.flow_active:
+            return
+        for tp, batch in records.items():
+            self._backlog[ensure_TP(tp)] = deque(batch)
+        for tp in list(self._backlog):
+            if epoch != self._epoch or not self.flow_active:
+                return
+            await self._deliver(tp, epoch)
+
+    async def _fetch(self) -> tuple[int, Mapping[Any, list[Any]]]:
+        """Records, and the epoch that they belong to: a seek may have been waited for."""
+        wanted = {tp for tp in self._get_active_partitions() if tp not in self._backlog}
+        self._room.clear()
+        if wanted:
+            wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
+            async with self._fetching:
+                return self._epoch, await self._getmany(active_partitions=wanted, timeout=wait)
+        epoch = self._epoch
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), _ROOM_POLL if self._backlog else _FETCH_WAIT)
+        return epoch, {}
+
+    async def _deliver(self, tp: TP, epoch: int) -> None:
+        """Hand on the partition's backlog as far as its queues have room."""
+        records, progress = self._backlog[tp], self.progress.get(tp)
+        queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
+        if not self.is_source(tp):
+            await self._deliver_changelog(tp, epoch, queues)
+        elif progress:
+            await self._deliver_source(tp, epoch, progress, queues)
+        else:
+            records.clear()  # of a partition that this worker has no more
+        if not records:
+            self._backlog.pop(tp, None)
+
+    async def _deliver_source(self, tp: TP, epoch: int, progress: Progress, queues: Sequence[Any]) -> None:
+        """In order and without a gap; after a jump seek back instead.
+
+        Longer than others on purpose: a function of its own for a part of it would be one more call for each record.
+        """
+        records, app = self._backlog[tp], cast(Any, self.app)
+        delivered = room = 0
+        while records and (room := (room or room_of(queues))):
+            room -= 1
+            kind = type(records[0])
+            if kind is FaultyRecord and not app.pipeline.has_room():
+                return  # it becomes a dead letter at once: no stream's queue holds it back
+            record = records.popleft()
+            if kind is Hole:
+                progress.pass_over(*record)
+                continue
+            if (verdict := progress.admit(record.offset)) is not Admission.DELIVER:
+                if verdict is Admission.SEEK_BACK:
+                    records.clear()
+                    await self._seek_back(tp, progress, record.offset)
+                continue
+            if not delivered:
+                progress.stamp(record.offset, believed_ms(record.timestamp, int(time.time() * 1000)))
+            if kind is FaultyRecord:
+                self._refuse(tp, record, progress)
+            else:
+                try:
+                    await self.callback(self._to_message(tp, record))
+                except OF_A_RECORD as error:
+                    self._refuse(tp, record, progress, error)
+            delivered += 1
+            if delivered % MOST_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if epoch != self._epoch or not self.flow_active:
+                return
+
+    async def _deliver_changelog(self, tp: TP, epoch: int, queues: Sequence[Any]) -> None:
+        """What a table recovers from: nobody acknowledges it."""
+        records = self._backlog[tp]
+        delivered = room = 0
+        while records and (room := (room or room_of(queues))):
+            room -= 1
+            record = records.popleft()
+            if type(record) is Hole:
+                continue
+            await self.callback(self._to_message(tp, record))
+            delivered += 1
+            if delivered % MOST_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if epoch != self._epoch or not self.flow_active:
+                return
+
+    def _refuse(self, tp: TP, record: Any, progress: Progress, error: Exception | None = None) -> None:
+        """An order's record that cannot go to Faust's streams has its dead letter."""
+        cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset), error)
+
+    def _finished(self, tp: TP, progress: Progress, offset: int) -> None:
+        """As `ack`, of a record that never became a message."""
+        if self.progress.get(tp) is progress:
+            progress.finish(offset)
+
+    async def _seek_back(self, tp: TP, progress: Progress, found: int) -> None:
+        self.log.warning("%s: got offset %s, expected %s: reading again from there", tp, found, progress.expected)
+        try:
+            async with self._fetching:
+                if self.progress.get(tp) is progress:  # otherwise positions were taken anew meanwhile
+                    await self._seek_to({tp: progress.expected})
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("%s: seek failed, the next jump repeats it: %s", tp, type(error).__name__)

@@ -1,0 +1,30 @@
+"""Who is told which partitions are this worker's, and what else the consumer asks of its app."""
+
+from typing import Protocol
+
+from creditstream.metrics.instruments import Instruments
+
+
+class Ownership(Protocol):
+    """Told by the consumer which partitions are this worker's."""
+
+    async def drain(self) -> None:
+        """Lets orders in flight finish, within a bound, before partitions are given up."""
+        ...
+
+    def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
+        """None once a revoke is over, or when none are this worker's; else those that are, when all are in place.
+
+        `interrupted`: a generation was missed, in which others may have had the same partitions.
+        """
+        ...
+
+
+class CreditApp(Protocol):
+    """What the consumer asks of its app, beside what Faust's has."""
+
+    @property
+    def ownership(self) -> Ownership: ...
+
+    @property
+    def instruments(self) -> Instruments: ...
