@@ -78,9 +78,9 @@ def _unpack(part: Path) -> None:
     part.mkdir()
     with tarfile.open(_PACKAGE.path()) as package:
         for name in ("al2023", "fonts", "swiftshader"):
-            with tarfile.open(fileobj=io.BytesIO(_content(package, f"{name}.tar"))) as archive:
-                archive.extractall(part, filter="data")
-        (part / "chromium").write_bytes(_content(package, "chromium"))
+            with tarfile.open(fileobj=io.BytesIO(_plain(package, f"package/bin/{name}.tar.br"))) as archive:
+                _write_files(archive, part)
+        (part / "chromium").write_bytes(_plain(package, "package/bin/chromium.br"))
     (part / "fonts.conf").write_text(_FONTS)
     (part / "run").write_text(_RUN)
     for program in ("chromium", "run"):
@@ -88,10 +88,23 @@ def _unpack(part: Path) -> None:
     _try(part / "run")
 
 
-def _content(package: tarfile.TarFile, name: str) -> bytes:
-    packed = package.extractfile(f"package/bin/{name}.br")
-    assert packed is not None
-    return bytes(cramjam.brotli.decompress(packed.read()))
+def _write_files(archive: tarfile.TarFile, folder: Path) -> None:
+    """By hand: the safe way of `extractall` is younger than the Python 3.11 of Debian 12."""
+    for member in archive:
+        if member.isfile():
+            target = folder / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_read(archive, member))
+
+
+def _plain(package: tarfile.TarFile, name: str) -> bytes:
+    return bytes(cramjam.brotli.decompress(_read(package, package.getmember(name))))
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    content = archive.extractfile(member)
+    assert content is not None, f"{member.name} is no file"
+    return content.read()
 
 
 def _try(program: Path) -> None:
