@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cramjam
 
+from tests.support.archives import unpack
 from tests.support.left_out import NotHere
 from tests.support.npm import NpmPackage
 from tests.support.shelf import on_shelf
@@ -78,9 +79,9 @@ def _unpack(part: Path) -> None:
     part.mkdir()
     with tarfile.open(_PACKAGE.path()) as package:
         for name in ("al2023", "fonts", "swiftshader"):
-            with tarfile.open(fileobj=io.BytesIO(_plain(package, f"package/bin/{name}.tar.br"))) as archive:
-                _write_files(archive, part)
-        (part / "chromium").write_bytes(_plain(package, "package/bin/chromium.br"))
+            with tarfile.open(fileobj=io.BytesIO(_plain(package, f"{name}.tar"))) as archive:
+                unpack(archive, part)
+        (part / "chromium").write_bytes(_plain(package, "chromium"))
     (part / "fonts.conf").write_text(_FONTS)
     (part / "run").write_text(_RUN)
     for program in ("chromium", "run"):
@@ -88,23 +89,10 @@ def _unpack(part: Path) -> None:
     _try(part / "run")
 
 
-def _write_files(archive: tarfile.TarFile, folder: Path) -> None:
-    """By hand: the safe way of `extractall` is younger than the Python 3.11 of Debian 12."""
-    for member in archive:
-        if member.isfile():
-            target = folder / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_read(archive, member))
-
-
 def _plain(package: tarfile.TarFile, name: str) -> bytes:
-    return bytes(cramjam.brotli.decompress(_read(package, package.getmember(name))))
-
-
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    content = archive.extractfile(member)
-    assert content is not None, f"{member.name} is no file"
-    return content.read()
+    packed = package.extractfile(f"package/bin/{name}.br")
+    assert packed is not None, f"{name} is no file"
+    return bytes(cramjam.brotli.decompress(packed.read()))
 
 
 def _try(program: Path) -> None:
