@@ -23,6 +23,7 @@ LOCK = ROOT / "requirements" / "lock.txt"
 STAMP = VENV / ".creditstream-installed"
 #: Stands in `.venv` while it is written: found at a start, that run was killed and the folder is not to be trusted.
 UNFINISHED = VENV / ".creditstream-installing"
+_ANOTHER_USER = "if make once ran as another user, remove .venv and .local, or run it as that user"
 
 
 def key() -> str:
@@ -142,6 +143,9 @@ def main() -> int:
                 install(wanted)
     except BootstrapError as error:
         print(f"creditstream: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"creditstream: the install failed: {error}; {_ANOTHER_USER}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ncreditstream: interrupted; the next make starts the install again", file=sys.stderr)

@@ -1,7 +1,10 @@
-"""Fixtures for everybody. What they are made of is in tests/support; a missing service fails, nothing is skipped."""
+"""Fixtures for everybody. What they are made of is in tests/support; a missing service fails, nothing is skipped.
+
+A tool that this machine cannot have is left out with one line: tests/support/left_out.py.
+"""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,29 @@ from devtools.programs import RiskApiProcess, Worker
 from devtools.stack.ports import free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
+from tests.support.left_out import NotHere, left_out
 from tests.support.product import settings_for
 from tests.support.servers import Servers, open_servers
 
 StartWorker = Callable[..., Worker]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """What a fixture of the test cannot have."""
+    try:
+        return (yield)
+    except NotHere as why:
+        left_out(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """What the test itself cannot have."""
+    try:
+        return (yield)
+    except NotHere as why:
+        left_out(why)
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ class BreakerRule(NamedTuple):
 class Breaker:
     """Calls are admitted with a ticket and ended with it; a call that began before the state changed says nothing."""
 
-    def __init__(self, rule: BreakerRule, on_change: Callable[[State, State], None] | None = None) -> None:
+    def __init__(self, rule: BreakerRule, on_change: Callable[[State, State], None] = lambda old, new: None) -> None:
         self._rule = rule
-        self.on_change = on_change or (lambda old, new: None)
+        self._on_change = on_change
         self.state: State = "closed"
         self.transitions = 0
         self._calls = Window(rule.window)
@@ -86,4 +86,4 @@ class Breaker:
         self.transitions += 1
         self._calls.clear()
         self._row = 0
-        self.on_change(old, state)
+        self._on_change(old, state)

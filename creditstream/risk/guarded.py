@@ -132,7 +132,6 @@ class GuardedRisk(Risk):
 
     def __init__(self, client: RiskClient, gate: Gate, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self.gate, self._clock = client, gate, clock
-        gate.breaker.on_change = self._tell
 
     @classmethod
     async def open(cls, settings: Settings, *, on_call: OnCall | None = None, backoff: Backoff | None = None) -> Self:
@@ -153,14 +152,15 @@ class GuardedRisk(Risk):
             return ""
         return "the risk API fails, its circuit is open: intake pauses"
 
-    def _tell(self, old: State, new: State) -> None:
-        """One line for an outage and one for its end; the probes between are details."""
-        if old == "closed":
-            log.warning("the risk API fails: circuit open, intake pauses until a probe is answered")
-        elif new == "closed":
-            log.warning("the risk API answers again: circuit closed, intake goes on")
-        else:
-            log.debug("risk API circuit: %s, was %s", new, old)
+
+def tell(old: State, new: State) -> None:
+    """For the breaker: one line for an outage and one for its end; the probes between are details."""
+    if old == "closed":
+        log.warning("the risk API fails: circuit open, intake pauses until a probe is answered")
+    elif new == "closed":
+        log.warning("the risk API answers again: circuit closed, intake goes on")
+    else:
+        log.debug("risk API circuit: %s, was %s", new, old)
 
 
 def make_gate(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Gate:
@@ -174,7 +174,7 @@ def make_gate(settings: Settings, clock: Callable[[], float] = time.monotonic) -
     floor, ceiling = settings.risk_concurrency_floor, settings.risk_concurrency
     limiter = Limiter(floor=floor, ceiling=ceiling, start=_START, cpu=_wanted_cpu)
     return Gate(
-        breaker=Breaker(rule),
+        breaker=Breaker(rule, tell),
         limiter=limiter,
         pace=Pace(settings.risk_rate),
         budget=RetryBudget(settings.risk_retry_share),

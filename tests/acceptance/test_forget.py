@@ -11,8 +11,9 @@ from devtools.wait import wait_for
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, decode_status
 from tests.conftest import StartWorker
 from tests.support.database import Database
-from tests.support.kafka import Record, Topics
+from tests.support.kafka import Topics
 from tests.support.product import audited, faust, order_line, run_to_end, settle
+from tests.support.topic_reading import Record
 
 _GONE, _OTHER = "c-gone", "c-gone-too"
 _NAMED = re.compile(rb"c-gone(?!-)")

@@ -1,6 +1,5 @@
 """Two real workers with a Redis of their own, and a real Chromium that looks at them. Both once for a whole module."""
 
-import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from devtools.programs import RiskApiProcess
 from devtools.stack.ports import free_port
 from tests.browser.site import Site, Watch
-from tests.support.chromium import ARGUMENTS, NoBrowser, chromium
+from tests.support.chromium import ARGUMENTS, chromium
 from tests.support.database import cloned
 from tests.support.kafka import Topics
-from tests.support.servers import LOCAL, Servers
+from tests.support.servers import Servers
 
 OpenPage = Callable[..., Page]
 #: Milliseconds. Nothing takes so long; a loaded machine may.
@@ -23,14 +22,7 @@ _PATIENCE = 60_000
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    LOCAL.mkdir(exist_ok=True)
-    try:
-        # Test processes run side by side: one installs it, the others wait until it is there as a whole.
-        with (LOCAL / "chromium.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return chromium(log=LOCAL / "chromium.log")
-    except NoBrowser as error:
-        pytest.fail(str(error), pytrace=False)
+    return chromium()
 
 
 @pytest.fixture(scope="module")

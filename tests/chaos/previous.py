@@ -14,6 +14,7 @@ from typing import NamedTuple
 from creditstream.config.settings import PREFIX
 from devtools.programs import ROOT, clean_environ
 from devtools.stack import StackError
+from tests.support.archives import unpack
 
 #: N-1: the version that the next release must run beside. CONTRIBUTING.md says when and how to move it.
 PREVIOUS = "21f6dee6d0bb6934d151ec460e9dbebfa332fc96"
@@ -72,7 +73,7 @@ def check_out(revision: str, folder: Path) -> Version:
     if not code.exists():
         part = code.with_suffix(".part")
         with _files(commit) as archive:
-            archive.extractall(part, filter="data")
+            unpack(archive, part)
         part.rename(code)
     file, *names = _python(code, _SETTINGS, {"PYTHONPATH": str(code)}).split()
     if not Path(file).is_relative_to(code):

@@ -93,6 +93,13 @@ def test_without_any_the_line_says_what_is_needed(checkout: Path) -> None:
     assert "Python 3.11 or newer is needed and there is Python 3.10.13" in refused(bootstrap(checkout))
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(checkout: Path) -> None:
+    (checkout / "tools" / "python3").symlink_to(BASE)
+    (checkout / ".local").touch()
+    line = refused(bootstrap(checkout))
+    assert str(checkout / ".local") in line and "as another user" in line
+
+
 def test_the_machines_own_comes_first_and_a_shim_that_leads_nowhere_is_passed_over(checkout: Path) -> None:
     program(checkout, "python3.14", "exit 127")
     for name in ("python3.13", "python3.12"):

@@ -54,5 +54,5 @@ def test_another_version_would_be_seen(tmp_path: Path, line: str) -> None:
 
 
 def test_the_changelog_tells_of_it_and_of_what_comes() -> None:
-    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[:2] == ["Unreleased", VERSION]

