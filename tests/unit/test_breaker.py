@@ -359,7 +359,7 @@ def test_waiting_at_the_gate_does_not_use_up_the_deadline() -> None:
     async def test() -> None:
         clock = ManualClock()
         settings = Settings(
-            risk_url="http://127.0.0.1:1", risk_deadline=0.2, risk_attempt_timeout=0.2, risk_breaker_min_calls=1
+            risk_url="http://127.0.0.1:1", risk_deadline=0.8, risk_attempt_timeout=0.8, risk_breaker_min_calls=1
         )
         gate = make_gate(settings, clock)
         client = await RiskClient.open(settings, guard=gate, backoff=Backoff(0.001, 0.0, 0.001))
@@ -367,7 +367,7 @@ def test_waiting_at_the_gate_does_not_use_up_the_deadline() -> None:
         async with asyncio.timeout(10):
             while not gate.waiting:  # noqa: ASYNC110 - the gate tells nobody
                 await asyncio.sleep(0)
-            await asyncio.sleep(0.3)  # longer than the deadline: the very thing that must not matter
+            await asyncio.sleep(0.9)  # longer than the deadline: the very thing that must not matter
             assert not task.done()
             clock.advance(3.0)
             gate._on_timer()
