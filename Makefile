@@ -12,7 +12,7 @@ demo:  ## the whole thing, once: ORDERS=2000 orders through Kafka, scored, store
 	$(INSTALL) $(PY) -m devtools demo --orders $(ORDERS)
 
 test:  ## every test, with the services that they need (PYTEST='-k name' for some)
-	$(INSTALL) $(PY) -m pytest $(or $(PYTEST),-n 2 --dist loadfile --no-loadscope-reorder)
+	$(INSTALL) $(PY) -m pytest $(or $(PYTEST),-n 4)
 
 up:  ## the local stack in the background: Kafka, PostgreSQL and replica, Redis, simulated risk API
 	$(INSTALL) $(PY) -m devtools up

@@ -35,6 +35,8 @@ _SETTINGS = {
     "log_min_messages": "warning",
     "timezone": "UTC",
 }
+#: What is killed keeps its data all the same: the machine has it.
+_BRIEF = {"fsync": "off", "max_connections": "400"}
 
 
 def binary(name: str) -> str:
@@ -71,6 +73,10 @@ class _Server(Service):
 
     stop_signal = signal.SIGINT  # "fast": open sessions are ended, nothing is lost
 
+    def __init__(self, home: Path, port: int, *, brief: bool = False) -> None:
+        super().__init__(home, port)
+        self._brief = brief
+
     @property
     def data(self) -> Path:
         return self.home / "data"
@@ -80,7 +86,7 @@ class _Server(Service):
         """Make a data directory in `folder`."""
 
     def settings(self) -> dict[str, str]:
-        return _SETTINGS | {"port": str(self.port)}
+        return _SETTINGS | (_BRIEF if self._brief else {}) | {"port": str(self.port)}
 
     def prepare(self, report: Report) -> None:
         if not (self.data / "PG_VERSION").exists():
@@ -141,8 +147,8 @@ class Replica(_Server):
     port_field = "postgres_replica"
     ready_within = 20.0
 
-    def __init__(self, home: Path, port: int, primary_port: int) -> None:
-        super().__init__(home, port)
+    def __init__(self, home: Path, port: int, primary_port: int, *, brief: bool = False) -> None:
+        super().__init__(home, port, brief=brief)
         self.primary_port = primary_port
 
     def build(self, folder: Path) -> None:
