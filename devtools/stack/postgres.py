@@ -81,6 +81,9 @@ class _Server(Service):
     def data(self) -> Path:
         return self.home / "data"
 
+    def _haste(self) -> list[str]:
+        return ["--no-sync"] if self._brief else []
+
     @abstractmethod
     def build(self, folder: Path) -> None:
         """Make a data directory in `folder`."""
@@ -125,7 +128,7 @@ class Postgres(_Server):
     port_field = "postgres"
 
     def build(self, folder: Path) -> None:
-        options = ["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale"]
+        options = ["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", *self._haste()]
         run(self.title, [*as_other_user(), binary("initdb"), "-D", str(folder), *options])
 
     def ready(self) -> bool:
@@ -154,7 +157,7 @@ class Replica(_Server):
     def build(self, folder: Path) -> None:
         # -R marks it as a standby; where the primary is, the command line says, because ports may change.
         source = ["-h", HOST, "-p", str(self.primary_port), "-U", USER]
-        options = ["-R", "-X", "stream", "-c", "fast"]
+        options = ["-R", "-X", "stream", "-c", "fast", *self._haste()]
         run(self.title, [*as_other_user(), binary("pg_basebackup"), *source, "-D", str(folder), *options])
 
     def settings(self) -> dict[str, str]:
