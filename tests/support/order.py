@@ -10,11 +10,20 @@ FIRST = (
     "tests/chaos/test_short_run.py",
     "tests/acceptance/test_corpus.py",
     "tests/chaos/test_crash_points.py",
-    "tests/deploy/test_aws_rights.py",
     "tests/chaos/test_operators_run.py",
-    "tests/chaos/test_alerts.py",
+    "tests/deploy/test_aws_rights.py",
     "tests/chaos/test_calibration.py",
+    "tests/acceptance/test_retention.py",
+    "tests/chaos/test_alerts.py",
     "tests/secure/test_kafka.py",
+    "tests/useless/test_worker.py",
+    "tests/chaos/test_letters_after_a_death.py",
+    "tests/chaos/test_cluster.py",
+    "tests/acceptance/test_dlq.py",
+    "tests/acceptance/test_connections.py",
+    "tests/acceptance/test_web.py",
+    "tests/deploy/test_cloudformation.py",
+    "tests/integration/test_any_answer.py",
 )
 #: What is quick, and keeps every process busy until the end.
 _LAST = ("tests/unit/", "tests/packaging/")
@@ -28,6 +37,11 @@ def in_order(nodeid: str) -> tuple[int, int]:
     return (FIRST.index(file) if file in FIRST else len(FIRST), int(file.startswith(_LAST)))
 
 
+def scope_of(nodeid: str) -> str:
+    """What goes to one process as a whole: the file, or the test alone."""
+    return nodeid if nodeid.startswith(_APART) else nodeid.partition("::")[0]
+
+
 class LongFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types for its schedulers
     """Files go as they were sorted, whole or test by test; a process that is done takes the next."""
 
@@ -36,4 +50,4 @@ class LongFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no ty
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(_APART) else nodeid.partition("::")[0]
+        return scope_of(nodeid)
