@@ -13,7 +13,7 @@ demo:  ## the whole thing, once: ORDERS=2000 orders through Kafka, scored, store
 
 # Hundreds of programs are started: without bytecode each of them would compile the code again.
 test:  ## every test, with the services that they need (PYTEST='-k name' for some)
-	$(INSTALL) PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(or $(PYTEST),-n 4)
+	$(INSTALL) PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(or $(PYTEST),-n 6)
 
 up:  ## the local stack in the background: Kafka, PostgreSQL and replica, Redis, simulated risk API
 	$(INSTALL) $(PY) -m devtools up

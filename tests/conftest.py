@@ -41,7 +41,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
-    """`-n 4` and nothing more: the longest first."""
+    """`-n 6` and nothing more: the longest first."""
     return LongFirst(config, log) if config.getvalue("dist") == "load" else None
 
 

@@ -11,6 +11,7 @@ FIRST = (
     "tests/acceptance/test_corpus.py",
     "tests/chaos/test_crash_points.py",
     "tests/chaos/test_operators_run.py",
+    "tests/integration/test_any_answer.py",
     "tests/deploy/test_aws_rights.py",
     "tests/chaos/test_calibration.py",
     "tests/acceptance/test_retention.py",
@@ -23,7 +24,6 @@ FIRST = (
     "tests/acceptance/test_connections.py",
     "tests/acceptance/test_web.py",
     "tests/deploy/test_cloudformation.py",
-    "tests/integration/test_any_answer.py",
 )
 #: What is quick, and keeps every process busy until the end.
 _LAST = ("tests/unit/", "tests/packaging/")
