@@ -20,8 +20,9 @@ _TIMEOUT = 0.1
 _PAUSE = 5.0
 """Seconds in which a Redis that failed is left alone."""
 _PREFIX = "creditstream:"
-_FAILURES = (RedisError, OSError, ValueError, TypeError, LookupError, AttributeError)
-"""A TimeoutError is one of these. The last four: what the driver makes of a server that does not speak its language."""
+_FAILURES = (RedisError, OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+"""A TimeoutError is one of these. RuntimeError: of uvloop, where Redis hangs up between the connect and the first word.
+The last four: what the driver makes of a server that does not speak its language."""
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
