@@ -11,8 +11,9 @@ help:  ## this list
 demo:  ## the whole thing, once: ORDERS=2000 orders through Kafka, scored, stored, reconciled
 	$(INSTALL) $(PY) -m devtools demo --orders $(ORDERS)
 
+# Hundreds of programs are started: without bytecode each of them would compile the code again.
 test:  ## every test, with the services that they need (PYTEST='-k name' for some)
-	$(INSTALL) $(PY) -m pytest $(or $(PYTEST),-n 2 --dist loadfile --no-loadscope-reorder)
+	$(INSTALL) PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(or $(PYTEST),-n 6)
 
 up:  ## the local stack in the background: Kafka, PostgreSQL and replica, Redis, simulated risk API
 	$(INSTALL) $(PY) -m devtools up

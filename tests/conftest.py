@@ -5,19 +5,52 @@ A tool that this machine cannot have is left out with one line: tests/support/le
 
 import itertools
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import Scheduling
 
 from devtools.programs import RiskApiProcess, Worker
 from devtools.stack.ports import free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
 from tests.support.left_out import NotHere, left_out
+from tests.support.order import LongFirst, in_order
 from tests.support.product import settings_for
-from tests.support.servers import Servers, open_servers
+from tests.support.servers import Place, Servers, open_servers, own_place
 
 StartWorker = Callable[..., Worker]
+_PLACE = pytest.StashKey[Place]()
+#: Under which name xdist's processes are told of it.
+_PLACE_OF_RUN = "place"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The run's first process has the place of its servers; xdist's others are told."""
+    told: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if told:
+        config.stash[_PLACE] = Place.from_text(told[_PLACE_OF_RUN])
+    else:
+        opened = ExitStack()
+        config.stash[_PLACE] = opened.enter_context(own_place())
+        config.add_cleanup(opened.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[_PLACE_OF_RUN] = node.config.stash[_PLACE].as_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """`-n 6` and nothing more: the longest first."""
+    return LongFirst(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: in_order(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,9 +72,10 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Servers]:
+def stack(pytestconfig: pytest.Config, worker_id: str) -> Iterator[Servers]:
     """Kafka, PostgreSQL with its replica, and Redis."""
-    with open_servers() as servers:
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    with open_servers(pytestconfig.stash[_PLACE], number) as servers:
         yield servers
 
 

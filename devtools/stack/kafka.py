@@ -18,6 +18,8 @@ from devtools.stack.service import Report, Service, run
 #: As creditstream.kafka.client.MAX_REQUEST_BYTES: a dead letter carries up to 4 MiB of original value and its headers.
 _MAX_MESSAGE = 6 * 1024 * 1024
 _HEAP = "512m"
+#: A start costs half as much so, and the first minutes after it; in the long run the broker is slower.
+_BRIEF = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class Cluster(NamedTuple):
@@ -41,9 +43,17 @@ class Kafka(Service):
     ready_within = 60.0
 
     def __init__(
-        self, home: Path, port: int, controller_port: int, cache: Path, cluster: Cluster | None = None
+        self,
+        home: Path,
+        port: int,
+        controller_port: int,
+        cache: Path,
+        cluster: Cluster | None = None,
+        *,
+        brief: bool = False,
     ) -> None:
         super().__init__(home, port)
+        self._brief = brief
         self.controller_port = controller_port
         self.cache = cache
         self.cluster = cluster or Cluster.of(controller_port)
@@ -63,13 +73,14 @@ class Kafka(Service):
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         if not (self.home / "data" / "meta.properties").exists():
             storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster.id, "-c", str(self.config)]
-            run(self.title, [*_jvm(jars, "256m"), "-XX:TieredStopAtLevel=1", *storage, *self.format_options()])
+            run(self.title, [*_jvm(jars, "256m"), *_BRIEF, *storage, *self.format_options()])
 
     def format_options(self) -> list[str]:
         return ["--ignore-formatted"]
 
     def command(self) -> list[str]:
-        return [*_jvm(jars_folder(self.cache), _HEAP), "kafka.Kafka", str(self.config)]
+        flags = _BRIEF if self._brief else ()
+        return [*_jvm(jars_folder(self.cache), _HEAP), *flags, "kafka.Kafka", str(self.config)]
 
     def ready(self) -> bool:
         try:

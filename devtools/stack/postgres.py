@@ -35,6 +35,8 @@ _SETTINGS = {
     "log_min_messages": "warning",
     "timezone": "UTC",
 }
+#: What is killed keeps its data all the same: the machine has it.
+_BRIEF = {"fsync": "off", "max_connections": "400"}
 
 
 def binary(name: str) -> str:
@@ -71,16 +73,23 @@ class _Server(Service):
 
     stop_signal = signal.SIGINT  # "fast": open sessions are ended, nothing is lost
 
+    def __init__(self, home: Path, port: int, *, brief: bool = False) -> None:
+        super().__init__(home, port)
+        self._brief = brief
+
     @property
     def data(self) -> Path:
         return self.home / "data"
+
+    def _haste(self) -> list[str]:
+        return ["--no-sync"] if self._brief else []
 
     @abstractmethod
     def build(self, folder: Path) -> None:
         """Make a data directory in `folder`."""
 
     def settings(self) -> dict[str, str]:
-        return _SETTINGS | {"port": str(self.port)}
+        return _SETTINGS | (_BRIEF if self._brief else {}) | {"port": str(self.port)}
 
     def prepare(self, report: Report) -> None:
         if not (self.data / "PG_VERSION").exists():
@@ -119,7 +128,7 @@ class Postgres(_Server):
     port_field = "postgres"
 
     def build(self, folder: Path) -> None:
-        options = ["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale"]
+        options = ["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", *self._haste()]
         run(self.title, [*as_other_user(), binary("initdb"), "-D", str(folder), *options])
 
     def ready(self) -> bool:
@@ -141,14 +150,14 @@ class Replica(_Server):
     port_field = "postgres_replica"
     ready_within = 20.0
 
-    def __init__(self, home: Path, port: int, primary_port: int) -> None:
-        super().__init__(home, port)
+    def __init__(self, home: Path, port: int, primary_port: int, *, brief: bool = False) -> None:
+        super().__init__(home, port, brief=brief)
         self.primary_port = primary_port
 
     def build(self, folder: Path) -> None:
         # -R marks it as a standby; where the primary is, the command line says, because ports may change.
         source = ["-h", HOST, "-p", str(self.primary_port), "-U", USER]
-        options = ["-R", "-X", "stream", "-c", "fast"]
+        options = ["-R", "-X", "stream", "-c", "fast", *self._haste()]
         run(self.title, [*as_other_user(), binary("pg_basebackup"), *source, "-D", str(folder), *options])
 
     def settings(self) -> dict[str, str]:

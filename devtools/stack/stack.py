@@ -31,7 +31,8 @@ def show_nothing(_name: str, _text: str, _last: bool) -> None:
 class Stack:
     """The services under `root`/stack, with `root`/env and `root`/bin written for their users.
 
-    `more_kafka`: the port and the controller's port of each further Kafka node.
+    `more_kafka`: the port and the controller's port of each further Kafka node. `brief`: for a test's few minutes, they
+    start in less time, take more clients, and would forget what they had in a power cut (not when they are killed).
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Stack:
         cache: Path | None = None,
         only: set[str] | None = None,
         more_kafka: Sequence[tuple[int, int]] = (),
+        brief: bool = False,
     ) -> None:
+        self._brief = brief
         self.root = root.absolute()
         self.ports = ports
         self._kafka_ports = [(ports.kafka, ports.kafka_controller), *more_kafka]
@@ -56,13 +59,20 @@ class Stack:
         cluster = Cluster.of(*(controller for _, controller in self._kafka_ports))
         return [
             *(
-                Kafka(folder / ("kafka" if node == 1 else f"kafka-{node}"), port, controller, self.cache, cluster)
+                Kafka(
+                    folder / ("kafka" if node == 1 else f"kafka-{node}"),
+                    port,
+                    controller,
+                    self.cache,
+                    cluster,
+                    brief=self._brief,
+                )
                 for node, (port, controller) in enumerate(self._kafka_ports, start=1)
             ),
-            Postgres(folder / "postgres", ports.postgres),
+            Postgres(folder / "postgres", ports.postgres, brief=self._brief),
             Redis(folder / "redis", ports.redis),
             RiskApi(folder / "risk", ports.risk),
-            Replica(folder / "replica", ports.postgres_replica, primary_port=ports.postgres),
+            Replica(folder / "replica", ports.postgres_replica, primary_port=ports.postgres, brief=self._brief),
         ]
 
     @property

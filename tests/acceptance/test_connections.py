@@ -135,7 +135,7 @@ def test_a_worker_ends_in_time_whoever_is_connected_while_all_servers_are_frozen
 @pytest.fixture
 def servers_of_its_own(tmp_path: Path) -> Iterator[Stack]:
     services = {"kafka", "postgres", "replica", "redis"}
-    stack = Stack(tmp_path / "stack", Ports.free(), cache=LOCAL / "cache", only=services)
+    stack = Stack(tmp_path / "stack", Ports.free(), cache=LOCAL / "cache", only=services, brief=True)
     stack.up()
     yield stack
     stack.clean()

@@ -27,7 +27,8 @@ _THE_DASHBOARDS = (f"{APPLICATION_NAME}@", "date_trunc('day', now(), 'UTC')", "O
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Stack]:
     """A primary and a replica of this test's own, which log every statement and who sent it."""
-    stack = Stack(tmp_path / "stack", Ports.free(), cache=LOCAL / "cache", only={"postgres", "replica"})
+    only = {"postgres", "replica"}
+    stack = Stack(tmp_path / "stack", Ports.free(), cache=LOCAL / "cache", only=only, brief=True)
     try:
         stack.up()
         for dsn in _dsns(stack):

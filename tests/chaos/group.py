@@ -1,6 +1,7 @@
 """One group of workers with topics, a database and a risk API of its own, for scenarios that run side by side."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -85,6 +86,12 @@ def is_stopped(worker: Worker, number: signal.Signals) -> bool:
         return worker.exit_code is not None
     state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state == "T"
+
+
+def is_at_work(worker: Worker) -> bool:
+    """It has partitions, and no rebalance is on; asked of the log, which is appended to where a disk is used again."""
+    said = re.findall(r"rebalancing|at work on partitions \[(.*)\]", worker.log())
+    return bool(said and said[-1])
 
 
 def is_back(worker: Worker) -> Callable[[], bool]:

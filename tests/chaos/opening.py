@@ -35,14 +35,15 @@ async def open_rig(
     partitions: int = PARTITIONS,
     settings: Mapping[str, object] = _NO_SETTINGS,
     previous: Version | None = None,
+    brief: bool = False,
 ) -> AsyncIterator[Rig]:
     """Everything up and ready, of the `previous` version if there is one.
 
-    At the end all is stopped; the data stay for a look until the next run.
+    At the end all is stopped; the data stay for a look until the next run. `brief`: see Stack.
     """
     _clear(root)
     more = [(ports.kafka, ports.kafka_controller) for ports in (Ports.free() for _ in range(brokers - 1))]
-    stack = Stack(root, Ports.free(), cache=cache, more_kafka=more)
+    stack = Stack(root, Ports.free(), cache=cache, more_kafka=more, brief=brief)
     rig = Rig(root, stack, partitions, settings)
     try:
         await asyncio.to_thread(stack.up, lambda name, text, last: say(f"{name:<10} {text}") if last else None)

@@ -38,7 +38,7 @@ FEW_PARTITIONS = 4
 _FORGETFUL = {"SEEN_RETENTION": 0.05}
 #: On a slow machine the load goes on until the operators are done, so many seconds' worth at a time.
 _AT_A_TIME = 2.0
-#: Up to these minutes, faults are held for their shorter time.
+#: Up to these minutes, faults are held for their shorter time, and servers are started for a brief life.
 SHORT = 3.0
 
 
@@ -75,6 +75,7 @@ async def chaos(
         partitions=FEW_PARTITIONS if "grow" in names else PARTITIONS,
         settings=_FORGETFUL if "retention" in names else {},
         previous=previous,
+        brief=minutes <= SHORT,
     ) as rig:
         # The version before asks again and again about such orders, and would never come to rest.
         make = functools.partial(make_lines, no_file=0) if previous else make_lines

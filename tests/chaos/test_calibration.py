@@ -123,16 +123,14 @@ def test_each_known_fault_is_found_and_its_absence_is_not(
     stack: Servers, template: str, tmp_path: Path, is_in: bool
 ) -> None:
     assert set(SCENARIOS) == set(FAULTS) - {"none"}
+    # Without a fault, those that have the same scenario are the same.
+    faults = list(SCENARIOS) if is_in else list({scenario: fault for fault, scenario in SCENARIOS.items()}.values())
+
+    def audited(fault: str) -> str:
+        return play(stack, template, tmp_path / fault, fault, fault if is_in else "none")
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        said = dict(
-            zip(
-                SCENARIOS,
-                pool.map(
-                    lambda fault: play(stack, template, tmp_path / fault, fault, fault if is_in else "none"), SCENARIOS
-                ),
-                strict=True,
-            )
-        )
+        said = dict(zip(faults, pool.map(audited, faults), strict=True))
     for fault, words in said.items():
         print(f"{fault}: {words[:300] or 'clean'}")
     assert not [words for words in said.values() if words.startswith("NOT PLAYED")], said

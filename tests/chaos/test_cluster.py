@@ -21,7 +21,7 @@ _WITHIN = 60.0
 def cluster(tmp_path: Path) -> Iterator[Stack]:
     more = [(ports.kafka, ports.kafka_controller) for ports in (Ports.free(), Ports.free())]
     only = {"kafka", "kafka-2", "kafka-3"}
-    stack = Stack(tmp_path, Ports.free(), cache=LOCAL / "cache", only=only, more_kafka=more)
+    stack = Stack(tmp_path, Ports.free(), cache=LOCAL / "cache", only=only, more_kafka=more, brief=True)
     try:
         stack.up()
         yield stack

@@ -1,12 +1,11 @@
 """N and N-1 side by side, on each other's disks, forward and back: every order decided once."""
 
-import re
 from pathlib import Path
 
 from creditstream.simulation.mix import make_mix
 from devtools.programs import Worker
 from devtools.wait import wait_for
-from tests.chaos.group import Group
+from tests.chaos.group import Group, is_at_work
 from tests.chaos.previous import PREVIOUS, check_out
 from tests.chaos.rolling import Roll, Rolling
 from tests.support.product import audited
@@ -14,12 +13,6 @@ from tests.support.servers import LOCAL, Servers
 
 _WITHIN = 90.0
 _ORDERS = 300
-
-
-def is_at_work(worker: Worker) -> bool:
-    """It has partitions, and no rebalance is on; asked of the log, which is appended to where a disk is used again."""
-    said = re.findall(r"rebalancing|at work on partitions \[(.*)\]", worker.log())
-    return bool(said and said[-1])
 
 
 def at_work(*workers: Worker) -> None:

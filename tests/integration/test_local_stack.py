@@ -95,7 +95,7 @@ def test_what_was_killed_is_started_again_and_has_its_data(running: Stack) -> No
     assert primary.ask("SELECT count(*) FROM kept") == [(0,)]
 
 
-def test_a_replica_that_lost_its_primary_is_cloned_anew(tmp_path: Path) -> None:
+def test_a_replica_that_lost_its_primary_is_cloned_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = a_stack(tmp_path, only={"postgres", "replica"})
     try:
         stack.up()
@@ -103,6 +103,13 @@ def test_a_replica_that_lost_its_primary_is_cloned_anew(tmp_path: Path) -> None:
         named(stack, "postgres").wipe()
         replica = named(stack, "replica")
         replica.ready_within = 3.0
+        rebuild = replica.rebuild
+
+        def patiently_rebuilt() -> bool:
+            replica.ready_within = 60.0
+            return rebuild()
+
+        monkeypatch.setattr(replica, "rebuild", patiently_rebuilt)
         stack.up()
         assert replica.ready()
     finally:

@@ -29,7 +29,7 @@ class KafkaWithDoors(Kafka):
         self, home: Path, cache: Path, certificates: Certificates, *, doors: Sequence[str], users: Iterable[str]
     ) -> None:
         ports, more = Ports.free(), Ports.free()
-        super().__init__(home, ports.kafka, ports.kafka_controller, cache)
+        super().__init__(home, ports.kafka, ports.kafka_controller, cache, brief=True)
         self._certificates, self._users = certificates, tuple(users)
         numbers = {ports.postgres, ports.postgres_replica, ports.redis, ports.risk, more.kafka, more.risk}
         used = {ports.kafka, ports.kafka_controller}

@@ -1,25 +1,31 @@
-"""The servers that tests use: those that the environment names, else containers, else a local stack of their own.
+"""The servers that tests use: those that the environment names, else containers, else a local stack of the run's own.
 
-A missing one fails; nothing is skipped.
+A missing one fails; nothing is skipped. The processes of one run share the local stack: whoever needs it first starts
+it, and it ends with the run. Topics have a prefix of their test's own, databases a name, Redis a number.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from devtools.stack import Ports, Stack
 from devtools.stack.jars import ensure_jars
+from devtools.stack.ports import HOST
 from devtools.stack.tools import write_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 #: A container engine that is there answers at once.
 _ENGINE_WITHIN = 2.0
+#: As many as a server has without being asked for more.
+_REDIS_DATABASES = 16
 
 
 class Servers(NamedTuple):
@@ -33,17 +39,32 @@ class Servers(NamedTuple):
     replication_factor: int = 1
 
 
+class Place(NamedTuple):
+    """Where the run's local stack is, or will be once somebody needs it."""
+
+    folder: Path
+    ports: Ports
+
+    def as_text(self) -> str:
+        """For another process."""
+        return json.dumps([str(self.folder), asdict(self.ports)])
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        folder, ports = json.loads(text)
+        return cls(Path(folder), Ports(**ports))
+
+
 @contextmanager
-def open_servers() -> Iterator[Servers]:
-    """TEST_STACK=local takes the local stack although a container engine answers."""
+def open_servers(place: Place, number: int) -> Iterator[Servers]:
+    """For the run's process with that number. TEST_STACK=local takes the local stack although an engine answers."""
     if os.environ.get("CREDITSTREAM_KAFKA_BROKERS") and os.environ.get("CREDITSTREAM_POSTGRES_DSN"):
         yield _given(os.environ)
     elif os.environ.get("TEST_STACK") != "local" and engine_answers():
         with _containers() as servers:
             yield servers
     else:
-        with local_servers() as servers:
-            yield servers
+        yield _local(place, number)
 
 
 def _given(environ: "os._Environ[str]") -> Servers:
@@ -69,32 +90,31 @@ def engine_answers() -> bool:
     return done.returncode == 0
 
 
-@contextmanager
-def local_servers() -> Iterator[Servers]:
-    """A stack of this run's own beside the user's and other runs', on free ports, stopped and removed at the end."""
-    with _own_folder() as folder:
-        stack = _local_stack(folder)
-        try:
-            stack.up()
-            values = stack.environment()
-            yield Servers(
-                brokers=values["CREDITSTREAM_KAFKA_BROKERS"],
-                postgres_dsn=values["CREDITSTREAM_POSTGRES_DSN"],
-                replica_dsn=values["CREDITSTREAM_POSTGRES_REPLICA_DSN"],
-                redis_url=values["CREDITSTREAM_REDIS_URL"],
-                tools=stack.tools,
-            )
-        finally:
-            stack.clean()
+def _local(place: Place, number: int) -> Servers:
+    """Started unless another process of the run has done it."""
+    stack = _local_stack(place.folder, place.ports)
+    stack.up()
+    values = stack.environment()
+    return Servers(
+        brokers=values["CREDITSTREAM_KAFKA_BROKERS"],
+        postgres_dsn=values["CREDITSTREAM_POSTGRES_DSN"],
+        replica_dsn=values["CREDITSTREAM_POSTGRES_REPLICA_DSN"],
+        redis_url=f"redis://{HOST}:{place.ports.redis}/{number % _REDIS_DATABASES}",
+        tools=stack.tools,
+    )
 
 
-def _local_stack(folder: Path) -> Stack:
-    return Stack(folder, Ports.free(), cache=LOCAL / "cache", only={"kafka", "postgres", "replica", "redis"})
+def _local_stack(folder: Path, ports: Ports) -> Stack:
+    only = {"kafka", "postgres", "replica", "redis"}
+    return Stack(folder, ports, cache=LOCAL / "cache", only=only, brief=True)
 
 
 @contextmanager
-def _own_folder() -> Iterator[Path]:
-    """Locked while this run lives; a folder that nobody holds was left by a killed run, and its servers are ended."""
+def own_place() -> Iterator[Place]:
+    """Beside the user's stack and other runs', on free ports; stopped and removed at the end if anybody started it.
+
+    Locked while this run lives; a folder that nobody holds was left by a killed run, and its servers are ended.
+    """
     shelf = LOCAL / "test-stack"
     shelf.mkdir(parents=True, exist_ok=True)
     for lock_file in shelf.glob("*.lock"):
@@ -105,7 +125,7 @@ def _own_folder() -> Iterator[Path]:
     with lock_file.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            yield lock_file.with_suffix("")
+            yield Place(lock_file.with_suffix(""), Ports.free())
         finally:
             _remove(lock_file)
 
@@ -113,7 +133,7 @@ def _own_folder() -> Iterator[Path]:
 def _remove(lock_file: Path) -> None:
     folder = lock_file.with_suffix("")
     if folder.exists():
-        _local_stack(folder).clean()
+        _local_stack(folder, Ports()).clean()  # a server is found by its folder
         shutil.rmtree(folder, ignore_errors=True)
     lock_file.unlink(missing_ok=True)
 
