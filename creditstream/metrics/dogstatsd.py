@@ -40,7 +40,10 @@ class DogStatsD:
     async def _report(self, transport: asyncio.DatagramTransport) -> None:
         while not transport.is_closing():
             for datagram in self.datagrams():
-                transport.sendto(datagram)
+                try:
+                    transport.sendto(datagram)
+                except RuntimeError:  # uvloop's word for a socket that is closed at this moment
+                    return
             await asyncio.sleep(EVERY)
 
     def datagrams(self) -> Iterator[bytes]:

@@ -61,7 +61,10 @@ class _Connection(asyncio.Protocol):
         if not self.usable:
             raise ConnectionError("closed before it was used")
         self.answered = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
+        try:
+            self._transport.write(request)
+        except RuntimeError as error:  # uvloop's word for a connection that is closed at this moment
+            raise ConnectionError("closed before it was used") from error
         return self.answered
 
     def abort(self) -> None:

@@ -40,19 +40,21 @@ class Page:
         if self._transport.is_closing():
             self.over.set()
             return
+        try:
+            self._send(block)
+        except (OSError, RuntimeError):  # it went a moment ago; uvloop says RuntimeError
+            self.drop()
+
+    def _send(self, block: Block) -> None:
         waiting = self._transport.get_write_buffer_size()
         if waiting > UNREAD:
             self.drop()
             return
         form, sent = block.form(self._gzip, self._chunked), 0
-        try:
-            if self._descriptor is not None and not waiting:
-                sent = form.send(self._descriptor)
-        except OSError:  # it went a moment ago
-            self.drop()
-        else:
-            if sent < len(form.data):
-                self._transport.write(form.data[sent:])
+        if self._descriptor is not None and not waiting:
+            sent = form.send(self._descriptor)
+        if sent < len(form.data):
+            self._transport.write(form.data[sent:])
 
     async def wait(self, seconds: float | None) -> None:
         """Until the page is over, for so long at most."""

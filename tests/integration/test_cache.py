@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
@@ -169,6 +171,30 @@ def test_a_hanging_redis_is_asked_once_and_then_left_alone(caplog: pytest.LogCap
         assert [record.levelname for record in caplog.records if record.name == "creditstream.web.cache"] == ["WARNING"]
 
     asyncio.run(scenario())
+
+
+class Closing:
+    """A client whose connection closes while it writes: uvloop, not the client, says so."""
+
+    connection_pool = SimpleNamespace(disconnect=AsyncMock())
+
+    async def ping(self) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async def get(self, key: str) -> None:
+        await self.ping()
+
+
+def test_whatever_the_client_raises_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Seen in a run of make chaos: Redis was killed while a worker greeted it, and the worker ended."""
+
+    async def scenario() -> None:
+        cache = Cache(Closing(), ManualClock())
+        await cache.greet()
+        assert await cache.get_or_load("k", 30, Question(1)) == b"1"
+
+    asyncio.run(scenario())
+    assert "RuntimeError" in caplog.text
 
 
 def test_without_a_redis_every_question_is_loaded() -> None:
