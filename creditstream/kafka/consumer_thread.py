@@ -4,6 +4,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
@@ -15,6 +16,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.config.patience import KAFKA, patiently
 from creditstream.kafka.lease import Lease
 from creditstream.kafka.reading import with_holes
 
@@ -51,12 +53,22 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        await super().on_start()
+        await patiently(cast(Any, self.consumer).app.settings, self._start_once, KAFKA)
         consumer = self._ensure_consumer()
         consumer._fetcher._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
         coordinator = consumer._coordinator
         self._renew_lease(coordinator)
         self._assign_known_topics_only(coordinator)
+
+    async def _start_once(self) -> None:
+        """A broker that restarts while a worker starts is waited for, as before the start."""
+        try:
+            await super().on_start()
+        except (KafkaError, OSError):
+            failed, self._consumer = self._ensure_consumer(), None
+            with suppress(KafkaError, OSError):
+                await failed.stop()
+            raise
 
     def _renew_lease(self, coordinator: Any) -> None:
         """Watch the group's coordinator answer: the lease runs from when the answered request was sent."""

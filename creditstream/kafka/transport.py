@@ -1,11 +1,14 @@
 """What Faust gets in place of its own transport and its own statistics."""
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.config.patience import KAFKA, patiently
 from creditstream.kafka.consumer import InOrderConsumer
 
 
@@ -19,7 +22,27 @@ class QuietMonitor(faust.Monitor):
     def on_message_out(self, tp: TP, offset: int, message: Any) -> None: ...
 
 
+class PatientProducer(driver.Producer):
+    """Faust's own producer. A broker that restarts while a worker starts is waited for, as before the start."""
+
+    async def on_start(self) -> None:
+        """In place of Faust's."""
+        await super(driver.Producer, self).on_start()
+        await patiently(cast(Any, self.app).settings, self._start_once, KAFKA)
+
+    async def _start_once(self) -> None:
+        producer = self._producer = self._new_producer()
+        try:
+            await producer.start()
+        except (KafkaError, OSError):
+            self._producer = None
+            with suppress(KafkaError, OSError):
+                await producer.stop()
+            raise
+
+
 class InOrderTransport(driver.Transport):
     """Faust's aiokafka transport with our consumer."""
 
     Consumer = InOrderConsumer
+    Producer = PatientProducer

@@ -18,7 +18,7 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
 from faust.transport.consumer import Consumer
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Producer, Transport
 
 from creditstream.kafka import reading as kafka_reading
 
@@ -36,6 +36,7 @@ _REPLACED: list[tuple[Any, str]] = [
     (Consumer._wait_next_records, "6218e1969a636b3f"),
     (Consumer.getmany, "4b168d84882a70d6"),
     (Consumer.on_buffer_full, "c8961679e0bcdce5"),
+    (Producer.on_start, "219c9a7a785d77b2"),
     (Table.on_rebalance, "0812ad692171a8fd"),
     (Recovery._add, "1584a197b11bf835"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
