@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +19,16 @@ MAX_REQUEST_BYTES = 6 * 1024 * 1024
 def client_options(settings: Settings) -> dict[str, Any]:
     """Keyword arguments that every aiokafka client of this program takes."""
     return {"bootstrap_servers": settings.kafka_brokers, **security_options(settings)}
+
+
+async def start(client: Any) -> None:
+    """Start one of aiokafka's clients; one that cannot is closed. Raises KafkaError or OSError."""
+    try:
+        await client.start()
+    except (KafkaError, OSError):
+        with suppress(KafkaError, OSError):
+            await client.stop()
+        raise
 
 
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, Unsendable
-from creditstream.kafka.client import MAX_REQUEST_BYTES, client_options
+from creditstream.kafka.client import MAX_REQUEST_BYTES, client_options, start
 from creditstream.order.ports import Outgoing, Publishes
 from creditstream.order.unforeseen import OF_A_RECORD
 from schemas.headers import Headers
@@ -42,9 +42,8 @@ class Publisher(Publishes):
         if may_send:
             _guard(producer, may_send)
         try:
-            await producer.start()
+            await start(producer)
         except (KafkaError, OSError) as error:
-            await producer.stop()
             raise BrokerUnavailable(f"{settings.kafka_brokers}: {type(error).__name__}") from error
         return cls(producer)
 

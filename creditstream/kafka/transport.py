@@ -1,14 +1,13 @@
 """What Faust gets in place of its own transport and its own statistics."""
 
-from contextlib import suppress
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.config.patience import KAFKA, patiently
+from creditstream.kafka.client import start
 from creditstream.kafka.consumer import InOrderConsumer
 
 
@@ -31,14 +30,8 @@ class PatientProducer(driver.Producer):
         await patiently(cast(Any, self.app).settings, self._start_once, KAFKA)
 
     async def _start_once(self) -> None:
-        producer = self._producer = self._new_producer()
-        try:
-            await producer.start()
-        except (KafkaError, OSError):
-            self._producer = None
-            with suppress(KafkaError, OSError):
-                await producer.stop()
-            raise
+        self._producer = self._new_producer()
+        await start(self._producer)
 
 
 class InOrderTransport(driver.Transport):

@@ -192,5 +192,11 @@ def scored(score: int) -> Assessment:
     return Assessment(score=score, reasons=("a reason",), model_version="fake-1")
 
 
+async def turns(count: int = 10) -> None:
+    """Of the event loop: whatever can go on goes on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 def run(coroutine: Any) -> Any:
     return asyncio.run(coroutine)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from creditstream.risk.guarded import Gate, GuardedRisk, make_gate
 from creditstream.risk.limiter import Limiter
 from creditstream.risk.unusable import UnusableLimit
 from devtools.fakes import ManualClock, an_order
-from tests.unit.pipeline_rig import Rig, order_json, run
+from tests.unit.pipeline_rig import Rig, order_json, run, turns
 
 RULE = BreakerRule(share=0.5, min_calls=4, window=10.0, pause=2.0)
 
@@ -173,9 +174,11 @@ def a_gate(clock: ManualClock, *, ceiling: int = 10, rate: float = 0.0) -> Gate:
     )
 
 
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+def jump(seconds: float) -> None:
+    """The running loop's clock, by which deadlines are counted."""
+    loop: Any = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds
 
 
 async def fail_until_open(gate: Gate) -> None:
@@ -359,15 +362,16 @@ def test_waiting_at_the_gate_does_not_use_up_the_deadline() -> None:
     async def test() -> None:
         clock = ManualClock()
         settings = Settings(
-            risk_url="http://127.0.0.1:1", risk_deadline=0.8, risk_attempt_timeout=0.8, risk_breaker_min_calls=1
+            risk_url="http://127.0.0.1:1", risk_deadline=30, risk_attempt_timeout=30, risk_breaker_min_calls=1
         )
         gate = make_gate(settings, clock)
         client = await RiskClient.open(settings, guard=gate, backoff=Backoff(0.001, 0.0, 0.001))
         task = asyncio.create_task(client.assess(an_order()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(600):
             while not gate.waiting:  # noqa: ASYNC110 - the gate tells nobody
                 await asyncio.sleep(0)
-            await asyncio.sleep(0.9)  # longer than the deadline: the very thing that must not matter
+            jump(60)  # longer than the deadline: the very thing that must not matter
+            await turns()
             assert not task.done()
             clock.advance(3.0)
             gate._on_timer()

@@ -18,7 +18,7 @@ from creditstream.risk.limiter import Limiter
 from creditstream.risk.unusable import UnusableLimit
 from devtools.fakes import FakeStore, ManualClock, an_order
 from schemas.assessment import Assessment
-from tests.unit.pipeline_rig import ROUTES, Rig, home_of, id_of, order_json, run
+from tests.unit.pipeline_rig import ROUTES, Rig, home_of, id_of, order_json, run, turns
 
 _ALL = frozenset(range(ROUTES.partitions))
 
@@ -31,11 +31,6 @@ def flight(partition: int) -> Flight:
 def order_at_home(partition: int) -> bytes:
     """An order whose home that partition is."""
     return next(value for value in iter(order_json, None) if home_of(value) == partition)
-
-
-async def turns(count: int = 10) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def test_partitions_take_turns_for_calls_however_many_orders_one_has() -> None:

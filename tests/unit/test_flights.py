@@ -3,7 +3,7 @@
 import asyncio
 
 from devtools.wait import wait_for_async
-from tests.unit.pipeline_rig import ROUTES, Rig, home_of, order_json, run
+from tests.unit.pipeline_rig import ROUTES, Rig, home_of, order_json, run, turns
 
 
 async def an_order_with_a_joiner() -> Rig:
@@ -41,8 +41,7 @@ def test_drain_waits_for_it() -> None:
     async def play() -> None:
         rig = await an_order_with_a_joiner()
         draining = asyncio.ensure_future(rig.pipeline.drain(30.0))
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await turns()
         assert not draining.done()
         await rig.run(1)
         await draining
