@@ -38,6 +38,9 @@ _SETTINGS = {
 #: What is killed keeps its data all the same: the machine has it.
 _BRIEF = {"fsync": "off", "max_connections": "400"}
 
+_STREAMS = "SELECT status FROM pg_stat_wal_receiver WHERE pg_is_in_recovery()"
+_WHO = "SELECT system_identifier FROM pg_control_system()"
+
 
 def binary(name: str) -> str:
     """A program of PostgreSQL: from the wheel, else from the machine."""
@@ -66,6 +69,17 @@ def as_other_user() -> list[str]:
     kept = "+dac_override,+dac_read_search"
     identity = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     return [setpriv, *identity, f"--inh-caps={kept}", f"--ambient-caps={kept}"]
+
+
+def _ask(port: int, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(
+        host=HOST, port=port, user=USER, dbname=database, connect_timeout=2, application_name="local-stack"
+    )
+    with contextlib.closing(connection):
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall() if cursor.description else []
 
 
 class _Server(Service):
@@ -110,14 +124,7 @@ class _Server(Service):
 
     def ask(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Rows of one statement outside a transaction."""
-        connection = psycopg2.connect(
-            host=HOST, port=self.port, user=USER, dbname=database, connect_timeout=2, application_name="local-stack"
-        )
-        with contextlib.closing(connection):
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(query)
-                return cursor.fetchall() if cursor.description else []
+        return _ask(self.port, query, database)
 
 
 class Postgres(_Server):
@@ -165,8 +172,11 @@ class Replica(_Server):
         return super().settings() | {"primary_conninfo": primary}
 
     def ready(self) -> bool:
+        """Whether it streams from the primary whose copy it is: it says "streaming" before it knows whom it reached."""
         try:
-            return self.ask("SELECT status FROM pg_stat_wal_receiver WHERE pg_is_in_recovery()") == [("streaming",)]
+            if self.ask(_STREAMS) != [("streaming",)]:
+                return False
+            return self.ask(_WHO) == _ask(self.primary_port, _WHO)
         except psycopg2.Error:
             return False
 

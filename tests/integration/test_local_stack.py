@@ -5,15 +5,19 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg2
 import pytest
 
 from devtools.stack import Ports, Stack, StackError
 from devtools.stack.environment import write_environment
 from devtools.stack.jars import ensure_jars, jars_folder
+from devtools.stack.ports import HOST
 from devtools.stack.postgres import Postgres, Replica, as_other_user
 from devtools.stack.redis import redis_server
 from devtools.stack.service import Service
@@ -22,10 +26,19 @@ from tests.support.kafka import Topics
 from tests.support.servers import ROOT
 
 QUICK = {"postgres", "replica", "redis", "risk"}
+#: How libpq asks for TLS and for GSS before it says anything else.
+REFUSED = {(80877103).to_bytes(4, "big"), (80877104).to_bytes(4, "big")}
 
 
 def a_stack(folder: Path, only: set[str] = QUICK) -> Stack:
     return Stack(folder, Ports.free(), only=only)
+
+
+def says(server: Replica, query: str) -> list[tuple[Any, ...]]:
+    try:
+        return server.ask(query)
+    except psycopg2.Error:
+        return []
 
 
 def pids(stack: Stack) -> dict[str, int]:
@@ -112,6 +125,42 @@ def test_a_replica_that_lost_its_primary_is_cloned_anew(tmp_path: Path, monkeypa
         monkeypatch.setattr(replica, "rebuild", patiently_rebuilt)
         stack.up()
         assert replica.ready()
+    finally:
+        stack.clean()
+
+
+def greet(listening: socket.socket) -> None:
+    """Take connections as PostgreSQL does, and never answer what is asked."""
+    kept = []
+    while True:
+        try:
+            taken = listening.accept()[0]
+        except OSError:
+            return
+        while taken.recv(4096)[4:8] in REFUSED:
+            taken.sendall(b"N")
+        taken.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+        kept.append(taken)
+
+
+def test_a_primary_that_has_not_said_who_it_is_makes_no_replica_ready(tmp_path: Path) -> None:
+    stack = a_stack(tmp_path, only={"postgres", "replica"})
+    primary, replica = named(stack, "postgres"), named(stack, "replica")
+    assert isinstance(replica, Replica)
+    try:
+        stack.up()
+        primary.stop()
+        primary.wipe()
+        primary.begin(lambda _text: None)
+        wait_for(primary.ready, 30, "another primary")
+        with socket.create_server((HOST, 0)) as silent:
+            threading.Thread(target=greet, args=(silent,), daemon=True).start()
+            replica.primary_port = silent.getsockname()[1]
+            replica.begin(lambda _text: None)
+            wait_for(lambda: says(replica, "SELECT status FROM pg_stat_wal_receiver") == [("streaming",)], 30, "it")
+            replica.primary_port = primary.port
+            assert not replica.ready()
+            silent.shutdown(socket.SHUT_RDWR)
     finally:
         stack.clean()
 
