@@ -4,6 +4,7 @@ A tool that this machine cannot have is left out with one line: tests/support/le
 """
 
 import itertools
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,8 @@ _PLACE_OF_RUN = "place"
 
 def pytest_configure(config: pytest.Config) -> None:
     """The run's first process has the place of its servers; xdist's others are told."""
+    # jsonschema reads the grammars of IRIs at its import, which takes two seconds in each process; no schema has one.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # how Python spells "cannot be imported"
     told: dict[str, Any] | None = getattr(config, "workerinput", None)
     if told:
         config.stash[_PLACE] = Place.from_text(told[_PLACE_OF_RUN])

@@ -11,12 +11,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
-import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import given as hypothesis_given
-from schemathesis import GenerationMode
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from creditstream.config.secret import Secret
 from creditstream.order.home_partition import home_partition
@@ -199,16 +195,22 @@ def check_strangers(url: str) -> None:
 
 def check_openapi(worker: Worker, known: str) -> None:
     """schemathesis: what the file says and what the worker does agree; nothing that it makes up is a 500."""
+    # Here, as below: its imports cost a second, and every process of a run imports this file.
+    import schemathesis
+    from schemathesis.core.result import Ok
+
     schema = schemathesis.openapi.from_path(OPENAPI)
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             fuzz(operation, mode, worker.url)
 
 
-def fuzz(operation: Any, mode: GenerationMode, url: str) -> None:
-    if mode is GenerationMode.NEGATIVE and not operation.query and not operation.path_parameters:
+def fuzz(operation: Any, mode: Any, url: str) -> None:
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    if mode.is_negative and not operation.query and not operation.path_parameters:
         return
 
     @settings(

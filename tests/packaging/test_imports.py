@@ -40,7 +40,7 @@ _NO_DRIVERS = {"msgspec", "cramjam"}
 _WAITS = {"asyncio", "socket", "ssl", "subprocess", "threading"}
 
 HOUSE = {module.name: module for module in modules(*PRODUCT, *TOOLS)}
-PURE = sorted(name for name, module in HOUSE.items() if module.words.startswith("PURE:"))
+PURE = sorted(name for name, module in HOUSE.items() if module.is_pure)
 
 
 def room_of(name: str) -> str:

@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What the wheel has.
@@ -13,22 +14,31 @@ TOOLS = ("devtools", "bench", "scripts", "deploy")
 OURS = (*PRODUCT, *TOOLS, "tests")
 
 
-class Module(NamedTuple):
-    """`lines`: how many its file has."""
+@dataclass(frozen=True)
+class Module:
+    """`text`: what its file holds."""
 
     name: str
     path: str
-    tree: ast.Module
-    lines: int
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Only for whom it is asked: the files are listed in every process of a run, and looked at in two."""
+        return ast.parse(self.text)
+
+    @property
+    def lines(self) -> int:
+        return len(self.text.splitlines())
 
     @property
     def is_package(self) -> bool:
         return self.path.endswith("__init__.py")
 
     @property
-    def words(self) -> str:
-        """Its docstring."""
-        return ast.get_docstring(self.tree) or ""
+    def is_pure(self) -> bool:
+        """By the first word of its docstring."""
+        return self.text.startswith('"""PURE:')
 
 
 def modules(*packages: str) -> list[Module]:
@@ -59,8 +69,8 @@ def _deepest(base: str, name: str) -> str:
     return f"{base}.{name}" if stem.with_suffix(".py").exists() or (stem / "__init__.py").exists() else base
 
 
+@cache
 def _module(path: Path) -> Module:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    text = path.read_text(encoding="utf-8")
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-    return Module(name, path.relative_to(ROOT).as_posix(), ast.parse(text), len(text.splitlines()))
+    return Module(name, path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
