@@ -167,7 +167,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "not utf-8": (answer(200, GOOD.replace(b"pay", b"\xff\xfe\x00")), "bad_answer"),
     "too deep": (answer(200, b"[" * 30_000), "bad_answer"),
     "score that is no number": (answer(200, GOOD.replace(b"712", b"NaN")), "bad_answer"),
-    "gzip bomb": (answer(200, gzip.compress(b"x" * 50_000_000), "Content-Encoding: gzip"), "bad_answer"),
+    "gzip bomb": (answer(200, gzip.compress(b"x" * 50_000_000, 1), "Content-Encoding: gzip"), "bad_answer"),
 }
 
 
