@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from devtools.stack.archive import brief_flags
 from devtools.stack.jars import ensure_jars, jars_folder, java
 from devtools.stack.ports import HOST
 from devtools.stack.service import Report, Service, run
@@ -18,8 +19,6 @@ from devtools.stack.service import Report, Service, run
 #: As creditstream.kafka.client.MAX_REQUEST_BYTES: a dead letter carries up to 4 MiB of original value and its headers.
 _MAX_MESSAGE = 6 * 1024 * 1024
 _HEAP = "512m"
-#: A start costs half as much so, and the first minutes after it; in the long run the broker is slower.
-_BRIEF = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class Cluster(NamedTuple):
@@ -73,13 +72,13 @@ class Kafka(Service):
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         if not (self.home / "data" / "meta.properties").exists():
             storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster.id, "-c", str(self.config)]
-            run(self.title, [*_jvm(jars, "256m"), *_BRIEF, *storage, *self.format_options()])
+            run(self.title, [*_jvm(jars, "256m"), *brief_flags(self.cache), *storage, *self.format_options()])
 
     def format_options(self) -> list[str]:
         return ["--ignore-formatted"]
 
     def command(self) -> list[str]:
-        flags = _BRIEF if self._brief else ()
+        flags = brief_flags(self.cache) if self._brief else ()
         return [*_jvm(jars_folder(self.cache), _HEAP), *flags, "kafka.Kafka", str(self.config)]
 
     def ready(self) -> bool:

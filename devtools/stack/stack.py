@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from devtools.stack.archive import archive_file
 from devtools.stack.environment import environment, write_environment
 from devtools.stack.errors import StackError
 from devtools.stack.jars import ensure_jars
@@ -19,6 +20,7 @@ from devtools.stack.redis import Redis
 from devtools.stack.risk import RiskApi
 from devtools.stack.service import Service
 from devtools.stack.tools import write_tools
+from devtools.stack.training import ensure_archive
 
 #: `show(service's name, what about it, is that its last line)`
 Show = Callable[[str, str, bool], None]
@@ -90,6 +92,7 @@ class Stack:
         """Start what does not run and answer; what does is left alone. Raises StackError."""
         with self._alone():
             missing = [service for service in self.services if not self._left_alone(service, show)]
+            self._prepare_kafka([service for service in missing if isinstance(service, Kafka)], show)
             for service in missing:
                 self._check_ports(service)
             started = time.monotonic()
@@ -103,7 +106,8 @@ class Stack:
                 show(service.name, f"{HOST}:{service.port} ready after {time.monotonic() - started:.1f} s", True)
             self.ports.save(self._folder / "ports.json")
             if any(isinstance(service, Kafka) for service in self.services):
-                write_tools(self.tools, ensure_jars(self.cache, lambda text: None))
+                jars = ensure_jars(self.cache, lambda text: None)
+                write_tools(self.tools, jars, archive_file(self.cache) if self._brief else None)
             write_environment(self.root / "env", self.environment())
 
     def set_risk(self, **control: object) -> None:
@@ -139,6 +143,10 @@ class Stack:
             state = "ready" if running and ready else "does not answer" if running else "not running"
             show(service.name, f"{HOST}:{service.port} {state}", True)
         return all(running and ready for _, running, ready in states)
+
+    def _prepare_kafka(self, nodes: list[Kafka], show: Show) -> None:
+        if nodes and self._brief:
+            ensure_archive(self.cache, _reporter(nodes[0], show))
 
     def _left_alone(self, service: Service, show: Show) -> bool:
         healthy = service.healthy()

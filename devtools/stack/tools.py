@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from devtools.stack.archive import BRIEF, QUIET, there
 from devtools.stack.jars import java
 from devtools.stack.postgres import binary
 
@@ -15,7 +16,7 @@ _TOOLS = {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 }
 #: They live for seconds: start fast, take little.
-_FLAGS = "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+_FLAGS = ("-Xmx256m", *BRIEF)
 _SCRIPT = """\
 #!/bin/sh
 # Apache Kafka's own {name}; written by `make up`.
@@ -30,12 +31,16 @@ exec "$here/{psql}" "$@"
 """
 
 
-def write_tools(folder: Path, jars: Path) -> None:
+def write_tools(folder: Path, jars: Path, archive: Path | None = None) -> None:
+    """`archive`: of the jars' classes, used if it is there (devtools/stack/archive.py)."""
     folder.mkdir(parents=True, exist_ok=True)
     relative_jars = os.path.relpath(jars.resolve(), folder.resolve())
     relative_java = os.path.relpath(java(), folder.resolve())
+    flags = " ".join(_FLAGS)
+    if archive and there(archive):
+        flags += f' {" ".join(QUIET)} -XX:AOTCache="$here/{os.path.relpath(archive.resolve(), folder.resolve())}"'
     for name, main in _TOOLS.items():
-        script = _SCRIPT.format(name=name, java=relative_java, flags=_FLAGS, jars=relative_jars, main=main)
+        script = _SCRIPT.format(name=name, java=relative_java, flags=flags, jars=relative_jars, main=main)
         _write(folder, name, script)
     _write(folder, "psql", _PSQL.format(psql=os.path.relpath(binary("psql"), folder.resolve())))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from devtools.stack import Ports
+from devtools.stack.archive import brief_flags
 from devtools.stack.jars import jars_folder, java
 from devtools.stack.kafka import Kafka
 from devtools.stack.ports import HOST
@@ -77,7 +78,7 @@ class SecureKafka(KafkaWithDoors):
     def change_password(self, password: str) -> None:
         """Of `ROTATING`, by Kafka's own kafka-configs."""
         jars = jars_folder(self.cache)
-        flags = ["-Xmx256m", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={jars / 'log4j2.properties'}"]
+        flags = ["-Xmx256m", *brief_flags(self.cache), f"-Dlog4j2.configurationFile={jars / 'log4j2.properties'}"]
         change = ["--alter", "--add-config", f"SCRAM-SHA-512=[password={password}]"]
         who = ["--bootstrap-server", self.plain, "--entity-type", "users", "--entity-name", ROTATING]
         command = [java(), *flags, "-cp", f"{jars}/*", "kafka.admin.ConfigCommand", *who, *change]

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from devtools.stack import Ports, Stack
+from devtools.stack.archive import archive_file
 from devtools.stack.jars import ensure_jars
 from devtools.stack.ports import HOST
+from devtools.stack.service import silent
 from devtools.stack.tools import write_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
+CACHE = LOCAL / "cache"
 #: A container engine that is there answers at once.
 _ENGINE_WITHIN = 2.0
 #: As many as a server has without being asked for more.
@@ -106,7 +109,7 @@ def _local(place: Place, number: int) -> Servers:
 
 def _local_stack(folder: Path, ports: Ports) -> Stack:
     only = {"kafka", "postgres", "replica", "redis"}
-    return Stack(folder, ports, cache=LOCAL / "cache", only=only, brief=True)
+    return Stack(folder, ports, cache=CACHE, only=only, brief=True)
 
 
 @contextmanager
@@ -164,5 +167,5 @@ def _containers() -> Iterator[Servers]:
 def console_tools() -> Path:
     """Kafka's console programs for servers that are not ours to start."""
     folder = LOCAL / "test-tools"
-    write_tools(folder, ensure_jars(LOCAL / "cache", lambda text: None))
+    write_tools(folder, ensure_jars(CACHE, silent), archive_file(CACHE))
     return folder
