@@ -16,7 +16,7 @@ from tests.secure.certificates import Certificates
 USER, PASSWORD = "worker", "long-and-random-1"
 #: The one whose password a test may change.
 ROTATING = "rotating"
-_TOOL_WITHIN = 120.0
+_TOOL_WITHIN = 300.0
 _OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 

@@ -30,7 +30,7 @@ class Database(NamedTuple):
         self.wait_for_replica()
         return ask(self.replica_dsn, query, parameters)
 
-    def wait_for_replica(self, deadline: float = 10.0) -> None:
+    def wait_for_replica(self, deadline: float = 60.0) -> None:
         if self.replica_dsn == self.dsn:
             return
         [(there,)] = ask(self.dsn, "SELECT pg_current_wal_lsn()::text")
