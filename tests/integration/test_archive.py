@@ -1,4 +1,4 @@
-"""The archive of Kafka's classes: taken by Java, made again where it would not be, and done without where it cannot be."""
+"""The archive of Kafka's classes: Java takes it, it is made again where it would not, and is done without elsewhere."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def test_java_takes_it(stack: Servers) -> None:
     assert there(archive_file(CACHE))
     program = console_tools() / "kafka-topics"
     assert "AOTCache" in program.read_text()
-    command = [program, "--bootstrap-server", stack.brokers, "--list"]
+    command = [str(program), "--bootstrap-server", stack.brokers, "--list"]
     required = {**os.environ, "JDK_JAVA_OPTIONS": "-XX:AOTMode=on"}
     done = subprocess.run(command, env=required, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
