@@ -47,12 +47,12 @@ def watched(*loops: Coroutine[Any, Any, None], stopping: bool = False) -> None:
 
 
 def test_a_loop_that_was_cancelled_although_nobody_stops_the_worker_is_a_death() -> None:
-    with pytest.raises(LoopEnded, match="strays.*cancelled"):
+    with pytest.raises(LoopEnded, match=r"strays.*cancelled"):
         watched(lives(), strays())
 
 
 def test_a_loop_that_returns_is_a_death() -> None:
-    with pytest.raises(LoopEnded, match="returns.*returned"):
+    with pytest.raises(LoopEnded, match=r"returns.*returned"):
         watched(lives(), returns())
 
 
