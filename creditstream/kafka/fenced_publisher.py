@@ -43,7 +43,7 @@ class StatusPublisher(Publishes):
         self, open_producer: Callable[[Callable[[], bool]], Awaitable[Producer]], lease_holds: Callable[[], bool]
     ) -> None:
         """`lease_holds`: whether the group was heard from lately enough: no other worker can own the partitions yet."""
-        self._open_producer, self._lease_holds = open_producer, lease_holds
+        self._open_producer, self.lease_holds = open_producer, lease_holds
         self._current: tuple[_Gate, Producer] | None = None
         self._opening = asyncio.Lock()
         #: How often ownership has ended: what was asked for before waits for nothing any more.
@@ -85,10 +85,10 @@ class StatusPublisher(Publishes):
         async with self._opening:
             if ended != self._ended:
                 raise Fenced("partitions moved meanwhile")
-            if not self._lease_holds():
+            if not self.lease_holds():
                 raise Fenced("no heartbeat of the group was answered lately")
             if self._current is None:
-                gate = _Gate(self._lease_holds)
+                gate = _Gate(self.lease_holds)
                 publisher = await self._open_producer(gate)
                 if ended != self._ended:
                     self._abandon(publisher)

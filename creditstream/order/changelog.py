@@ -44,21 +44,26 @@ class Changelog:
             term = await self._terms.known()
             batch = [settled for settled in batch if not settled.flight.over]
             try:
-                await self._attempt(term, _by_partition(batch, outgoing))
+                if await self._is_taken(term, _by_partition(batch, outgoing)):
+                    break
             except Fenced as error:
                 if not told:  # it may take as long as Kafka is away
                     log.warning("%s: waiting for the group's word on what is ours: %s", self._topic, error)
                 told = True
                 await asyncio.sleep(_FENCED_WAIT)
-            except BrokerUnavailable as error:
-                log.warning("Kafka did not take records, trying again in %.1f s: %s", _BACKOFF, error)
-                await asyncio.sleep(_BACKOFF)
-            except Unsendable as error:  # nothing can take its place: until the topic's limit is another one
-                log.error("a record of ours is not taken, trying again in %.1f s: %s", _BACKOFF, error)
-                await asyncio.sleep(_BACKOFF)
-            else:
-                break
         return batch
+
+    async def _is_taken(self, term: int, records: Records) -> bool:
+        try:
+            await self._attempt(term, records)
+        except BrokerUnavailable as error:
+            log.warning("Kafka did not take records, trying again in %.1f s: %s", _BACKOFF, error)
+        except Unsendable as error:  # nothing can take its place: until the topic's limit is another one
+            log.error("a record of ours is not taken, trying again in %.1f s: %s", _BACKOFF, error)
+        else:
+            return True
+        await asyncio.sleep(_BACKOFF)
+        return False
 
     async def _attempt(self, term: int, records: Records) -> None:
         if not records:

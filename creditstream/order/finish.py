@@ -35,11 +35,11 @@ class Finisher:
 
     def __init__(
         self,
-        *,
         routes: Routes,
         sinks: Sinks,
         flights: Flights,
         follow_ups: FollowUps,
+        *,
         terms: Terms,
         metrics: Instruments,
         on_finished: Callable[[Sequence[Flight]], None],

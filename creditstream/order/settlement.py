@@ -41,17 +41,12 @@ class Settlement:
     ) -> None:
         """`lease_holds`: as `Terms` takes it. `on_finished`: these orders are over; called once a batch."""
         self._terms = Terms(lease_holds)
+        follow_ups = FollowUps(routes, metrics, now)
         self._finisher = Finisher(
-            routes=routes,
-            sinks=sinks,
-            flights=flights,
-            follow_ups=FollowUps(routes, metrics, now),
-            terms=self._terms,
-            metrics=metrics,
-            on_finished=on_finished,
+            routes, sinks, flights, follow_ups, terms=self._terms, metrics=metrics, on_finished=on_finished
         )
         self._committer = Committer(store, self._finisher, metrics)
-        #: For scoring. One turn of each loop.
+        #: For scoring; one turn of each loop.
         self.add, self.commit_once, self.finish_once = self._committer.add, self._committer.once, self._finisher.once
 
     @property

@@ -81,16 +81,12 @@ def build_pipeline(
     services: Services,
     tables: Tables,
     metrics: Instruments,
-    lease_holds: Callable[[], bool],
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Pipeline:
-    """Called once the services are open. `on_finished`: told, once a batch, of orders that are over.
-
-    `lease_holds`: as for `open_services`.
-    """
+    """Called once the services are open. `on_finished`: told, once a batch, of orders that are over."""
     routes, brakes = _routes(settings, partitions), _brakes(settings, services.risk)
     flights = Flights(brakes, metrics)
-    settlement = _settlement(routes, flights, services, tables, metrics, lease_holds, on_finished)
+    settlement = _settlement(routes, flights, services, tables, metrics, on_finished)
     return Pipeline(
         limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
         routes=routes,
@@ -110,7 +106,6 @@ def _settlement(
     services: Services,
     tables: Tables,
     metrics: Instruments,
-    lease_holds: Callable[[], bool],
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Settlement:
     return Settlement(
@@ -118,7 +113,7 @@ def _settlement(
         store=services.store,
         sinks=Sinks(services.publisher, services.statuses, tables.seen, tables.statuses),
         flights=flights,
-        lease_holds=lease_holds,
+        lease_holds=services.statuses.lease_holds,
         metrics=metrics,
         on_finished=on_finished,
     )

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 log = logging.getLogger(__name__)
 #: Seconds until a loop that is still there is cancelled again, and how often: `asyncio.wait_for` can lose a
@@ -19,7 +18,7 @@ class LoopEnded(Exception):
 class Loops:
     """Started when made, by the runtime; a coroutine for each."""
 
-    def __init__(self, loops: Iterable[Coroutine[Any, Any, None]], stopping: Callable[[], bool]) -> None:
+    def __init__(self, loops: Iterable[Awaitable[None]], stopping: Callable[[], bool]) -> None:
         """`stopping`: whether the worker is told to end; from then on a loop may."""
         self._tasks = {asyncio.ensure_future(loop) for loop in loops}
         self._stopping = stopping

@@ -84,11 +84,9 @@ class Runtime(Service):
     async def on_start(self) -> None:
         settings = self.settings
         partitions = await self.check()
-        services = await open_services(settings, self.metrics, self._lease_holds, self._opened)
+        services = await open_services(settings, self.metrics, lambda: self.app.group.lease_holds(), self._opened)
         self.store, self.publisher, self.risk, self.statuses = services
-        self.pipeline = build_pipeline(
-            settings, partitions, services, self._tables, self.metrics, self._lease_holds, self._count
-        )
+        self.pipeline = build_pipeline(settings, partitions, services, self._tables, self.metrics, self._count)
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), self._tables.statuses)
         self._opened.push_async_callback(self.web.close)
         await self.web.cache.greet()
@@ -171,9 +169,6 @@ class Runtime(Service):
             except StoreUnavailable as error:
                 log.warning("partitions not made ahead, trying again later: %s", error)
             await self.sleep(_PARTITIONS_EVERY)
-
-    def _lease_holds(self) -> bool:
-        return self.app.group.lease_holds()
 
     def _count(self, flights: Sequence[Flight]) -> None:
         now = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from creditstream.errors import BrokerUnavailable, RiskRefused, RiskUnavailable
-from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.fenced_publisher import Producer, StatusPublisher
 from creditstream.order import changelog
 from creditstream.order.ports import Outgoing
 from schemas.decision import RISK_UNAVAILABLE
@@ -93,9 +93,9 @@ def test_a_publish_that_failed_is_judged_again_before_it_is_repeated() -> None:
 
     async def play() -> None:
         kafka, value = Real(), order_json()
-        producers = [Down(lambda: lose()), kafka]
+        producers: list[Producer] = [Down(lambda: lose()), kafka]
 
-        async def opened(_may_send: object) -> FakePublisher:
+        async def opened(_may_send: object) -> Producer:
             return producers.pop(0)
 
         statuses = StatusPublisher(opened, lambda: True)
