@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import with_holes
-from creditstream.metrics.instruments import Instruments
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
 from creditstream.worker.intake import _record
@@ -38,7 +37,8 @@ class Delivery:
     """Our consumer over one fetch of one partition; what it hands on goes to the rig's pipeline as agents do it."""
 
     def __init__(self, topic: str, partition: int, start: int) -> None:
-        self.rig, self.tp, self.metrics = Rig(), TP(topic, partition), Instruments()
+        self.rig, self.tp = Rig(), TP(topic, partition)
+        self.metrics = self.rig.metrics
         #: What was handed on.
         self.messages: list[Any] = []
         consumer = InOrderConsumer.__new__(InOrderConsumer)
