@@ -132,7 +132,7 @@ class FakeStore(Store):
 
 
 def _gives_way(row: Row, proposal: Proposal) -> bool:
-    if not row.is_of(proposal.fingerprint):
+    if proposal.decision.reason == WAITING.reason or not row.is_of(proposal.fingerprint):
         return False
     if row.waits_for_person:
         return row.version == proposal.replaces

@@ -1,4 +1,4 @@
-"""Our consumer over Faust's: where partitions start, acks by generation, contiguous commits. Knows Faust's insides.
+"""Our consumer over Faust's: where partitions start, acks that still count, contiguous commits. Knows Faust's insides.
 
 Faust 0.15.3 steps over records on a rebalance and commits past orders in flight (docs/adr/0005). Every method below
 replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of what was replaced.
@@ -102,9 +102,7 @@ class InOrderConsumer(InOrderDelivery):
                 return  # another rebalance began meanwhile; its own seek follows
             self._epoch += 1  # ends the round of deliveries that is under way
             self._backlog.clear()
-            self.progress = {
-                tp: Progress(start, generation=generation, replay_until=end) for tp, (start, end) in points.items()
-            }
+            self.progress = {tp: Progress(start, replay_until=end) for tp, (start, end) in points.items()}
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
@@ -120,6 +118,15 @@ class InOrderConsumer(InOrderDelivery):
         if back and self._doubts <= _MOST_DOUBTS:
             raise OffsetsWentBack(f"{len(back)} partitions")
         self._reached |= {tp: start for tp, (start, _) in points.items()}
+
+    def _begin_again(self, tp: TP, progress: Progress, offset: int) -> Progress:
+        """Read again from the log's beginning, as the client does: nothing tells where in it the new records begin."""
+        told = "%s: read up to offset %s, and its log goes on at %s: it was cut or made again, and is read from there"
+        self.log.warning(told, tp, progress.expected, offset)
+        self.metrics.log_cuts.add()
+        self._reached[tp] = offset
+        self.progress[tp] = again = progress.after_cut(offset)
+        return again
 
     def _note_at_work(self) -> None:
         self.committed_at = time.monotonic()
@@ -141,9 +148,9 @@ class InOrderConsumer(InOrderDelivery):
     # -- done
 
     def ack(self, message: Any) -> bool:
-        """The record is done. An ack from before a rebalance is worth nothing: the record comes again."""
+        """The record is done. An ack from before a rebalance or a cut is worth nothing: the record comes again."""
         progress = self.progress.get(message.tp)
-        if message.acked or progress is None or progress.generation != message.generation_id:
+        if message.acked or progress is None or progress is not message.progress:
             return False
         message.acked = True
         progress.finish(message.offset)
@@ -156,25 +163,21 @@ class InOrderConsumer(InOrderDelivery):
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit the contiguous finished prefix of each partition."""
-        offsets = {tp: progress.position for tp, progress in self.progress.items() if _is_ahead(progress)}
-        if not offsets:
+        given = {tp: progress for tp, progress in self.progress.items() if progress.to_commit}
+        if not given:
             return False
+        offsets = {tp: progress.position for tp, progress in given.items()}
         state = self.app.sensors.on_commit_initiated(self)
-        progress = self.progress
         committed = await self._commit(offsets)
         self.app.sensors.on_commit_completed(self, state)
         self.metrics.commits.add("committed" if committed else "failed")
         if committed:
             self.committed_at = time.monotonic()
             self._reached |= offsets
-            for tp, offset in offsets.items():
-                progress[tp].committed = offset
+            for tp, progress in given.items():
+                progress.committed = offsets[tp]
             self.app.monitor.on_tp_commit(offsets)
         return committed
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock check does not know our acks; the pipeline's own watchdog does."""
-
-
-def _is_ahead(progress: Progress) -> bool:
-    return progress.position > progress.committed

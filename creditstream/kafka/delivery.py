@@ -48,9 +48,7 @@ class InOrderDelivery(driver.Consumer):
         return self.app.topics.acks_enabled_for(tp.topic)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Never while a fetch is on its way: it may return records from behind the seek, and if a rebalance has come in
-        between they are dropped. A table that recovers would wait for them for ever.
-        """
+        """Never during a fetch: it may return what lies behind the seek, and a table would wait for what is dropped."""
         async with self._fetching:
             await self._seek_to(partitions)
 
@@ -74,7 +72,7 @@ class InOrderDelivery(driver.Consumer):
                 except self.consumer_stopped_errors:
                     raise
                 except KafkaError as error:
-                    # A server's: a damaged answer, a right that was taken away. The watchdog knows if it stays so.
+                    # A damaged answer, a right that was taken away: the watchdog knows if it stays so.
                     self.log.error("cannot read from Kafka, trying again: %s", error)
                     await self.sleep(RETRY)
         except self.consumer_stopped_errors:
@@ -128,10 +126,7 @@ class InOrderDelivery(driver.Consumer):
             self._backlog.pop(tp, None)
 
     async def _deliver_source(self, tp: TP, epoch: int, progress: Progress, queues: Sequence[Any]) -> None:
-        """In order and without a gap; after a jump seek back instead.
-
-        Longer than others on purpose: a function of its own for a part of it would be one more call for each record.
-        """
+        """In order and without a gap; after a jump seek back instead. A part of its own would cost a call a record."""
         records, app = self._backlog[tp], cast(Any, self.app)
         delivered = room = 0
         while records and (room := (room or room_of(queues))):
@@ -143,18 +138,22 @@ class InOrderDelivery(driver.Consumer):
             if kind is Hole:
                 progress.pass_over(*record)
                 continue
-            if (verdict := progress.admit(record.offset)) is not Admission.DELIVER:
-                if verdict is Admission.SEEK_BACK:
-                    records.clear()
-                    await self._seek_back(tp, progress, record.offset)
+            if (verdict := progress.admit(record.offset)) is Admission.SEEK_BACK:
+                records.clear()
+                await self._seek_back(tp, progress, record.offset)
                 continue
+            if verdict is Admission.BEGIN_AGAIN:
+                progress = self._begin_again(tp, progress, record.offset)
+                progress.admit(record.offset)
             if not delivered:
                 progress.stamp(record.offset, believed_ms(record.timestamp, int(time.time() * 1000)))
             if kind is FaultyRecord:
                 self._refuse(tp, record, progress)
             else:
                 try:
-                    await self.callback(self._to_message(tp, record))
+                    message = cast(Any, self._to_message(tp, record))
+                    message.progress = progress
+                    await self.callback(message)
                 except OF_A_RECORD as error:
                     self._refuse(tp, record, progress, error)
             delivered += 1
@@ -187,6 +186,9 @@ class InOrderDelivery(driver.Consumer):
         """As `ack`, of a record that never became a message."""
         if self.progress.get(tp) is progress:
             progress.finish(offset)
+
+    def _begin_again(self, tp: TP, progress: Progress, offset: int) -> Progress:
+        raise NotImplementedError  # the subclass's: where a partition stands whose log was cut
 
     async def _seek_back(self, tp: TP, progress: Progress, found: int) -> None:
         self.log.warning("%s: got offset %s, expected %s: reading again from there", tp, found, progress.expected)

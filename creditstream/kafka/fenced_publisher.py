@@ -43,9 +43,11 @@ class StatusPublisher(Publishes):
         self, open_producer: Callable[[Callable[[], bool]], Awaitable[Producer]], lease_holds: Callable[[], bool]
     ) -> None:
         """`lease_holds`: whether the group was heard from lately enough: no other worker can own the partitions yet."""
-        self._open_producer, self._lease_holds = open_producer, lease_holds
+        self._open_producer, self.lease_holds = open_producer, lease_holds
         self._current: tuple[_Gate, Producer] | None = None
         self._opening = asyncio.Lock()
+        #: How often ownership has ended: what was asked for before waits for nothing any more.
+        self._ended = 0
         self._leftovers: set[asyncio.Task[None]] = set()
 
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
@@ -61,23 +63,35 @@ class StatusPublisher(Publishes):
 
     def end_ownership(self) -> None:
         """The partitions are given up: what is not delivered by now never will be."""
+        self._ended += 1
         current, self._current = self._current, None
         if current is not None:
             gate, publisher = current
             gate.shut = True
-            leftover = asyncio.create_task(publisher.abandon())
-            self._leftovers.add(leftover)
-            leftover.add_done_callback(self._leftovers.discard)
+            self._abandon(publisher)
+
+    def _abandon(self, publisher: Producer) -> None:
+        leftover = asyncio.create_task(publisher.abandon())
+        self._leftovers.add(leftover)
+        leftover.add_done_callback(self._leftovers.discard)
 
     async def close(self) -> None:
         self.end_ownership()
         await asyncio.gather(*self._leftovers)
 
     async def _opened(self) -> tuple[_Gate, Producer]:
+        """Raises Fenced also when ownership ended while a producer was opened, which takes as long as Kafka takes."""
+        ended = self._ended
         async with self._opening:
-            if not self._lease_holds():
+            if ended != self._ended:
+                raise Fenced("partitions moved meanwhile")
+            if not self.lease_holds():
                 raise Fenced("no heartbeat of the group was answered lately")
             if self._current is None:
-                gate = _Gate(self._lease_holds)
-                self._current = gate, await self._open_producer(gate)
+                gate = _Gate(self.lease_holds)
+                publisher = await self._open_producer(gate)
+                if ended != self._ended:
+                    self._abandon(publisher)
+                    raise Fenced("partitions moved meanwhile")
+                self._current = gate, publisher
             return self._current

@@ -8,13 +8,14 @@ class Admission(Enum):
     """What to do with a record that was fetched."""
 
     DELIVER = "deliver"
-    DROP = "drop"
     SEEK_BACK = "seek back"
+    BEGIN_AGAIN = "begin again"
 
 
 class Progress:
-    """One partition in one generation: the offset expected next, and the contiguous prefix that is done.
+    """One partition since positions were taken: the offset expected next, and the contiguous prefix that is done.
 
+    A rebalance makes another one, and so does a log that was cut: what was delivered before counts for nothing there.
     `position` is the offset to commit: every record before it is done (I3). `expected` is the next to deliver (I8).
     """
 
@@ -25,14 +26,14 @@ class Progress:
         "_stamps",
         "committed",
         "expected",
-        "generation",
         "position",
         "replay_until",
     )
 
-    def __init__(self, start: int, *, generation: int = 0, replay_until: int = 0) -> None:
-        self.expected = self.position = self.committed = start
-        self.generation = generation
+    def __init__(self, start: int, *, replay_until: int = 0) -> None:
+        self.expected = self.position = start
+        #: As far as the group knows; None if what it knows is no offset of this log.
+        self.committed: int | None = start
         #: Records before this offset may have been handled by an earlier owner of the partition.
         self.replay_until = replay_until
         self._finished: set[int] = set()
@@ -42,13 +43,14 @@ class Progress:
         self._stamps: deque[tuple[int, int]] = deque()
 
     def admit(self, offset: int) -> Admission:
-        """Judge the next record fetched. SEEK_BACK: the caller seeks to `expected` and reads again.
+        """Judge the next record fetched. SEEK_BACK: the caller seeks to `expected` and reads again. BEGIN_AGAIN: the
+        log was cut, and it goes on with `after_cut`; the client goes back by itself only if nothing is at its position.
 
         A jump is a hole in the log (transaction markers, retention) only when a read that follows the seek shows it
         again; otherwise records were fetched and thrown away, and the seek brings them back.
         """
         if offset < self.expected:
-            return Admission.DROP
+            return Admission.BEGIN_AGAIN
         if offset > self.expected:
             if self._doubted is None or offset < self._doubted:
                 self._doubted = offset
@@ -57,6 +59,17 @@ class Progress:
         self._doubted = None
         self.expected = offset + 1
         return Admission.DELIVER
+
+    def after_cut(self, offset: int) -> "Progress":
+        """For the log as it is now, from `offset` on. Some of its records may be those that were handled before."""
+        again = Progress(offset, replay_until=max(self.expected, self.replay_until))
+        again.committed = None
+        return again
+
+    @property
+    def to_commit(self) -> bool:
+        """Whether the group knows another offset than `position`: after a cut it may be a greater one."""
+        return self.position != self.committed
 
     def pass_over(self, after: int, until: int) -> None:
         """The log is known to hold nothing from `after` to before `until`: markers, or what a producer aborted.

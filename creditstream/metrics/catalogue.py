@@ -98,9 +98,7 @@ RECORD_ERRORS = Metric(
     (Label("step", ("read", "accepted", "looked up", "scored", "committed", "published", "sent")),),
 )
 RISK_CALLS = Metric("risk_calls", "counter", "calls", "calls of the risk API by outcome", (Label("outcome", _CALL),))
-STORE_RETRIES = Metric(
-    "store_retries", "counter", "retries", "commits that PostgreSQL did not take and that were made again"
-)
+STORE_RETRIES = Metric("store_retries", "counter", "retries", "commits that PostgreSQL did not take, made again")
 COMMITS = Metric(
     "offset_commits",
     "counter",
@@ -109,6 +107,12 @@ COMMITS = Metric(
     (Label("outcome", ("committed", "failed")),),
 )
 REBALANCES = Metric("group_rebalances", "counter", "rebalances", "times that this worker's partitions were revoked")
+LOG_CUTS = Metric(
+    "log_cuts",
+    "counter",
+    "cuts",
+    "times that a log was found cut, or made again, below what was read of it; it is read from its beginning then",
+)
 
 # -- read at the moment of the scrape
 

@@ -107,13 +107,3 @@ async def until_published(publisher: Publishes, topic: str, records: dict[int, l
         except BrokerUnavailable as error:
             log.warning("Kafka did not take records, trying again in %.1f s: %s", _BACKOFF, error)
             await asyncio.sleep(_BACKOFF)
-
-
-async def until_taken(publisher: Publishes, topic: str, records: dict[int, list[Outgoing]]) -> dict[int, int]:
-    """`until_published` for records that nothing can take the place of: also until the topic's limit is another one."""
-    while True:
-        try:
-            return await until_published(publisher, topic, records)
-        except Unsendable as error:
-            log.error("a record of ours is not taken, trying again in %.1f s: %s", _BACKOFF, error)
-            await asyncio.sleep(_BACKOFF)

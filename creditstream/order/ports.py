@@ -30,14 +30,18 @@ class Refused(NamedTuple):
 
 
 class Store(Protocol):
-    """The orders that are committed. First write wins: a settled row never changes, but for `Proposal.replaces`."""
+    """The orders that are committed. First write wins: a settled row never changes, but for `Proposal.replaces`.
+
+    `waiting_for_risk` only ever makes a row. A worker that lost its partitions may commit it late, and would publish it
+    no more: a row that it changed would differ from its last status.
+    """
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
         """Commit all (one proposal per id) and answer for each id with the row that now stands.
 
         A new id becomes a row of version 1. `under_review` gives way to a decision or to another reason of
-        `under_review` (version + 1) when the fingerprint is the same. One that waits for a person gives way only to a
-        proposal that replaces its very version, and then always. Everything else leaves the row as it is.
+        `under_review`, but for waiting (version + 1), when the fingerprint is the same. One that waits for a person
+        gives way only to a proposal that replaces its very version. Everything else leaves the row as it is.
         Raises StoreUnavailable when nothing is known to be committed: call again with the same proposals.
         """
         ...

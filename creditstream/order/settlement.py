@@ -16,6 +16,7 @@ from creditstream.order.flights import Flights
 from creditstream.order.follow_ups import FollowUps
 from creditstream.order.ports import Store
 from creditstream.order.routes import Routes
+from creditstream.order.terms import Terms
 from schemas.status import Row
 
 #: Seconds from one flush's start to the next: the first after a pause is at once; under load a flush has a fixed
@@ -33,23 +34,19 @@ class Settlement:
         store: Store,
         sinks: Sinks,
         flights: Flights,
+        lease_holds: Callable[[], bool],
         metrics: Instruments,
         on_finished: Callable[[Sequence[Flight]], None] = lambda flights: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`on_finished`: these orders are over; called once a batch."""
-        self._owning = asyncio.Event()
+        """`lease_holds`: as `Terms` takes it. `on_finished`: these orders are over; called once a batch."""
+        self._terms = Terms(lease_holds)
+        follow_ups = FollowUps(routes, metrics, now)
         self._finisher = Finisher(
-            routes=routes,
-            sinks=sinks,
-            flights=flights,
-            follow_ups=FollowUps(routes, metrics, now),
-            owning=self._owning,
-            metrics=metrics,
-            on_finished=on_finished,
+            routes, sinks, flights, follow_ups, terms=self._terms, metrics=metrics, on_finished=on_finished
         )
         self._committer = Committer(store, self._finisher, metrics)
-        #: For scoring. One turn of each loop.
+        #: For scoring; one turn of each loop.
         self.add, self.commit_once, self.finish_once = self._committer.add, self._committer.once, self._finisher.once
 
     @property
@@ -63,10 +60,7 @@ class Settlement:
 
     def hold(self, holding: bool) -> None:
         """While it is open which partitions are ours, nothing is committed or published."""
-        if holding:
-            self._owning.clear()
-        else:
-            self._owning.set()
+        self._terms.hold(holding)
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield self._loop(self._committer.wake, self.commit_once)
@@ -76,7 +70,7 @@ class Settlement:
         clock = asyncio.get_running_loop().time
         while True:
             await wake.wait()
-            await self._owning.wait()
+            await self._terms.known()
             started = clock()
             await flush()
             await asyncio.sleep(max(0.0, started + FLUSH_INTERVAL - clock()))

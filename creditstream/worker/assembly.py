@@ -113,6 +113,7 @@ def _settlement(
         store=services.store,
         sinks=Sinks(services.publisher, services.statuses, tables.seen, tables.statuses),
         flights=flights,
+        lease_holds=services.statuses.lease_holds,
         metrics=metrics,
         on_finished=on_finished,
     )

@@ -44,10 +44,10 @@ async def feed(app: Host, stream: Any, room: Callable[[], Awaitable[None]], acce
 
 
 def _record(consumer: InOrderConsumer, event: Any, believed: dict[str, frozenset[str]]) -> Record | None:
-    """None if the record's generation is over: it comes again, to whoever owns the partition now."""
+    """None if positions were taken again since it was delivered: it comes again, to whoever owns the partition now."""
     message = event.message
     progress = consumer.progress.get(message.tp)
-    if progress is None or progress.generation != message.generation_id:
+    if progress is None or progress is not message.progress:
         return None
     return record_of(event, believed, replayed=message.offset < progress.replay_until)
 

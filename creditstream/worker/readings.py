@@ -73,7 +73,7 @@ class Readings:
         yield Reading(catalogue.LAG_SECONDS, seconds)
         yield Reading(catalogue.UNFINISHED, unfinished)
         yield _one(catalogue.OWNED, len(progress))
-        behind = any(each.position > each.committed for each in progress.values())
+        behind = any(each.to_commit for each in progress.values())
         yield _one(catalogue.COMMIT_AGE, time.monotonic() - consumer.committed_at if behind else 0)
 
 

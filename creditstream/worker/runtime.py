@@ -30,14 +30,13 @@ from creditstream.web.assembly import Host as WebHost
 from creditstream.web.assembly import WebParts
 from creditstream.worker.assembly import Tables, build_pipeline, open_services
 from creditstream.worker.liveness import Liveness
+from creditstream.worker.loops import Loops
 from creditstream.worker.preflight import check_services
 from creditstream.worker.probes import Probes
 from creditstream.worker.readings import Readings
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
-_CANCEL_AGAIN = 1.0
-_CANCEL_TIMES = 10
 
 
 class Host(WebHost, Protocol):
@@ -70,7 +69,7 @@ class Runtime(Service):
         self.throughput = Throughput()
         self.liveness = Liveness(app, settings)
         self._opened = AsyncExitStack()
-        self._loops: set[asyncio.Future[None]] = set()
+        self._loops: Loops | None = None
         self._outgrown = asyncio.Event()
 
     async def check(self) -> int:
@@ -99,8 +98,8 @@ class Runtime(Service):
             self._end_when_outgrown(partitions),
             *self._measure(),
         )
-        self._loops = {asyncio.ensure_future(loop) for loop in loops}
-        self.add_future(self._notice_failure())
+        self._loops = Loops(loops, lambda: self.should_stop)
+        self.add_future(self._loops.watch())
 
     def _measure(self) -> Iterator[Coroutine[Any, Any, None]]:
         """The loops that measure, and what /metrics shows."""
@@ -115,23 +114,9 @@ class Runtime(Service):
             tags = (f"group:{settings.group}", f"worker:{platform.node()}:{settings.web_port}")
             yield DogStatsD(readings, tags).run(settings.dogstatsd_address)
 
-    async def _notice_failure(self) -> None:
-        """The loops never end by themselves: one that does ends the worker with its error."""
-        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if not task.cancelled():
-                task.result()
-
     async def on_stop(self) -> None:
-        """End the loops. One cancellation may not be enough: asyncio.wait_for, and aiopg with it, can lose one."""
-        pending = set(self._loops)
-        for _ in range(_CANCEL_TIMES):
-            for task in pending:
-                task.cancel()
-            if pending:
-                _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
-        if pending:
-            log.error("%d loops do not end, left behind: %s", len(pending), pending)
+        if self._loops:
+            await self._loops.stop()
 
     async def on_shutdown(self) -> None:
         """Close what was opened, also when the start did not get far."""

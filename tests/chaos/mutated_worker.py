@@ -5,7 +5,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +46,7 @@ def mark_before_the_effects() -> None:
     """`seen` is written before the status is published."""
     publish = Finisher._publish
 
-    async def mark_first(self: Finisher, batch: list[Any]) -> list[Any]:
+    async def mark_first(self: Finisher, batch: Sequence[Any]) -> Sequence[Any]:
         await self._mark([settled for settled in batch if settled.complete])
         return await publish(self, batch)
 

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import creditstream.order.finish
 import creditstream.order.outbox
 from creditstream import app
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.table import TableStore
 from creditstream.order.finish import Finisher
 from creditstream.order.reception import Reception
@@ -67,9 +68,9 @@ def wrap(owner: Any, name: str, *, before: Reached | None = None, after: Reached
 
 
 def publishing(where: str, topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
-    """Around the awaited delivery to one topic: `where` names the function, as the module calls it that delivers."""
-    module, name_there = _DELIVERY[where]
-    whole = getattr(module, name_there)
+    """Around the awaited delivery to one topic: `where` names who delivers."""
+    owner, name_there = _DELIVERY[where]
+    whole = getattr(owner, name_there)
 
     async def wrapped(publisher: Any, name: str, records: Any) -> Any:
         if before and name.endswith(topic):
@@ -79,11 +80,12 @@ def publishing(where: str, topic: str, *, before: Reached | None = None, after: 
             after()
         return answer
 
-    setattr(module, name_there, wrapped)
+    setattr(owner, name_there, wrapped)
 
 
 _DELIVERY: dict[str, tuple[Any, str]] = {
-    "finish": (creditstream.order.finish, "until_taken"),
+    "statuses": (StatusPublisher, "publish"),
+    "marks": (Publisher, "publish"),
     "outbox": (creditstream.order.outbox, "until_published"),
 }
 
@@ -96,9 +98,9 @@ POINTS: dict[str, Callable[[Reached], None]] = {
     "after_risk_answer": lambda stop: wrap_async(RiskClient, "assess", after=stop),
     "before_commit": lambda stop: wrap_async(PostgresStore, "commit", before=stop),
     "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
-    "before_status": lambda stop: publishing("finish", "order-status", before=stop),
-    "after_status_delivered": lambda stop: publishing("finish", "order-status", after=stop),
-    "after_mark_delivered": lambda stop: publishing("finish", "seen-changelog", after=stop),
+    "before_status": lambda stop: publishing("statuses", "order-status", before=stop),
+    "after_status_delivered": lambda stop: publishing("statuses", "order-status", after=stop),
+    "after_mark_delivered": lambda stop: publishing("marks", "seen-changelog", after=stop),
     "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
     "before_acknowledge": lambda stop: wrap(Finisher, "_acknowledge", before=stop),
     "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),

@@ -133,7 +133,20 @@ def test_what_waits_for_a_person_is_settled(check: Any, stands: Decision) -> Non
     check(scenario)
 
 
-@pytest.mark.parametrize("later", LATER, ids=lambda decision: decision.reason)
+@pytest.mark.parametrize("stands", [APPROVED, unscored(RISK_UNAVAILABLE), *FOR_PEOPLE], ids=lambda state: state.reason)
+def test_waiting_only_ever_inserts(check: Any, stands: Decision) -> None:
+    """A zombie's comes late: whatever the row is, its status may be published already, and nobody publishes another."""
+
+    async def scenario(store: Store) -> None:
+        order = an_order()
+        first = await _commit_one(store, a_proposal(order, stands))
+        for version in (None, 0, first.version, first.version + 1):
+            assert await _commit_one(store, a_proposal(order, WAITING, version)) == first
+
+    check(scenario)
+
+
+@pytest.mark.parametrize("later", [state for state in LATER if state != WAITING], ids=lambda decision: decision.reason)
 def test_a_deliberate_repeat_changes_it_once(check: Any, later: Decision) -> None:
     """Also into the same state again: the version says that it was tried."""
 

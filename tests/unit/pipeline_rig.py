@@ -60,13 +60,15 @@ class FakePublisher(Publishes):
 
 
 class FakeTable:
-    """A table's partitions as dicts."""
+    """A table's partitions as dicts; `offsets` of the changelog, as they were told with what was written."""
 
     def __init__(self) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self.offsets: list[int] = []
 
     def put(self, partition: int, items: Any, last_offset: int) -> None:
         self.partitions[partition].update(items)
+        self.offsets.append(last_offset)
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None:
         return self.partitions[partition].get(order_id.bytes)
@@ -75,11 +77,18 @@ class FakeTable:
 class Rig:
     """One worker's pipeline; `store` and `publisher` may be shared with another worker's."""
 
-    def __init__(self, *, store: FakeStore | None = None, publisher: FakePublisher | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: FakeStore | None = None,
+        publisher: FakePublisher | None = None,
+        status_publisher: Publishes | None = None,
+    ) -> None:
+        """`status_publisher`: when statuses go another way than the rest."""
         self.store, self.risk = store or FakeStore(), FakeRisk()
         self.publisher = publisher or FakePublisher()
         self.seen, self.statuses = FakeTable(), FakeTable()
-        self.time, self.now = 0.0, NOW
+        self.time, self.now, self.lease_holds = 0.0, NOW, True
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
         self.metrics = Instruments()
@@ -88,8 +97,9 @@ class Rig:
         self.settlement = Settlement(
             routes=ROUTES,
             store=self.store,
-            sinks=Sinks(self.publisher, self.publisher, self.seen, self.statuses),
+            sinks=Sinks(self.publisher, status_publisher or self.publisher, self.seen, self.statuses),
             flights=self.flights,
+            lease_holds=lambda: self.lease_holds,
             metrics=self.metrics,
             now=lambda: self.now,
         )
@@ -138,6 +148,10 @@ class Rig:
         self.time += seconds
         self.now += timedelta(seconds=seconds)
         self.pipeline.tick()
+
+    def end_lease(self) -> None:
+        """No heartbeat is answered any more."""
+        self.lease_holds = False
 
     def record(
         self,

@@ -1,5 +1,6 @@
 """Outcomes that wait for a person: settled, each with its letter, changed by a deliberate replay alone (ADR 0018)."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING, Decision, 
 from schemas.headers import REOPENS
 from schemas.order import Order
 from schemas.status import FORGOTTEN
-from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, home_of, id_of, order_json, run, scored
+from tests.unit.pipeline_rig import NOW, FakePublisher, Rig, home_of, id_of, order_json, run, scored, turns
 from tests.unit.test_dlq import TO, a_letter, letter_of, redelivered
 
 EXHAUSTED = RiskUnavailable("down", 1)
@@ -72,6 +73,7 @@ def test_one_list_of_reasons() -> None:
     assert set(FOR_A_PERSON) == {"attempts_exhausted", "no_usable_answer", "risk_refused", "unknown_product"}
     told = query("waits_for_person").partition("IN (")[2].partition(")")[0]
     assert [name.strip(" '") for name in told.split(",")] == sorted(FOR_A_PERSON)
+    assert f"given.reason <> '{WAITING.reason}'" in query("settle_orders")
     assert set(FOR_A_PERSON) <= set(LETTERS.labels[0].values) & set(ORDERS_DONE.labels[0].values)
     assert not waits_for_person("approved", "risk_refused")
     assert not waits_for_person("under_review", RISK_UNAVAILABLE)
@@ -246,6 +248,33 @@ def test_sent_again_while_the_api_is_away_it_is_tried_until_it_is_given_up() -> 
         run(rig.run())
     assert state(rig, value) == ("under_review", "attempts_exhausted", 3)
     assert rig.publisher.reasons() == ["no_usable_answer", "attempts_exhausted"]
+
+
+def test_sent_again_and_asked_for_longer_than_a_moment_it_is_not_settled_by_its_old_row() -> None:
+    """The row shows its old reason until there is an answer: waiting changes no row."""
+    rig = Rig()
+    value = settled(rig, "risk_refused")
+    letter = letter_of(rig)
+
+    async def play() -> None:
+        gate = rig.risk.hold()
+        rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 0))
+        rig.advance(1)
+        await rig.scoring.look_up_once()
+        asked = asyncio.create_task(rig.scoring.score_once())
+        await turns()
+        rig.advance(2)
+        await rig.settlement.commit_once()
+        await rig.settlement.finish_once()
+        assert state(rig, value) == ("under_review", "risk_refused", 1)
+        assert len(rig.acknowledged) == 1, "only the first record is done"
+        gate.set()
+        await asked
+        await rig.run()
+
+    run(play())
+    assert state(rig, value)[::2] == ("approved", 2)
+    assert rig.publisher.reasons() == ["risk_refused"]
 
 
 def test_a_replay_is_not_done_by_a_redelivery_that_is_in_flight() -> None:

@@ -20,7 +20,7 @@ from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import with_holes
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
-from creditstream.worker.intake import record_of
+from creditstream.worker.intake import _record
 from schemas import headers
 from tests.support.batches import CODECS, Raw, batch
 from tests.unit.pipeline_rig import NOW, Rig, home_of, order_json
@@ -38,31 +38,51 @@ class Delivery:
 
     def __init__(self, topic: str, partition: int, start: int) -> None:
         self.rig, self.tp = Rig(), TP(topic, partition)
-        self.progress = Progress(start, generation=1)
+        self.metrics = self.rig.metrics
+        #: What was handed on.
+        self.messages: list[Any] = []
         consumer = InOrderConsumer.__new__(InOrderConsumer)
         app = SimpleNamespace(
             topics=SimpleNamespace(_tp_index={}, acks_enabled_for=lambda topic: True),
             consumer_generation_id=1,
             pipeline=self.rig.pipeline,
             settings=SimpleNamespace(topic_prefix=""),
+            sensors=SimpleNamespace(on_commit_initiated=lambda _: None, on_commit_completed=lambda *_: None),
+            monitor=SimpleNamespace(on_tp_commit=lambda _: None),
         )
         app.refuse = lambda *given: CreditApp.refuse(cast(Any, app), *given)
-        consumer.app, consumer.progress = cast(Any, app), {self.tp: self.progress}
-        consumer._epoch, consumer._backlog = 1, {}
+        consumer.app, consumer.progress = cast(Any, app), {self.tp: Progress(start)}
+        consumer._epoch, consumer._backlog, consumer._reached, consumer._doubts = 1, {}, {}, 0
         consumer.log, consumer.callback = cast(Any, logging.getLogger("test")), self._take
+        consumer.metrics = self.metrics
         consumer.can_resume_flow = cast(Any, SimpleNamespace(is_set=lambda: True))
         self.consumer = consumer
 
+    @property
+    def progress(self) -> Progress:
+        return self.consumer.progress[self.tp]
+
+    @property
+    def position(self) -> int:
+        return self.progress.position
+
     async def _take(self, message: Any) -> None:
-        event = SimpleNamespace(message=message, ack=lambda: self.progress.finish(message.offset))
-        record = record_of(event, _BELIEVED, replayed=False)
+        self.messages.append(message)
+        event = SimpleNamespace(message=message, ack=lambda: self.consumer.ack(message))
+        record = _record(self.consumer, event, _BELIEVED)
+        assert record, "it was handed on a moment ago"
         accept = self.rig.pipeline.accept_retry if self.tp.topic == "orders-retry" else self.rig.pipeline.accept
         accept(record)
 
-    async def play(self, data: bytes) -> None:
-        fetched = answer(data, tp=TopicPartition(*self.tp), start=self.progress.expected)
+    def read(self, data: bytes, start: int) -> deque[Any]:
+        """What a fetch from `start` gives."""
+        fetched = answer(data, tp=TopicPartition(*self.tp), start=start)
         records = fetched.result.getall()
-        self.consumer._backlog[self.tp] = deque(with_holes(records, *fetched.state.read))
+        return deque(with_holes(records, *fetched.state.read))
+
+    async def play(self, data: bytes, start: int | None = None) -> None:
+        """`start`: from where it is read; by default, where the records before ended."""
+        self.consumer._backlog[self.tp] = self.read(data, self.progress.expected if start is None else start)
         await self.consumer._deliver(self.tp, 1)
         self.rig.advance(4_000)  # what waited is due
         await self.rig.run(2)

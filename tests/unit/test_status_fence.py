@@ -7,9 +7,9 @@ import pytest
 
 from creditstream.errors import BrokerUnavailable, Fenced
 from creditstream.kafka.fenced_publisher import Producer, StatusPublisher
-from creditstream.order import finish
+from creditstream.order import changelog
 from creditstream.order.ports import Outgoing
-from tests.unit.pipeline_rig import ROUTES, FakePublisher, Rig, order_json
+from tests.unit.pipeline_rig import ROUTES, FakePublisher, Rig, order_json, turns
 
 RECORDS = {0: [Outgoing(b"id", b"{}")]}
 
@@ -91,11 +91,36 @@ def test_a_lease_that_ends_meanwhile_throws_the_producer_away_with_what_it_holds
     asyncio.run(play())
 
 
+def test_ownership_that_ends_while_a_producer_is_opened_ends_that_producer() -> None:
+    """To open one takes as long as Kafka takes to answer: what waits for it was asked for in the term before."""
+
+    async def play() -> None:
+        group = Group()
+        may_go_on = asyncio.Event()
+        whole = group.statuses._open_producer
+
+        async def slow(may_send: Callable[[], bool]) -> Producer:
+            await may_go_on.wait()
+            return await whole(may_send)
+
+        group.statuses._open_producer = slow
+        late = [asyncio.create_task(group.publish()) for _ in range(2)]
+        await turns()
+        group.statuses.end_ownership()
+        may_go_on.set()
+        assert [type(error) for error in await asyncio.gather(*late, return_exceptions=True)] == [Fenced, Fenced]
+        assert await group.publish() == {0: 0}
+        await group.statuses.close()
+        assert all(producer.is_abandoned for producer in group.opened)
+
+    asyncio.run(play())
+
+
 def test_while_it_is_shut_the_log_says_so_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is asked ten times a second, for as long as Kafka is away."""
-    monkeypatch.setattr(finish, "_FENCED_WAIT", 0.0)
+    monkeypatch.setattr(changelog, "_FENCED_WAIT", 0.0)
 
     class Shut(FakePublisher):
         async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:

@@ -196,7 +196,7 @@ def test_a_seek_back_does_not_undo_positions_taken_anew(monkeypatch: pytest.Monk
         await consumer._fetching.acquire()
         back = asyncio.create_task(consumer._seek_back(tp, old, 7))
         await asyncio.sleep(0)  # its turn: it waits for the lock now
-        consumer.progress = {tp: Progress(3, generation=2, replay_until=3)}
+        consumer.progress = {tp: Progress(3, replay_until=3)}
         consumer._fetching.release()
         await back
 

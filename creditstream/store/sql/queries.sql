@@ -109,6 +109,7 @@ JOIN order_keys AS known ON known.order_id = given.order_id AND known.fingerprin
 WHERE orders.order_id = known.order_id
   AND orders.created_at = known.created_at
   AND orders.status = 'under_review'
+  AND given.reason <> 'waiting_for_risk'  -- only ever makes a row; the reason is that of schemas/decision.py
   AND CASE
       WHEN {waits_for_person} THEN orders.version = given.replaces
       ELSE (orders.status, orders.reason) <> (given.status, given.reason)

@@ -1,0 +1,85 @@
+"""A topic and the table whose changelog it is: an outcome is delivered there, and then written on the worker's disk."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from creditstream.errors import BrokerUnavailable, Fenced, Unsendable
+from creditstream.order.flight import Settled
+from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.terms import Terms
+
+log = logging.getLogger(__name__)
+
+_BACKOFF = 0.5
+_FENCED_WAIT = 0.1
+Records = Mapping[int, Sequence[Outgoing]]
+
+
+class Table(Protocol):
+    """A partitioned table whose changelog records were delivered before `put` writes it."""
+
+    def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None: ...
+
+
+class Changelog:
+    """For the finisher: the statuses, and the marks."""
+
+    def __init__(self, publisher: Publishes, topic: str, table: Table, terms: Terms) -> None:
+        self._publisher, self._topic, self._table, self._terms = publisher, topic, table, terms
+
+    async def write(
+        self, batch: Sequence[Settled], outgoing: Callable[[Settled], Outgoing | None]
+    ) -> Sequence[Settled]:
+        """Delivered and written, however long Kafka is away. Returns those of `batch` that are still ours.
+
+        Each attempt is judged again: what was given up meanwhile is left out. What was delivered when the term was over
+        is not written here: with its offset, a recovery would pass over what another worker wrote before. If the
+        partition came back it is delivered again. `outgoing`: an order's record, or None.
+        """
+        told = False
+        while batch:
+            term = await self._terms.known()
+            batch = [settled for settled in batch if not settled.flight.over]
+            try:
+                if await self._is_taken(term, _by_partition(batch, outgoing)):
+                    break
+            except Fenced as error:
+                if not told:  # it may take as long as Kafka is away
+                    log.warning("%s: waiting for the group's word on what is ours: %s", self._topic, error)
+                told = True
+                await asyncio.sleep(_FENCED_WAIT)
+        return batch
+
+    async def _is_taken(self, term: int, records: Records) -> bool:
+        try:
+            await self._attempt(term, records)
+        except BrokerUnavailable as error:
+            log.warning("Kafka did not take records, trying again in %.1f s: %s", _BACKOFF, error)
+        except Unsendable as error:  # nothing can take its place: until the topic's limit is another one
+            log.error("a record of ours is not taken, trying again in %.1f s: %s", _BACKOFF, error)
+        else:
+            return True
+        await asyncio.sleep(_BACKOFF)
+        return False
+
+    async def _attempt(self, term: int, records: Records) -> None:
+        if not records:
+            return
+        self._terms.require(term)
+        last = await self._publisher.publish(self._topic, records)
+        self._terms.require(term)
+        for partition, sent in records.items():
+            items = {key: value for key, value, _ in sent if key is not None and value is not None}
+            self._table.put(partition, items, last[partition])
+
+
+def _by_partition(batch: Sequence[Settled], outgoing: Callable[[Settled], Outgoing | None]) -> Records:
+    records: dict[int, list[Outgoing]] = defaultdict(list)
+    for settled in batch:
+        record = outgoing(settled)
+        if record is not None:
+            records[settled.flight.partition].append(record)
+    return records
