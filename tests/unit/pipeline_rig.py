@@ -73,9 +73,18 @@ class FakeTable:
 
 
 class Rig:
-    """One worker's pipeline; `store` and `publisher` may be shared with another worker's."""
+    """One worker's pipeline; `store` and `publisher` may be shared with another worker's.
 
-    def __init__(self, *, store: FakeStore | None = None, publisher: FakePublisher | None = None) -> None:
+    `status_publisher`: what stands behind the fence, if not `publisher`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: FakeStore | None = None,
+        publisher: FakePublisher | None = None,
+        status_publisher: Publishes | None = None,
+    ) -> None:
         self.store, self.risk = store or FakeStore(), FakeRisk()
         self.publisher = publisher or FakePublisher()
         self.seen, self.statuses = FakeTable(), FakeTable()
@@ -88,7 +97,7 @@ class Rig:
         self.settlement = Settlement(
             routes=ROUTES,
             store=self.store,
-            sinks=Sinks(self.publisher, self.publisher, self.seen, self.statuses),
+            sinks=Sinks(self.publisher, status_publisher or self.publisher, self.seen, self.statuses),
             flights=self.flights,
             metrics=self.metrics,
             now=lambda: self.now,
