@@ -17,6 +17,7 @@ from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.table import TableStore
 from creditstream.order.finish import Finisher
+from creditstream.order.flight import Flight
 from creditstream.order.reception import Reception
 from creditstream.risk.client import RiskClient
 from creditstream.store.orders import PostgresStore
@@ -87,6 +88,34 @@ _DELIVERY: dict[str, tuple[Any, str]] = {
     "outbox": (creditstream.order.outbox, "until_published"),
 }
 
+
+def following(topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    """Around the delivery of what follows a committed row, when some of it goes to that topic."""
+    whole = creditstream.order.finish.deliver
+
+    async def wrapped(publisher: Any, parcels: Any) -> None:
+        is_there = any(parcel.topic.endswith(topic) for parcel in parcels)
+        if before and is_there:
+            before()
+        await whole(publisher, parcels)
+        if after and is_there:
+            after()
+
+    creditstream.order.finish.deliver = wrapped  # type: ignore[attr-defined]
+
+
+def acknowledging_for_a_person(before: Reached) -> None:
+    """Of an order that has its letter and its mark."""
+    whole = Finisher._acknowledge
+
+    def wrapped(self: Finisher, flight: Flight, *rest: Any) -> None:
+        if flight.row is not None and flight.row.waits_for_person:
+            before()
+        whole(self, flight, *rest)
+
+    Finisher._acknowledge = wrapped  # type: ignore[method-assign]
+
+
 #: Every arrow of an order's way, in order.
 POINTS: dict[str, Callable[[Reached], None]] = {
     "after_decode": lambda stop: wrap(Reception, "_decode", after=stop),
@@ -98,8 +127,13 @@ POINTS: dict[str, Callable[[Reached], None]] = {
     "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
     "before_status": lambda stop: publishing("finish", "order-status", before=stop),
     "after_status_delivered": lambda stop: publishing("finish", "order-status", after=stop),
+    "before_retry": lambda stop: following("orders-retry", before=stop),
+    "after_retry_delivered": lambda stop: following("orders-retry", after=stop),
+    "before_settled_letter": lambda stop: following("orders-dead-letter", before=stop),
+    "after_settled_letter_delivered": lambda stop: following("orders-dead-letter", after=stop),
     "after_mark_delivered": lambda stop: publishing("finish", "seen-changelog", after=stop),
     "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
+    "before_settled_letter_acknowledge": acknowledging_for_a_person,
     "before_acknowledge": lambda stop: wrap(Finisher, "_acknowledge", before=stop),
     "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),
     "before_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", before=stop),
