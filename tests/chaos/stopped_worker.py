@@ -91,7 +91,8 @@ _DELIVERY: dict[str, tuple[Any, str]] = {
 
 def following(topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
     """Around the delivery of what follows a committed row, when some of it goes to that topic."""
-    whole = creditstream.order.finish.deliver
+    module: Any = creditstream.order.finish
+    whole = module.deliver
 
     async def wrapped(publisher: Any, parcels: Any) -> None:
         is_there = any(parcel.topic.endswith(topic) for parcel in parcels)
@@ -101,19 +102,20 @@ def following(topic: str, *, before: Reached | None = None, after: Reached | Non
         if after and is_there:
             after()
 
-    creditstream.order.finish.deliver = wrapped  # type: ignore[attr-defined]
+    module.deliver = wrapped
 
 
 def acknowledging_for_a_person(before: Reached) -> None:
     """Of an order that has its letter and its mark."""
-    whole = Finisher._acknowledge
+    owner: Any = Finisher
+    whole = owner._acknowledge
 
     def wrapped(self: Finisher, flight: Flight, *rest: Any) -> None:
         if flight.row is not None and flight.row.waits_for_person:
             before()
         whole(self, flight, *rest)
 
-    Finisher._acknowledge = wrapped  # type: ignore[method-assign]
+    owner._acknowledge = wrapped
 
 
 #: Every arrow of an order's way, in order.

@@ -31,6 +31,7 @@ _SUCH = 20
 _NO_FILE = NO_FILE.encode()
 #: The API wants more patience than one order has, and gets a second of it: each is one call, and one more later.
 _LATER: dict[str, object] = {"status": 503, "retry_after": "3600"}
+_PUT_OFF = "SELECT count(*) FROM orders WHERE reason IN ('waiting_for_risk', 'risk_unavailable')"
 _SETTINGS = {"retry_max_delay": 1, "risk_attempt_timeout": 10}
 #: Points that every order passes; a whole batch passes the others at once.
 _PASSED_BY_EACH = {"after_decode", "before_risk_call", "after_risk_answer", "before_acknowledge", "after_acknowledge"}
@@ -75,6 +76,11 @@ class Story:
         calls, bound = self._calls() - before, _ORDERS + such + in_flight + zombies
         assert calls <= bound, f"{calls} risk calls for {_ORDERS} orders, {bound} are within I6"
 
+    def ends(self) -> None:
+        """What was put off is decided too, and all of it is done."""
+        wait_for(lambda: self._group.database.fetch(_PUT_OFF) == [(0,)], _WITHIN, "what was put off is decided")
+        assert self._other and self._other.stop() == 0
+
     def _send(self, lines: Sequence[Line]) -> None:
         self._group.topics.produce("orders", [(None, line.value) for line in lines])
         self._sent += len(lines)
@@ -103,6 +109,7 @@ def play(group: Group, points: Sequence[str]) -> str:
                 story.stops(point, number)
             except Exception:  # noqa: BLE001 - whatever it is, the other groups go on
                 return f"{point} {number.name}: {traceback.format_exc(limit=-3)}"
+    story.ends()
     report = audited(group.environ)
     assert (report["orders"], report["under_review"]) == (story.orders, story.waiting), report
     return ""

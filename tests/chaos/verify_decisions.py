@@ -29,7 +29,7 @@ class State(NamedTuple):
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "State":
-        named = {name: fields.get(name) for name in cls._fields}
+        named: dict[str, Any] = {name: fields.get(name) for name in cls._fields}
         return cls(**{**named, "order_id": str(named["order_id"]), "amount": Decimal(str(named["amount"]))})
 
 

@@ -38,7 +38,7 @@ def outcome_of_conflict(letters: Collection[Logged], went_unseen: bool, what: st
     return "conflicts" if set(reasons) <= _OF_CONFLICTS else f"contradicts {what}, its letter says {', '.join(reasons)}"
 
 
-def why_no_order(value: bytes) -> Collection[str]:
+def why_no_order(value: bytes) -> tuple[str, ...]:
     """The reasons that may be given for a line that its sender spoilt (creditstream/simulation/mix.py)."""
     if value.startswith(_UTF16):
         return "not_json", "not_utf8"

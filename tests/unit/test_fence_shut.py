@@ -1,7 +1,7 @@
 """The fence from the lease to the socket: a batch that was held back never leaves, whatever the lease does later."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,8 +15,8 @@ from creditstream.kafka import publisher as module
 from creditstream.kafka.lease import SHARE_OF_SESSION, Lease
 from creditstream.kafka.publisher import Publisher
 from creditstream.metrics.instruments import Instruments
+from creditstream.order.ports import Outgoing
 from creditstream.store.orders import PostgresStore
-from creditstream.worker import assembly
 from creditstream.worker.app import create_app
 from creditstream.worker.assembly import Tables, build_pipeline, open_services
 from tests.unit.pipeline_rig import FakePublisher, FakeTable
@@ -58,7 +58,7 @@ def test_a_broker_that_is_away_while_the_lease_holds_is_no_fence() -> None:
         await group.publish()
         deliver = group.opened[0].publish
 
-        async def away(*_: object) -> dict[int, int]:
+        async def away(topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
             raise BrokerUnavailable("away")
 
         group.opened[0].publish = away  # type: ignore[method-assign]
@@ -159,7 +159,7 @@ def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytes
     async def open_store(settings: Settings) -> Any:
         return Opened(None)
 
-    monkeypatch.setattr(assembly.Publisher, "open", open_publisher)
+    monkeypatch.setattr(Publisher, "open", open_publisher)
     monkeypatch.setattr(PostgresStore, "open", open_store)
 
     async def play() -> None:
@@ -184,7 +184,10 @@ def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytes
 def test_when_partitions_are_given_up_the_worker_ends_the_generations_producer() -> None:
     runtime, events = create_app(Settings()).runtime, list[str]()
     runtime.statuses = cast(Any, SimpleNamespace(end_ownership=lambda: events.append("producer ended")))
-    own = lambda partitions, **_: events.append(f"own {partitions}")  # noqa: E731 - one line of a fake
+
+    def own(partitions: frozenset[int] | None, **_: object) -> None:
+        events.append(f"own {partitions}")
+
     runtime.pipeline = cast(Any, SimpleNamespace(own=own))
     runtime.partitions = 4
     runtime.own(None)

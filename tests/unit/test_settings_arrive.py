@@ -9,6 +9,7 @@ import pytest
 from creditstream.config.settings import PREFIX, Settings
 from creditstream.kafka.lease import SHARE_OF_SESSION, Lease
 from creditstream.kafka.topics import SEEN_CHANGELOG
+from creditstream.worker.liveness import Liveness
 from tests.unit.built_worker import Built, built
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,11 @@ def _changelog(name: str) -> Read:
     return lambda built: int(next(t for t in built.topics if t.name == SEEN_CHANGELOG).topic_configs[name])
 
 
+def _web_rate(built: Built) -> Any:
+    requests: Any = built.app.guard._requests
+    return requests._rate
+
+
 def _lease(built: Built) -> float:
     """Of the group, by Faust's configuration, which our consumer reads."""
     return Lease(built.app.conf.broker_session_timeout)._holds_for
@@ -59,15 +65,16 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "kafka_replication_factor": (Way(2, lambda b: b.topics[0].replication_factor),),
     "partitions": (Way(11, lambda b: b.topics[0].num_partitions),),
     "session_timeout": (
-        Way(12.5, lambda b: b.app.conf.broker_session_timeout),
-        Way(12.5, lambda b: b.app.conf.broker_heartbeat_interval, 12.5 / 6),
-        Way(12.5, _lease, 12.5 * SHARE_OF_SESSION),
-        Way(12.5, lambda b: b.app.runtime.liveness._silent_after, 125.0),
+        Way(51.5, lambda b: b.app.conf.broker_session_timeout),
+        Way(51.5, lambda b: b.app.conf.broker_request_timeout),
+        Way(51.5, lambda b: b.app.conf.broker_heartbeat_interval, 51.5 / 6),
+        Way(51.5, _lease, 51.5 * SHARE_OF_SESSION),
+        Way(51.5, lambda b: b.app.runtime.liveness._silent_after, 515.0),
     ),
     "drain_timeout": (Way(7.5, lambda b: b.drained),),
     "stuck_after": (
-        Way(301.5, lambda b: b.app.runtime.liveness.watchdog._stuck_after),
-        Way(301.5, lambda b: b.app.runtime.liveness._transactions._stuck_after),
+        Way(601.5, lambda b: b.app.runtime.liveness.watchdog._stuck_after),
+        Way(601.5, lambda b: b.app.runtime.liveness._transactions._stuck_after),
     ),
     "postgres_pool": (Way(17, lambda b: b.pool),),
     "risk_deadline": (Way(19.5, lambda b: b.services.risk._client._deadline),),
@@ -113,7 +120,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "order_max_bytes": (Way(262_145, lambda b: b.pipeline._reception._max_bytes),),
     "clock_skew": (Way(86_402.5, lambda b: b.pipeline._reception._times._skew.total_seconds()),),
     "web_port": (Way(6_067, lambda b: b.app.conf.web_port),),
-    "web_rate": (Way(201.5, lambda b: b.app.guard._requests._rate),),
+    "web_rate": (Way(201.5, _web_rate),),
 }
 #: What commands and the start read, and where a test changes it.
 ELSEWHERE = {
@@ -145,7 +152,12 @@ def test_what_is_read_elsewhere_is_changed_there() -> None:
 @pytest.fixture(scope="module")
 def worker() -> Built:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        return built(Settings(**{name: ways[0].value for name, ways in WAYS.items()}), monkeypatch)
+        values: dict[str, Any] = {name: ways[0].value for name, ways in WAYS.items()}
+        return built(Settings(**values), monkeypatch)
+
+
+def test_a_group_is_silent_no_later_than_a_partition_is_stuck(worker: Built) -> None:
+    assert Liveness(worker.app, Settings(stuck_after=7.0))._silent_after == 7.0
 
 
 @pytest.mark.parametrize("name", WAYS)
