@@ -51,6 +51,10 @@ def _changelog(name: str) -> Read:
     return lambda built: int(next(t for t in built.topics if t.name == SEEN_CHANGELOG).topic_configs[name])
 
 
+def _web(built: Built) -> Any:
+    return built.app.web
+
+
 def _web_rate(built: Built) -> Any:
     requests: Any = built.app.guard._requests
     return requests._rate
@@ -76,12 +80,13 @@ WAYS: dict[str, tuple[Way, ...]] = {
         Way(601.5, lambda b: b.app.runtime.liveness.watchdog._stuck_after),
         Way(601.5, lambda b: b.app.runtime.liveness._transactions._stuck_after),
     ),
-    "postgres_pool": (Way(17, lambda b: b.pool),),
+    "postgres_pool": (Way(17, lambda b: b.pool), Way(17, lambda b: _web(b).connections._pools, 257 + 17)),
     "risk_deadline": (Way(19.5, lambda b: b.services.risk._client._deadline),),
     "risk_attempt_timeout": (Way(4.5, lambda b: b.services.risk._client._attempt_timeout),),
     "risk_concurrency": (
         Way(257, lambda b: _gate(b).limiter.ceiling),
         Way(257, lambda b: b.pipeline._scoring._concurrency),
+        Way(257, lambda b: _web(b).connections._pools, 257 + 17),
     ),
     "risk_concurrency_floor": (Way(9, lambda b: _gate(b).limiter.floor),),
     "risk_rate": (Way(123.5, lambda b: _gate(b).pace.rate),),
