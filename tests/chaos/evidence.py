@@ -96,10 +96,14 @@ class Books:
 
 @dataclass
 class Allowed:
-    """What I6 grants: orders in flight at `disruptions` may be asked about again, and answers may have been lost."""
+    """What I6 grants: orders in flight at `disruptions` may be asked about again, and answers may have been lost.
+
+    So may an undecided order whose last call was `attempt_timeout` seconds ago: on a slow machine that is a retry.
+    """
 
     disruptions: Sequence[Window] = ()
     lost_answers: Sequence[Window] = ()
+    attempt_timeout: float = float("inf")
 
 
 @dataclass

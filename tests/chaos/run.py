@@ -18,7 +18,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.progress import Shown
-from tests.chaos.rig import Rig
+from tests.chaos.rig import ATTEMPT_TIMEOUT, Rig
 from tests.chaos.schedule import LANES, Planned
 
 #: After the last fault: parked orders wait for their turn, a backlog of a minute is worked off.
@@ -26,6 +26,8 @@ _SETTLES_WITHIN = 180.0
 _SHOW_EVERY = 1.0
 #: An answer that was on its way when a fault of the risk API began or ended may be lost with it.
 _MARGIN = 4.0
+#: Seconds between two calls that the API gets when the first has timed out: on a slow machine it gets that one late.
+_RETRIES_AFTER = ATTEMPT_TIMEOUT / 2
 #: A fault of the workers begins with it: seconds for a signal to each of them.
 _CRASHES_WITHIN = 0.5
 
@@ -62,7 +64,7 @@ class Run:
 
     def allowed(self) -> Allowed:
         """What I6 grants for all that was done; asked at the end."""
-        return Allowed(all_disruptions(self._crashes, self.rig.root / "logs"), self._lost_answers)
+        return Allowed(all_disruptions(self._crashes, self.rig.root / "logs"), self._lost_answers, _RETRIES_AFTER)
 
     def operators_wait(self) -> bool:
         """Whether a command that is planned was not done once: it is to be done while orders flow."""

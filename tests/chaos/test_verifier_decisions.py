@@ -173,23 +173,34 @@ def asked_twice(books: Books) -> None:
 
 
 @pytest.mark.parametrize(
-    ("disruptions", "allowed"),
+    ("disruptions", "allowed", "is_explained"),
     [
-        ([], 0),
-        ([(DECIDED_AT - 20, DECIDED_AT - 11)], 1),
-        ([(DECIDED_AT - 9, DECIDED_AT - 9)], 2),
-        ([(DECIDED_AT - 9, DECIDED_AT - 9), (DECIDED_AT - 8, DECIDED_AT)], 4),
-        ([(DECIDED_AT + 2, DECIDED_AT + 8)], 0),
+        ([], 0, False),
+        ([(DECIDED_AT - 20, DECIDED_AT - 11)], 1, False),
+        ([(DECIDED_AT - 9, DECIDED_AT - 9)], 2, True),
+        ([(DECIDED_AT - 9, DECIDED_AT - 9), (DECIDED_AT - 8, DECIDED_AT)], 4, True),
+        ([(DECIDED_AT + 2, DECIDED_AT + 8)], 0, False),
     ],
     ids=["none", "before it was asked about", "while it was in flight", "two", "after it was decided"],
 )
 def test_orders_in_flight_at_a_disruption_may_be_asked_about_again(
-    disruptions: list[tuple[float, float]], allowed: int
+    disruptions: list[tuple[float, float]], allowed: int, is_explained: bool
 ) -> None:
-    """The other order was in flight from the beginning."""
+    """The other order was in flight from the beginning: that explains nothing of this one."""
     verdict = verdict_of(asked_twice, allowed=Allowed(disruptions))
     assert (verdict.extra_calls, verdict.allowed_calls) == (1, allowed)
-    assert bool(verdict.excess_calls) == (allowed == 0)
+    assert bool(verdict.excess_calls) != is_explained
+
+
+@pytest.mark.parametrize(("later", "is_retry"), [(0.9, False), (1.5, True), (12.0, False)])
+def test_a_call_after_a_time_out_is_a_retry_until_the_order_is_decided(later: float, is_retry: bool) -> None:
+    """Another order in flight pays for the sum."""
+
+    def again(books: Books) -> None:
+        books.calls[str(TWO)] = [Call(DECIDED_AT - 5, 200, 700), Call(DECIDED_AT - 5 + later, 200, 1)]
+
+    allowed = Allowed([(DECIDED_AT - 9, DECIDED_AT - 9)], attempt_timeout=1.0)
+    assert bool(verdict_of(again, allowed=allowed).excess_calls) != is_retry
 
 
 def test_an_order_that_was_never_decided_is_in_flight_to_the_end() -> None:

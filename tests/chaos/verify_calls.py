@@ -1,9 +1,10 @@
 """PURE: I6, from the risk API's own journal: who was asked about again, and which orders could be."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from tests.chaos.evidence import Allowed, Books, Call, Verdict, Window
@@ -12,22 +13,40 @@ from tests.chaos.evidence import Allowed, Books, Call, Verdict, Window
 _COMMITS_WITHIN = 1.0
 
 
+class Span(NamedTuple):
+    """Of an order in flight: from its first score to its commit."""
+
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, scored: Sequence[Call], decided_at: float | None) -> "Span":
+        """Without a decision it is in flight to the end."""
+        first = scored[0].at if scored else float("inf")
+        return cls(first, float("inf") if decided_at is None else decided_at + _COMMITS_WITHIN)
+
+    def meets(self, window: Window) -> bool:
+        since, until = window
+        return self.first <= until and since <= self.last
+
+
 def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]], allowed: Allowed) -> None:
     """I6, and that a row's score is one that the API gave for this order."""
-    again: dict[str, int] = {}
+    decided = _decided_at(books)
     for key, calls in books.calls.items():
         scored = _scored(calls)
-        again[key] = max(0, len([call for call in scored if not _is_within(call.at, allowed.lost_answers)]) - 1)
+        again = [call.at for call in scored if not _is_within(call.at, allowed.lost_answers)]
+        verdict.extra_calls += max(0, len(again) - 1)
+        if _is_excess(again, Span.of(scored, decided.get(key)), allowed):
+            verdict.fault("excess_calls", f"{key}: asked again, and in flight at no disruption that explains it")
         row = rows.get(UUID(key))
         if row is not None and row["score"] is not None and row["score"] not in {call.score for call in scored}:
             verdict.fault("divergent", f"{key}: the score {row['score']} was never given")
-    verdict.extra_calls = sum(again.values())
     verdict.allowed_calls = sum(in_flight(books, allowed.disruptions))
     if verdict.extra_calls > verdict.allowed_calls:
         verdict.fault(
             "excess_calls",
-            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} were in flight at "
-            f"disruptions; of {', '.join(key for key, times in again.items() if times)[:200]}",
+            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} were in flight",
         )
     for order_id, row in rows.items():
         if row["score"] is not None and str(order_id) not in books.calls:
@@ -40,12 +59,16 @@ def in_flight(books: Books, disruptions: Iterable[Window]) -> list[int]:
     No other order may be asked about again because of it: what is decided is found, what was not scored had no call.
     """
     decided = _decided_at(books)
-    spans = [
-        (scored[0].at, decided.get(key, float("inf")) + _COMMITS_WITHIN)
-        for key, calls in books.calls.items()
-        if (scored := _scored(calls))
+    spans = [Span.of(scored, decided.get(key)) for key, calls in books.calls.items() if (scored := _scored(calls))]
+    return [sum(span.meets(window) for span in spans) for window in disruptions]
+
+
+def _is_excess(asked: Sequence[float], span: Span, allowed: Allowed) -> bool:
+    """Whether one order was asked about more often than its own disruptions and retries explain."""
+    retries = [
+        at for before, at in itertools.pairwise(asked) if at - before >= allowed.attempt_timeout and at <= span.last
     ]
-    return [sum(first <= until and since <= last for first, last in spans) for since, until in disruptions]
+    return len(asked) - 1 - len(retries) > sum(span.meets(window) for window in allowed.disruptions)
 
 
 def _decided_at(books: Books) -> dict[str, float]:
