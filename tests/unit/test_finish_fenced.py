@@ -188,3 +188,21 @@ def test_what_is_given_up_while_it_is_published_has_no_more_steps(error: Excepti
     run(rig.settlement.finish_once())
     assert list(publisher.topics) == ["order-status"]
     assert (rig.acknowledged, marks(rig)) == (NOTHING, 0)
+
+
+def test_a_call_of_what_was_given_up_ends_without_taking_the_place_of_the_order_that_came_again() -> None:
+    async def play() -> None:
+        rig, value = Rig(), order_json()
+        rig.risk.hold()
+        rig.pipeline.accept(rig.record(value))
+        asking = asyncio.create_task(rig.scoring.score_once())
+        await rig.risk.wait_for_calls(1)
+        rig.pipeline.own(ALL - {home_of(value)})
+        rig.pipeline.own(ALL)
+        rig.pipeline.accept(rig.record(value))
+        rig.advance(1.5)  # it waits for its commit as under review
+        await asking
+        await rig.settlement.commit_once()
+        assert [row.status for row in rig.store.rows.values()] == ["under_review"]
+
+    run(play())
