@@ -166,20 +166,22 @@ def tell(old: State, new: State) -> None:
 def make_gate(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Gate:
     """The gate by the settings."""
     rule = BreakerRule(
-        settings.risk_breaker_share,
-        settings.risk_breaker_min_calls,
-        settings.risk_breaker_window,
-        settings.risk_breaker_pause,
+        share=settings.risk_breaker_share,
+        min_calls=settings.risk_breaker_min_calls,
+        window=settings.risk_breaker_window,
+        pause=settings.risk_breaker_pause,
     )
     floor, ceiling = settings.risk_concurrency_floor, settings.risk_concurrency
     limiter = Limiter(floor=floor, ceiling=ceiling, start=_START, cpu=_wanted_cpu)
     return Gate(
         breaker=Breaker(rule, tell),
         limiter=limiter,
-        pace=Pace(settings.risk_rate),
-        budget=RetryBudget(settings.risk_retry_share),
+        pace=Pace(rate=settings.risk_rate),
+        budget=RetryBudget(share=settings.risk_retry_share),
         unusable=UnusableLimit(
-            settings.risk_breaker_min_calls, settings.risk_breaker_share, settings.risk_breaker_window
+            least=settings.risk_breaker_min_calls,
+            share=settings.risk_breaker_share,
+            window=settings.risk_breaker_window,
         ),
         clock=clock,
     )

@@ -88,7 +88,7 @@ def build_pipeline(
     flights = Flights(brakes, metrics)
     settlement = _settlement(routes, flights, services, tables, metrics, on_finished)
     return Pipeline(
-        limits=Limits(*(getattr(settings, name) for name in Limits._fields)),
+        limits=Limits(**{name: getattr(settings, name) for name in Limits._fields}),
         routes=routes,
         seen=tables.seen,
         flights=flights,
@@ -111,7 +111,12 @@ def _settlement(
     return Settlement(
         routes=routes,
         store=services.store,
-        sinks=Sinks(services.publisher, services.statuses, tables.seen, tables.statuses),
+        sinks=Sinks(
+            publisher=services.publisher,
+            status_publisher=services.statuses,
+            seen=tables.seen,
+            statuses=tables.statuses,
+        ),
         flights=flights,
         lease_holds=services.statuses.lease_holds,
         metrics=metrics,
@@ -120,7 +125,9 @@ def _settlement(
 
 
 def _brakes(settings: Settings, risk: GuardedRisk) -> Brakes:
-    letters = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_share, settings.dead_letter_window)
+    letters = DeadLetterLimit(
+        most=settings.dead_letter_limit, share=settings.dead_letter_share, window=settings.dead_letter_window
+    )
     return Brakes(circuit=risk, letters=letters, answers=risk.gate.unusable)
 
 
@@ -138,14 +145,20 @@ def _scoring(settings: Settings, services: Services, settlement: Settlement, met
 
 def _retry_rule(settings: Settings) -> RetryRule:
     return RetryRule(
-        settings.retry_delay,
-        settings.retry_max_attempts,
-        settings.retry_max_age,
-        settings.retry_max_delay,
-        random.random,
+        delay=settings.retry_delay,
+        max_turns=settings.retry_max_attempts,
+        max_age=settings.retry_max_age,
+        longest=settings.retry_max_delay,
+        dice=random.random,
     )
 
 
 def _routes(settings: Settings, partitions: int) -> Routes:
-    names = (ORDERS_BY_ID, ORDER_STATUS, ORDERS_RETRY, ORDERS_DEAD_LETTER, SEEN_CHANGELOG)
-    return Routes(partitions, *(topic_name(settings, name) for name in names))
+    return Routes(
+        partitions=partitions,
+        orders_by_id=topic_name(settings, ORDERS_BY_ID),
+        order_status=topic_name(settings, ORDER_STATUS),
+        orders_retry=topic_name(settings, ORDERS_RETRY),
+        orders_dead_letter=topic_name(settings, ORDERS_DEAD_LETTER),
+        seen_changelog=topic_name(settings, SEEN_CHANGELOG),
+    )

@@ -22,15 +22,16 @@ _FROM_0: Mapping[int, int] = MappingProxyType({})
 class StatusBook:
     """Every record ever on `order-status`: what growth removes is read before."""
 
-    def __init__(self, brokers: str) -> None:
-        self._brokers = brokers
+    def __init__(self, brokers: str, prefix: str = "") -> None:
+        """`prefix`: before the topic's name."""
+        self._brokers, self.topic = brokers, f"{prefix}order-status"
         self.records: list[Logged] = []
         self._era = 0
         self._read_to: dict[int, int] = {}
 
     async def read_on(self) -> None:
         """From where the last reading ended. Raises LookupError when records are gone that were not read."""
-        for record in await read_topic(self._brokers, "order-status", self._read_to):
+        for record in await read_topic(self._brokers, self.topic, self._read_to):
             self.records.append(record._replace(era=self._era))
             self._read_to[record.partition] = record.offset + 1
 
@@ -45,11 +46,12 @@ async def read_books(
 ) -> Books:
     """`environ` says where Kafka and PostgreSQL are."""
     brokers, dsn = environ["CREDITSTREAM_KAFKA_BROKERS"], environ["CREDITSTREAM_POSTGRES_DSN"]
-    orders = await read_topic(brokers, "orders")
+    prefix = environ.get("CREDITSTREAM_TOPIC_PREFIX", "")
+    orders = await read_topic(brokers, f"{prefix}orders")
     # To forget somebody, the letters' beginning is written anew behind their end, and removed.
-    letters = await read_topic(brokers, "orders-dead-letter", None if purpose.forgotten else _FROM_0)
+    letters = await read_topic(brokers, f"{prefix}orders-dead-letter", None if purpose.forgotten else _FROM_0)
     await statuses.read_on()
-    begins = await read_beginnings(brokers, "order-status")
+    begins = await read_beginnings(brokers, statuses.topic)
     keys = [row["order_id"] for row in await asyncio.to_thread(read_table, dsn, "order_keys")]
     rows = await asyncio.to_thread(read_table, dsn, "orders")
     calls = await asyncio.to_thread(_read_calls, risk_url)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,22 @@ _EXAMPLES = 20
 #: What becomes of an order whose customer the risk API has no file of, and how such customers' ids begin.
 NO_USABLE_ANSWER = "no_usable_answer"
 NO_FILE = "nofile-"
+#: Of the simulated risk API, during the whole run.
+MODEL_VERSION = "simulated-1"
+
+#: Seconds since 1970, from and until.
+Window = tuple[float, float]
+
+
+class Rule(NamedTuple):
+    """Of a policy, for one product: the lowest score that is approved, and the largest amount."""
+
+    approve_from: int
+    max_amount: Decimal
+
+
+#: Rules by a policy's version and by product; "": for all others.
+Policies = Mapping[str, Mapping[str, Rule]]
 
 
 class Sent(NamedTuple):
@@ -79,10 +96,14 @@ class Books:
 
 @dataclass
 class Allowed:
-    """What I6 grants: how many orders were in flight at disruptions, and when answers could get lost on their way."""
+    """What I6 grants: orders in flight at `disruptions` may be asked about again, and answers may have been lost.
 
-    calls: int = 0
-    lost_answers: Sequence[tuple[float, float]] = ()
+    So may an undecided order whose last call was `attempt_timeout` seconds ago: on a slow machine that is a retry.
+    """
+
+    disruptions: Sequence[Window] = ()
+    lost_answers: Sequence[Window] = ()
+    attempt_timeout: float = float("inf")
 
 
 @dataclass
@@ -96,6 +117,7 @@ class Verdict:
     malformed: int = 0
     lost: int = 0
     misjudged: int = 0
+    misdecided: int = 0
     duplicated: int = 0
     divergent: int = 0
     version_back: int = 0
@@ -106,10 +128,11 @@ class Verdict:
     excess_calls: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    #: Each is a broken invariant: I1, I1, I2, I2, I4, I4, an order that nobody decided, I6.
+    #: Each is a broken invariant: I1, I1, a decision that is not the policy's, I2, I2, I4, I4, no decision, I6.
     FAULTS: ClassVar[tuple[str, ...]] = (
         "lost",
         "misjudged",
+        "misdecided",
         "duplicated",
         "divergent",
         "version_back",

@@ -12,8 +12,8 @@ from creditstream import app
 from creditstream.operations.forget.erasure import Forget
 from creditstream.operations.grow.repartition import Repartition
 from creditstream.operations.retention.drop_months import Month
-from tests.chaos.mutated_worker import put_in
 from tests.chaos.operations import MUTATIONS
+from tests.chaos.put_in import put_in
 
 
 def recent_months_go() -> None:

@@ -25,12 +25,13 @@ from creditstream.order.reception import Reception
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
 from schemas.status import Row, encode_status
+from tests.chaos.put_in import (
+    inverted_policy_and_unasked_approvals,
+    mark_before_what_follows,
+    publishing_past_the_fence,
+    put_in,
+)
 from tests.chaos.stopped_worker import POINTS, stop_at
-
-
-def put_in(owner: Any, name: str, fault: Any) -> None:
-    assert hasattr(owner, name), f"{owner} has no {name} any more: the fault would change nothing"
-    setattr(owner, name, fault)
 
 
 def ack_out_of_order() -> None:
@@ -107,6 +108,9 @@ FAULTS: dict[str, Callable[[], None]] = {
     "no_home_partition": no_home_partition,
     "fausts_own_consumer": fausts_own_consumer,
     "redelivery_is_a_duplicate": redelivery_is_a_duplicate,
+    "publishing_past_the_fence": publishing_past_the_fence,
+    "mark_before_what_follows": mark_before_what_follows,
+    "inverted_policy_and_unasked_approvals": inverted_policy_and_unasked_approvals,
 }
 
 

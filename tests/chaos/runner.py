@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from devtools.programs import ROOT
 from devtools.stack import StackError
 from tests.chaos.books import read_books
 from tests.chaos.history import hash_of, make_history, mixed
@@ -28,6 +29,7 @@ from tests.chaos.report import Result, render, schedule_text
 from tests.chaos.run import Run, prepare
 from tests.chaos.schedule import KINDS, PAUSE, ROLL, make_schedule
 from tests.chaos.verifier import verify
+from tests.chaos.verify_decisions import read_policies
 
 _LOCAL = Path(".local")
 #: Faults that need something from before the run.
@@ -114,7 +116,7 @@ async def chaos(
             unsure=load.unsure,
             producers=dict(load.producers),
             recoveries=dict(rig.monitor.recoveries),
-            verdict=verify(books, run.allowed),
+            verdict=verify(books, run.allowed(), read_policies(*([ROOT, previous.code] if previous else []))),
             previous=previous.revision if previous else "",
             failures=rig.failures,
             pauses=rig.pauses,

@@ -19,8 +19,8 @@ class Kind(NamedTuple):
     lane: Lane
     hold: tuple[float, float]
     cost: float
-    #: Risk calls of orders in flight may be made again: of one worker, of all, of nobody.
-    disturbs: Literal["one", "all", "none"] = "none"
+    #: It ends, freezes or stops workers: risk calls of their orders in flight may be made again.
+    disturbs: bool = False
     #: Answers of the risk API may get lost on their way while it lasts.
     loses_answers: bool = False
     #: At most once in a run.
@@ -39,14 +39,14 @@ class Planned(NamedTuple):
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("kill", "workers", (8, 12), 5, "one"),
-        Kind("freeze", "workers", (12, 30), 2, "one"),
-        Kind("stop", "workers", (3, 8), 8, "one"),
-        Kind("add", "workers", (8, 15), 8, "one"),
-        Kind("kill_all", "workers", (0, 3), 8, "all"),
-        Kind("wipe", "workers", (2, 8), 6, "one"),
-        Kind("broker_restart", "servers", (1, 3), 9, "all"),
-        Kind("broker_kill", "servers", (1, 8), 9, "all"),
+        Kind("kill", "workers", (8, 12), 5, disturbs=True),
+        Kind("freeze", "workers", (12, 30), 2, disturbs=True),
+        Kind("stop", "workers", (3, 8), 8, disturbs=True),
+        Kind("add", "workers", (8, 15), 8, disturbs=True),
+        Kind("kill_all", "workers", (0, 3), 8, disturbs=True),
+        Kind("wipe", "workers", (2, 8), 6, disturbs=True),
+        Kind("broker_restart", "servers", (1, 3), 9, disturbs=True),
+        Kind("broker_kill", "servers", (1, 8), 9, disturbs=True),
         Kind("postgres_fast", "servers", (1, 5), 3),
         Kind("postgres_immediate", "servers", (1, 5), 3),
         Kind("postgres_cut", "servers", (4, 10), 0),
@@ -59,7 +59,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("risk_5xx", "servers", (5, 15), 0),
         Kind("risk_garbage", "servers", (4, 10), 0, loses_answers=True),
         Kind("risk_rescore", "servers", (4, 10), 0, loses_answers=True),
-        Kind("grow", "operators", (0, 0), 16, "all", once=True),
+        Kind("grow", "operators", (0, 0), 16, disturbs=True, once=True),
         Kind("retention", "operators", (0, 0), 5),
         Kind("forget", "operators", (0, 0), 5),
     )
@@ -67,7 +67,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 #: Not one of the kinds: with two versions, every second fault of the workers' lane is one of these.
-ROLL = Kind("roll", "workers", (2, 6), 10, "one")
+ROLL = Kind("roll", "workers", (2, 6), 10, disturbs=True)
 
 
 def make_schedule(

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from creditstream import app
-from tests.chaos.mutated_worker import put_in
+from tests.chaos.put_in import put_in
 
 
 def hang_at_a_signal() -> None:

@@ -18,6 +18,7 @@ from creditstream.kafka.fenced_publisher import StatusPublisher
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.table import TableStore
 from creditstream.order.finish import Finisher
+from creditstream.order.flight import Flight
 from creditstream.order.reception import Reception
 from creditstream.risk.client import RiskClient
 from creditstream.store.orders import PostgresStore
@@ -89,6 +90,36 @@ _DELIVERY: dict[str, tuple[Any, str]] = {
     "outbox": (creditstream.order.outbox, "until_published"),
 }
 
+
+def following(topic: str, *, before: Reached | None = None, after: Reached | None = None) -> None:
+    """Around the delivery of what follows a committed row, when some of it goes to that topic."""
+    module: Any = creditstream.order.finish
+    whole = module.deliver
+
+    async def wrapped(publisher: Any, parcels: Any) -> None:
+        is_there = any(parcel.topic.endswith(topic) for parcel in parcels)
+        if before and is_there:
+            before()
+        await whole(publisher, parcels)
+        if after and is_there:
+            after()
+
+    module.deliver = wrapped
+
+
+def acknowledging_for_a_person(before: Reached) -> None:
+    """Of an order that has its letter and its mark."""
+    owner: Any = Finisher
+    whole = owner._acknowledge
+
+    def wrapped(self: Finisher, flight: Flight, *rest: Any) -> None:
+        if flight.row is not None and flight.row.waits_for_person:
+            before()
+        whole(self, flight, *rest)
+
+    owner._acknowledge = wrapped
+
+
 #: Every arrow of an order's way, in order.
 POINTS: dict[str, Callable[[Reached], None]] = {
     "after_decode": lambda stop: wrap(Reception, "_decode", after=stop),
@@ -100,8 +131,13 @@ POINTS: dict[str, Callable[[Reached], None]] = {
     "after_commit": lambda stop: wrap_async(PostgresStore, "commit", after=stop),
     "before_status": lambda stop: publishing("statuses", "order-status", before=stop),
     "after_status_delivered": lambda stop: publishing("statuses", "order-status", after=stop),
+    "before_retry": lambda stop: following("orders-retry", before=stop),
+    "after_retry_delivered": lambda stop: following("orders-retry", after=stop),
+    "before_settled_letter": lambda stop: following("orders-dead-letter", before=stop),
+    "after_settled_letter_delivered": lambda stop: following("orders-dead-letter", after=stop),
     "after_mark_delivered": lambda stop: publishing("marks", "seen-changelog", after=stop),
     "after_mark_written": lambda stop: wrap(TableStore, "put", after=stop),
+    "before_settled_letter_acknowledge": acknowledging_for_a_person,
     "before_acknowledge": lambda stop: wrap(Finisher, "_acknowledge", before=stop),
     "after_acknowledge": lambda stop: wrap(InOrderConsumer, "ack", after=stop),
     "before_offset_commit": lambda stop: wrap_async(InOrderThread, "_commit", before=stop),

@@ -10,16 +10,34 @@ from uuid import UUID
 
 import pytest
 
-from tests.chaos.evidence import Allowed, Books, Call, Logged, Sent, Verdict
+from tests.chaos.evidence import MODEL_VERSION, Allowed, Books, Call, Logged, Sent, Verdict
 from tests.chaos.verifier import verify
+from tests.chaos.verify_decisions import read_policies
 
 ONE, TWO = UUID(int=1), UUID(int=2)
+POLICIES = read_policies()
 CREATED = datetime(2026, 11, 23, 12, tzinfo=UTC)
+#: Of both orders, by their statuses: the risk API was asked in 1970.
+DECIDED_AT = CREATED.timestamp()
+#: Of an order that nobody has scored yet.
+WAITING = {
+    "status": "under_review",
+    "reason": "waiting_for_risk",
+    "score": None,
+    "model_version": None,
+    "policy_version": None,
+}
 Change = Callable[[Books], object]
 
 
 def order(order_id: UUID, amount: str = "10.00", **more: object) -> bytes:
-    fields = {"order_id": str(order_id), "customer_id": "c-1", "amount": amount, "term_months": 12, "product": "loan"}
+    fields = {
+        "order_id": str(order_id),
+        "customer_id": "c-1",
+        "amount": amount,
+        "term_months": 12,
+        "product": "personal_loan",
+    }
     return json.dumps({**fields, "created_at": "2026-11-23T12:00:00Z", **more}).encode()
 
 
@@ -29,12 +47,12 @@ def row(order_id: UUID, **changes: Any) -> dict[str, Any]:
         "customer_id": "c-1",
         "amount": Decimal("10.00"),
         "term_months": 12,
-        "product": "loan",
+        "product": "personal_loan",
         "status": "approved",
         "score": 700,
         "reason": "score_above_threshold",
-        "model_version": "m",
-        "policy_version": "p",
+        "model_version": MODEL_VERSION,
+        "policy_version": next(iter(POLICIES)),
         "created_at": CREATED,
         "updated_at": CREATED,
         "version": 2,
@@ -62,7 +80,7 @@ def clean_books() -> Books:
     orders = [Logged(0, offset, None, value, {}) for offset, value in enumerate(values)]
     sent = [Sent(kind, value, (0, offset)) for offset, (kind, value) in enumerate(zip(kinds, values, strict=True))]
     rows = [row(ONE), row(TWO)]
-    waiting = {"status": "under_review", "score": None, "version": 1}
+    waiting = WAITING | {"version": 1}
     return Books(
         sent=sent,
         orders=orders,
@@ -181,8 +199,8 @@ def test_calls_after_a_crash_or_a_lost_answer_are_allowed_and_counted() -> None:
     def twice(books: Books) -> None:
         books.calls[str(TWO)].append(Call(9.0, 200, 1))
 
-    crashed = verdict_of(twice, allowed=Allowed(calls=1))
-    assert (crashed.clean, crashed.extra_calls) == (True, 1)
+    crashed = verdict_of(twice, allowed=Allowed(disruptions=[(DECIDED_AT, DECIDED_AT)]))
+    assert (crashed.clean, crashed.extra_calls, crashed.allowed_calls) == (True, 1, 2)
     lost_on_its_way = verdict_of(twice, allowed=Allowed(lost_answers=[(0.5, 1.5)]))
     assert (lost_on_its_way.clean, lost_on_its_way.extra_calls) == (True, 0)
 
@@ -200,7 +218,7 @@ def of_customer_without_file(books: Books) -> None:
     value = order(TWO, customer_id="nofile-1")
     books.sent[4] = Sent("order", value, (0, 4))
     books.orders[4] = books.orders[4]._replace(value=value)
-    waits = {"status": "under_review", "reason": "no_usable_answer", "score": None, "version": 1}
+    waits = {**WAITING, "reason": "no_usable_answer", "model_version": MODEL_VERSION, "version": 1}
     books.rows[1].update(waits, customer_id="nofile-1")
     books.statuses[2:] = [status(2, books.rows[1])]
     books.letters.append(letter(9, books.orders[4], "no_usable_answer"))

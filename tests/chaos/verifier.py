@@ -8,7 +8,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tests.chaos.evidence import NO_FILE, NO_USABLE_ANSWER, Allowed, Books, Logged, Purpose, Verdict
+from tests.chaos.evidence import NO_FILE, NO_USABLE_ANSWER, Allowed, Books, Logged, Policies, Purpose, Verdict
+from tests.chaos.verify_calls import check_calls
+from tests.chaos.verify_decisions import check_decisions, read_policies
+from tests.chaos.verify_letters import outcome_of_conflict, outcome_of_malformed, reasons_of
 from tests.chaos.verify_statuses import DECIDED, FORGOTTEN_CUSTOMER, check_statuses, where
 
 Content = tuple[str, Decimal, int, str, datetime]
@@ -30,8 +33,11 @@ class Known(NamedTuple):
         return any(customer.encode() in value for customer in self.purpose.forgotten)
 
 
-def verify(books: Books, allowed: Allowed | None = None) -> Verdict:
-    """Compare the books of a pipeline at rest."""
+def verify(books: Books, allowed: Allowed | None = None, policies: Policies | None = None) -> Verdict:
+    """Compare the books of a pipeline at rest.
+
+    `policies`: what workers decided by, when some were of another version.
+    """
     verdict = Verdict(records=len(books.orders))
     rows = {row["order_id"]: row for row in books.rows}
     kinds = {sent.value: sent.kind for sent in books.sent}
@@ -42,7 +48,8 @@ def verify(books: Books, allowed: Allowed | None = None) -> Verdict:
     _check_rows(verdict, books, known)
     forgotten = {order_id for order_id in rows if known.is_forgotten(order_id)}
     check_statuses(verdict, books, rows, forgotten)
-    _check_calls(verdict, books, rows, allowed or Allowed())
+    check_decisions(verdict, books, policies or read_policies())
+    check_calls(verdict, books, rows, allowed or Allowed())
     return verdict
 
 
@@ -101,7 +108,7 @@ def _outcome(record: Logged, letters: list[Logged], rows: Rows, known: Known, ta
     if kind is None:
         return "nobody sent it"
     if kind == "malformed":
-        return "malformed" if letters else "no order, and nothing came of it"
+        return outcome_of_malformed(value, letters)
     order_id, content = content_of(value)
     row, first = rows.get(order_id), order_id not in taken
     if row is None and order_id in known.purpose.dropped:
@@ -112,20 +119,22 @@ def _outcome(record: Logged, letters: list[Logged], rows: Rows, known: Known, ta
     if _content_of_row(row, known) != content:
         # Whatever comes with a forgotten order's id is a repeat: its content is not known any more.
         went_unseen = known.is_forgotten(order_id) and content[0] in known.purpose.forgotten
-        return "conflicts" if letters or went_unseen else f"contradicts the row of {order_id}, and nothing came of it"
+        return outcome_of_conflict(letters, went_unseen, f"the row of {order_id}")
     if letters and row["status"] in DECIDED:
-        return f"order {order_id} is decided and has a letter ({letters[0].headers.get('x-error-class')})"
+        return f"order {order_id} is decided and has a letter ({', '.join(reasons_of(letters))})"
+    if letters and reasons_of(letters) != [row["reason"]]:
+        return f"order {order_id} waits for {row['reason']}, and its letter says {', '.join(reasons_of(letters))}"
     taken.add(order_id)
     return "orders" if first else "duplicates"
 
 
 def _outcome_of_dropped(same: bool, letters: list[Logged], first: bool) -> str:
     """Of an order whose month was dropped on purpose: what came afterwards is a repeat or has a letter that says so."""
-    reasons = {letter.headers.get("x-error-class") for letter in letters}
+    reasons = reasons_of(letters)
     if not same:
-        return "conflicts" if letters else "contradicts an order that was dropped, and nothing came of it"
-    if reasons - {"row_removed"}:
-        return f"a repeat of an order that was dropped has a letter ({', '.join(sorted(map(str, reasons)))})"
+        return outcome_of_conflict(letters, False, "an order that was dropped")
+    if set(reasons) - {"row_removed"}:
+        return f"a repeat of an order that was dropped has a letter ({', '.join(reasons)})"
     return "orders" if first else "duplicates"
 
 
@@ -175,22 +184,3 @@ def _check_decided(verdict: Verdict, books: Books, known: Known) -> None:
             verdict.fault("misjudged", f"{what}, and its customer has no file")
         elif order_id not in told and not known.is_forgotten(order_id):
             verdict.fault("lost", f"{what}, and no letter says so")
-
-
-def _check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str, Any]], allowed: Allowed) -> None:
-    """I6, and that a row's score is one that the API gave for this order."""
-    for key, calls in books.calls.items():
-        scored = [call for call in calls if call.score is not None]
-        sure = [call for call in scored if not any(since <= call.at <= until for since, until in allowed.lost_answers)]
-        verdict.extra_calls += max(0, len(sure) - 1)
-        row = rows.get(UUID(key))
-        if row is not None and row["score"] is not None and row["score"] not in {call.score for call in scored}:
-            verdict.fault("divergent", f"{key}: the score {row['score']} was never given")
-    verdict.allowed_calls = allowed.calls
-    if verdict.extra_calls > allowed.calls:
-        verdict.fault(
-            "excess_calls", f"{verdict.extra_calls} calls for orders that had a score, {allowed.calls} allowed"
-        )
-    for order_id, row in rows.items():
-        if row["score"] is not None and str(order_id) not in books.calls:
-            verdict.fault("divergent", f"{order_id}: scored and the risk API was never asked")

@@ -1,0 +1,93 @@
+"""What follows a commit is done in one order, so that a crash between two steps repeats and never skips."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
+from creditstream.order.ports import Outgoing
+from tests.unit.deadly import DeadlyPublisher, Killed
+from tests.unit.pipeline_rig import FakePublisher, Rig, home_of, id_of, order_json, run, scored
+
+REFUSED, UNUSABLE, AWAY = RiskRefused("422"), RiskUnusable("no score", ("no_file",), "m-1"), RiskUnavailable("down")
+FOLLOWED = [(REFUSED, "orders-dead-letter"), (UNUSABLE, "orders-dead-letter"), (AWAY, "orders-retry")]
+
+
+class Witness(FakePublisher):
+    """Notes at each publication what was done before it: the topic, marks on the disk, acknowledgements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rig: Rig | None = None
+        self.seen: list[tuple[str, int, int]] = []
+
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+        assert self.rig
+        marks = sum(map(len, self.rig.seen.partitions.values()))
+        self.seen.append((topic, marks, len(self.rig.acknowledged)))
+        return await super().publish(topic, records)
+
+
+@pytest.mark.parametrize(("error", "topic"), FOLLOWED)
+def test_the_mark_comes_after_what_follows_and_the_acknowledgement_last(error: Exception, topic: str) -> None:
+    witness = Witness()
+    witness.rig = rig = Rig(publisher=witness)
+    value = order_json()
+    rig.answer(value, error)
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    assert witness.seen == [("order-status", 0, 0), (topic, 0, 0), ("seen-changelog", 0, 0)]
+    assert rig.seen.fingerprint(home_of(value), id_of(value))
+    assert len(rig.acknowledged) == 1
+
+
+@pytest.mark.parametrize(("error", "topic"), FOLLOWED)
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_death_before_any_step_loses_no_letter_and_no_turn(error: Exception, topic: str, step: int) -> None:
+    publisher = DeadlyPublisher(random.Random(1))  # dies before the call that the fuse counts down to
+    publisher._dice.random = lambda: 1.0  # type: ignore[method-assign]
+    dead, value = Rig(publisher=publisher), order_json()
+    dead.answer(value, error)
+    dead.pipeline.accept(dead.record(value))
+    publisher.fuse = step
+    with pytest.raises(Killed):
+        run(dead.run())
+    next_one = Rig(store=dead.store, publisher=publisher)
+    next_one.answer(value, error)
+    for partition, mark in publisher.topics["seen-changelog"]:
+        next_one.seen.put(partition, {mark.key: mark.value}, 0)
+    next_one.pipeline.accept(next_one.record(value, replayed=True))
+    run(next_one.run())
+    assert publisher.topics[topic], "it went on, or somebody can send it again"
+    assert len(next_one.acknowledged) == 1
+
+
+@pytest.mark.parametrize("error", [REFUSED, UNUSABLE, AWAY, scored(1)])
+def test_an_order_that_another_worker_decided_has_no_letter_and_no_turn(error: Exception) -> None:
+    """PostgreSQL's answer counts: it was approved while this worker had no score for it, or another one."""
+    other, value = Rig(), order_json()
+    rig = Rig(store=other.store)
+    rig.answer(value, error)
+    rig.pipeline.accept(rig.record(value))
+    run(rig.scoring.score_once())
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+    run(rig.run())
+    assert {topic for topic, records in rig.publisher.topics.items() if records} == {"order-status", "seen-changelog"}
+    assert rig.publisher.topics["order-status"] == other.publisher.topics["order-status"]
+    assert len(rig.acknowledged) == 1
+
+
+def test_an_order_that_waits_for_a_person_by_another_worker_has_that_letter() -> None:
+    """Whoever committed it may have died before its letter."""
+    other, value = Rig(), order_json()
+    rig = Rig(store=other.store)
+    rig.pipeline.accept(rig.record(value))
+    run(rig.scoring.score_once())
+    other.answer(value, REFUSED)
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+    run(rig.run())
+    assert rig.publisher.reasons() == ["risk_refused"]
+    assert [status["status"] for status in rig.publisher.values("order-status")] == ["under_review"]
