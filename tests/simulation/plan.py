@@ -1,0 +1,139 @@
+"""PURE: what happens in a world, from its seed: settings, load and faults, as data that can be told and shrunk."""
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+#: Virtual seconds in which orders come and things break. Then all is healed.
+TROUBLED = 20.0
+_FEWEST_FAULTS, _MOST_FAULTS = 5, 12
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens. `what`: a method of `tests.simulation.faults.Faults`; `lasts`: seconds, if it does."""
+
+    at: float
+    what: str
+    worker: int = 0
+    lasts: float = 0.0
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.at:6.2f} s  " + _WORDS[self.what].format(
+            worker=self.worker, lasts=f"{self.lasts:.1f} s", share=f"{self.share:.0%}"
+        )
+
+
+@dataclass(frozen=True)
+class Burst:
+    """So many records at once, from that place in the load on."""
+
+    at: float
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one seed decides."""
+
+    seed: int
+    workers: int
+    partitions: int
+    records: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    bursts: tuple[Burst, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    def without(self, *events: Event) -> "Plan":
+        """The same world, in which some of it does not happen."""
+        return replace(self, events=tuple(each for each in self.events if each not in events))
+
+
+_WORDS = {
+    "kill": "worker {worker} is killed, and started again {lasts} later",
+    "kill_and_lose_disk": "worker {worker} is killed and its disk is lost; started again {lasts} later",
+    "stop": "worker {worker} is told to stop, and started again {lasts} later",
+    "freeze": "worker {worker} is frozen for {lasts}",
+    "join": "another worker joins",
+    "cut_off": "worker {worker} loses all its connections to Kafka",
+    "clock_back": "the wall clock of worker {worker} is put back by {lasts}",
+    "clock_ahead": "the wall clock of worker {worker} is put forward by {lasts}",
+    "kafka_away": "Kafka is away for {lasts}",
+    "kafka_frozen": "Kafka is frozen for {lasts}",
+    "kafka_loses_answers": "Kafka's answers are lost for {lasts}: {share} of them",
+    "kafka_loses_requests": "requests to Kafka are lost for {lasts}: {share} of them",
+    "slow_network": "{share} of what goes through the network is late, for {lasts}",
+    "postgres_away": "PostgreSQL is away for {lasts}",
+    "postgres_read_only": "PostgreSQL is read-only for {lasts}",
+    "postgres_loses_answers": "PostgreSQL's answers are lost for {lasts}, {share} of them, after the commit",
+    "postgres_slow": "PostgreSQL is slow for {lasts}",
+    "risk_fails": "{share} of the calls of the risk API fail, for {lasts}",
+    "risk_hangs": "the risk API does not answer for {lasts}",
+    "risk_breaks": "the risk API breaks every connection, for {lasts}",
+    "risk_talks_nonsense": "the risk API answers with a page of HTML, for {lasts}",
+    "log_start_moves": "what was committed is removed from the beginning of the logs",
+    "log_is_cut": "Kafka loses the last records of a partition that it had taken",
+    "open_transaction": "a producer leaves a transaction open for {lasts}, then commits it",
+    "aborted_transaction": "a producer aborts a transaction",
+}
+#: How often each is picked, where it is not once.
+_WEIGHTS = {"kill": 6, "freeze": 4, "stop": 3, "kafka_loses_answers": 3, "postgres_loses_answers": 3, "cut_off": 2}
+KINDS = tuple(_WORDS)
+
+
+def make_plan(seed: int, records: int = 200) -> Plan:
+    """The same seed gives the same plan, in every process."""
+    dice = random.Random(seed)
+    workers = dice.choice((2, 2, 3, 3, 3, 4))
+    return Plan(
+        seed=seed,
+        workers=workers,
+        partitions=dice.choice((2, 4, 4)),
+        records=records,
+        settings=_settings(dice),
+        bursts=tuple(_bursts(dice, records)),
+        events=tuple(_events(dice, workers)),
+    )
+
+
+def _settings(dice: random.Random) -> dict[str, Any]:
+    return {
+        "max_in_flight": dice.choice((20, 50, 200)),
+        "risk_concurrency": dice.choice((8, 32)),
+        "under_review_after": dice.choice((0.2, 1.0)),
+        "retry_delay": dice.choice((0.5, 2.0)),
+        "retry_max_delay": 6.0,
+        "retry_max_attempts": dice.choice((2, 5)),
+        "risk_deadline": dice.choice((2.0, 5.0)),
+        "risk_attempt_timeout": 1.5,
+        "risk_breaker_min_calls": dice.choice((10, 50)),
+        "dead_letter_limit": 0,
+        "drain_timeout": dice.choice((1.0, 5.0)),
+    }
+
+
+def _bursts(dice: random.Random, records: int) -> list[Burst]:
+    bursts, first = [], 0
+    while first < records:
+        count = min(records - first, dice.choice((1, 3, 10, 20, 40)))
+        bursts.append(Burst(round(dice.uniform(0.0, TROUBLED), 3), first, count))
+        first += count
+    return sorted(bursts, key=lambda burst: burst.at)
+
+
+def _events(dice: random.Random, workers: int) -> list[Event]:
+    count = dice.randint(_FEWEST_FAULTS, _MOST_FAULTS)
+    weights = [_WEIGHTS.get(kind, 1) for kind in KINDS]
+    events = [
+        Event(
+            at=round(dice.uniform(0.5, TROUBLED), 3),
+            what=kind,
+            worker=dice.randrange(workers),
+            lasts=round(dice.choice((0.3, 1.5, 4.0, 8.0)) * dice.uniform(0.5, 1.5), 3),
+            share=dice.choice((0.02, 0.1, 0.3)),
+        )
+        for kind in dice.choices(KINDS, weights, k=count)
+    ]
+    return sorted(events, key=lambda event: event.at)

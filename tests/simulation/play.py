@@ -1,0 +1,98 @@
+"""One seed's world from its beginning to its end: what was wrong, and a digest of all that happened."""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.clocks import now, real_process_time
+from tests.simulation.kafka.log import built
+from tests.simulation.load import make_load
+from tests.simulation.loop import NothingToDo
+from tests.simulation.plan import TROUBLED, Plan
+from tests.simulation.world import World
+
+#: Virtual seconds after all is healed, within which every order has its outcome.
+_WITHIN = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a seed. `lives`: records that were played; `seconds`: virtual ones; `cpu`: real ones."""
+
+    seed: int
+    wrong: tuple[str, ...]
+    digest: str
+    lives: int
+    seconds: float
+    cpu: float
+
+
+def play(plan: Plan) -> Outcome:
+    """In this process, which plays no other: what the product reaches the outside through is replaced."""
+    started = real_process_time()
+    now.is_played = True
+    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    try:
+        world = World(plan, folder)
+        try:
+            world.run(_course(world, plan))
+        except NothingToDo as why:
+            world.checks.complain(f"liveness: the world does not get on: {why}")
+        return Outcome(
+            plan.seed,
+            tuple(world.checks.wrong),
+            _digest(world),
+            len(world.checks.sent),
+            now.seconds,
+            real_process_time() - started,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _course(world: World, plan: Plan) -> None:
+    await world.begin()
+    produce = asyncio.create_task(_produce(world, plan))
+    events = [asyncio.create_task(world.faults.play(event)) for event in plan.events]
+    await asyncio.gather(produce, *events, asyncio.sleep(TROUBLED))
+    world.heal()
+    healed = world.played
+    while not (world.checks.is_over() and world.is_calm()):
+        if world.played - healed > _WITHIN:
+            world.checks.complain(f"liveness: not done {_WITHIN:.0f} s after all was healed")
+            break
+        await asyncio.sleep(0.5)
+    else:
+        await asyncio.sleep(1.0)
+    world.checks.at_the_end()
+
+
+async def _produce(world: World, plan: Plan) -> None:
+    load = make_load(plan.seed, plan.records, plan.partitions)
+    topic = world.topic("orders")
+    for burst in plan.bursts:
+        await asyncio.sleep(max(0.0, burst.at - world.played))
+        by_partition: dict[int, list[int]] = {}
+        for number in range(burst.first, burst.first + burst.count):
+            by_partition.setdefault(load[number].partition, []).append(number)
+        for partition, numbers in by_partition.items():
+            raw = built([(load[each].key, load[each].value, ()) for each in numbers], world.now_ms())
+            base = world.broker.topics[topic][partition].end
+            for place, number in enumerate(numbers):
+                world.checks.sent["orders", partition, base + place] = load[number]
+            world.broker.append(topic, partition, raw)
+
+
+def _digest(world: World) -> str:
+    told = hashlib.sha256()
+    for topic in sorted(world.broker.topics):
+        for partition, log in world.broker.topics[topic].items():
+            told.update(f"{topic} {partition} {log.end}".encode())
+            for record in log.records():
+                told.update(repr((record.offset, record.key, record.value)).encode())
+    told.update(repr(sorted(world.postgres.rows.items())).encode())
+    told.update(repr((now.seconds, world.risk.journal())).encode())
+    return told.hexdigest()[:16]

@@ -1,0 +1,176 @@
+"""A model of PostgreSQL at the border that `creditstream.store` asks through: a statement's name in, a value out.
+
+The statements are modelled one by one, with what two workers notice of each other: a claim waits for a claim of the
+same id, a settling for the lock, each sees what was committed before it went on. tests/contracts holds it to the real.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import Context
+from typing import Any, NamedTuple, Self
+
+from creditstream.errors import StoreUnavailable, StoreUseless
+from tests.simulation.rows import Row, Rows, claim, settle, told
+
+_STATEMENT_TIMEOUT = 10.0
+
+
+def _ids(array: str) -> list[str]:
+    return array.strip("{}").split(",")
+
+
+class Trouble(NamedTuple):
+    """How often a statement's connection breaks before it was run, and after, when it has been committed."""
+
+    before: float = 0.0
+    after: float = 0.0
+
+
+class Server:
+    """The rows, and whoever holds a lock on an id."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, chance: random.Random) -> None:
+        self.loop, self.chance = loop, chance
+        self.rows: Rows = {}
+        self.trouble = Trouble()
+        #: None: it answers. Else why not: "away" (connections break) or "read-only".
+        self.fault: str | None = None
+        self.slowest = 0.02
+        self._locks: dict[str, asyncio.Lock] = {}
+        #: How many wait for a lock that somebody else holds.
+        self.waiting = 0
+        self._wanted: Counter[str] = Counter()
+        self._next: str | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        #: Told of every row that a statement has written: before (None: there was none) and after.
+        self.on_write: Callable[[Row | None, Row], None] = lambda _before, _after: None
+
+    def lose_next(self, what: str) -> None:
+        """The next "request", which is not run then, or "answer", and its connection."""
+        self._next = what
+
+    async def run(self, name: str, given: Mapping[str, Any]) -> Any:
+        """As the client sees it. What was sent is run, whatever becomes of the client."""
+        task = Context().run(self.loop.create_task, self._run(name, given))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _run(self, name: str, given: Mapping[str, Any]) -> Any:
+        await self._travel()
+        self._may_break("request", self.trouble.before)
+        if self.fault == "away":
+            raise StoreUnavailable("PostgreSQL: OperationalError: the connection broke")
+        if self.fault == "read-only" and name != "check":
+            raise StoreUseless("PostgreSQL: it is read-only")
+        value = await self._statement(name, given)
+        self._may_break("answer", self.trouble.after)
+        await self._travel()
+        if self.fault == "away":
+            raise StoreUnavailable("PostgreSQL: OperationalError: the connection broke")
+        return value
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(self.chance.uniform(0.000_2, self.slowest / 4))
+
+    def _may_break(self, what: str, share: float) -> None:
+        is_next = self._next == what
+        if is_next:
+            self._next = None
+        if is_next or (share and self.chance.random() < share):
+            raise StoreUnavailable("PostgreSQL: OperationalError: the connection broke")
+
+    async def _statement(self, name: str, given: Mapping[str, Any]) -> Any:
+        if name not in ("claim_orders", "settle_orders"):
+            return self.write(name, given)
+        ids = [each["order_id"] for each in json.loads(given["batch"])]
+        try:
+            async with asyncio.timeout(_STATEMENT_TIMEOUT), self.locked(ids):
+                await asyncio.sleep(self.chance.uniform(0.000_5, self.slowest))
+                return self.write(name, given)
+        except TimeoutError:
+            raise StoreUnavailable("PostgreSQL: the statement took too long") from None
+
+    def write(self, name: str, given: Mapping[str, Any]) -> Any:
+        """What the named statement does and gives, all of it or nothing. Its locks are held by whoever calls."""
+        match name:
+            case "claim_orders":
+                return told(self._watched(claim, given))
+            case "settle_orders":
+                return told(self._watched(settle, given))
+            case "find_committed" | "find_orders":
+                return told(self.rows[each] for each in _ids(given["ids"]) if each in self.rows)
+            case "check" | "check_primary":
+                return None
+            case "months_ahead":
+                return 3
+        return 0
+
+    def _watched(self, statement: Callable[[Rows, list[Row]], list[Row]], given: Mapping[str, Any]) -> list[Row]:
+        batch = json.loads(given["batch"])
+        before = {each["order_id"]: self.rows.get(each["order_id"]) for each in batch}
+        answer = statement(self.rows, batch)
+        for order_id, old in before.items():
+            row = self.rows.get(order_id)
+            if row is not None and row is not old:
+                self.on_write(old, row)
+        return answer
+
+    @asynccontextmanager
+    async def locked(self, ids: Iterable[str]) -> AsyncIterator[None]:
+        """The ids' locks in order, as the statements take them."""
+        async with AsyncExitStack() as held:
+            for order_id in sorted(ids):
+                await held.enter_async_context(self._lock(order_id))
+            yield
+
+    @asynccontextmanager
+    async def _lock(self, order_id: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(order_id, asyncio.Lock())
+        self._wanted[order_id] += 1
+        self.waiting += 1
+        try:
+            await lock.acquire()
+        finally:
+            self.waiting -= 1
+            self._wanted[order_id] -= 1
+        try:
+            yield
+        finally:
+            lock.release()
+            if not self._wanted[order_id]:
+                del self._wanted[order_id], self._locks[order_id]
+
+
+class Database:
+    """In place of `creditstream.store.database.Database`, for one worker."""
+
+    server: Server
+
+    def __init__(self) -> None:
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, *_dsn: object, **_options: object) -> Self:
+        database = cls()
+        await database.value("check")
+        return database
+
+    async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
+        if self._is_closed:
+            raise StoreUnavailable("PostgreSQL: this worker has closed its connections")
+        return await self.server.run(name, parameters or {})
+
+    async def require(self, name: str) -> None:
+        wrong = await self.value(name)
+        if wrong is not None:
+            raise StoreUseless(f"PostgreSQL {wrong}")
+
+    def drop(self) -> None: ...
+
+    async def close(self) -> None:
+        self._is_closed = True
