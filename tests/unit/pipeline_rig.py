@@ -75,7 +75,7 @@ class FakeTable:
 
 
 class Rig:
-    """One worker's pipeline; `store` and `publisher` may be shared with another worker's.
+    """One worker's pipeline; `store` and `publisher` may be shared with another worker's."""
 
     def __init__(
         self,
