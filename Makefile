@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint bench chaos lock licences wheel
+.PHONY: help demo test up down clean lint bench chaos simulate lock licences wheel
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -32,6 +32,9 @@ bench:  ## the same job, its limit and other frameworks, interleaved, medians (B
 
 chaos:  ## orders flow while things are killed, by a seed; then an audit (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3 PREVIOUS=revision PAUSE=2), or with ALERTS=1 a fault for every alert (ONLY=… MINUTES=2 healthy before)
 	$(INSTALL) $(PY) -m $(if $(ALERTS),tests.chaos.alerts $(if $(ONLY),--only $(ONLY)),tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(PAUSE),--pause $(PAUSE))) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
+
+simulate:  ## whole workers under virtual time, by seeds (SEEDS=1000 FIRST=1; SEED=n for one and its story; FAULT=name or all; LOG=file to go on from; SEEDS=0 until it is stopped)
+	$(INSTALL) $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(FAULT),--fault $(FAULT)) $(if $(LOG),--log $(LOG))
 
 lock:  ## requirements/lock.txt again, from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py

@@ -56,14 +56,19 @@ class StatusPublisher(Publishes):
         try:
             return await publisher.publish(topic, records)
         except BrokerUnavailable:
-            if gate():
+            holds = gate()
+            self._throw_away()
+            if holds:
                 raise
-            self.end_ownership()
             raise Fenced(topic) from None
 
     def end_ownership(self) -> None:
         """The partitions are given up: what is not delivered by now never will be."""
         self._ended += 1
+        self._throw_away()
+
+    def _throw_away(self) -> None:
+        """The producer numbers its batches, so that a repeat that comes late is none; one that failed has a gap."""
         current, self._current = self._current, None
         if current is not None:
             gate, publisher = current

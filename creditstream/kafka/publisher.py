@@ -30,11 +30,13 @@ class Publisher(Publishes):
     async def open(cls, settings: Settings, *, may_send: Callable[[], bool] | None = None) -> Self:
         """`may_send` is asked before each request, first and repeated ones; once it says no, it must go on saying so.
 
-        Raises BrokerUnavailable.
+        With it the order of a partition's records counts: the broker drops what comes again late. Such a publisher is
+        of no more use once it has failed (aiokafka's numbering has a gap then). Raises BrokerUnavailable.
         """
         producer = AIOKafkaProducer(
             **client_options(settings),
             acks="all",
+            enable_idempotence=may_send is not None,
             max_batch_size=_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,

@@ -5,100 +5,25 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from faust.transport.consumer import Consumer
-from faust.transport.drivers.aiokafka import Transport
 
-import creditstream.order.finish
-import creditstream.order.reception
-import creditstream.worker.intake
 from creditstream import app
-from creditstream.kafka.offsets import Progress
-from creditstream.order.finish import Finisher
-from creditstream.order.flight import Flight
-from creditstream.order.reception import Reception
-from creditstream.order.record import Record
-from creditstream.worker.app import CreditApp
-from schemas.status import Row, encode_status
 from tests.chaos.put_in import (
+    ack_out_of_order,
+    fausts_own_consumer,
     inverted_policy_and_unasked_approvals,
+    mark_before_the_effects,
     mark_before_what_follows,
+    no_home_partition,
     publishing_past_the_fence,
     put_in,
+    redelivery_is_a_duplicate,
+    status_from_memory,
 )
 from tests.chaos.stopped_worker import POINTS, stop_at
-
-
-def ack_out_of_order() -> None:
-    """Faust's issue 606: what is committed follows the newest finished record."""
-
-    def finish(self: Progress, offset: int) -> None:
-        self.position = max(self.position, offset + 1)
-
-    put_in(Progress, "finish", finish)
-
-
-def mark_before_the_effects() -> None:
-    """`seen` is written before the status is published."""
-    publish = Finisher._publish
-
-    async def mark_first(self: Finisher, batch: Sequence[Any]) -> Sequence[Any]:
-        await self._mark([settled for settled in batch if settled.complete])
-        return await publish(self, batch)
-
-    put_in(Finisher, "_publish", mark_first)
-
-
-def status_from_memory() -> None:
-    """What is published is what this worker decided, at its own time, not the row that PostgreSQL committed."""
-
-    def from_memory(row: Row) -> bytes:
-        return encode_status(msgspec.structs.replace(row, version=1, updated_at=datetime.now(UTC)))
-
-    put_in(creditstream.order.finish, "encode_status", from_memory)
-
-
-def no_home_partition() -> None:
-    """Every order stays on the partition on which it arrived."""
-    accept = Reception.accept
-
-    def at_home(self: Reception, record: Record) -> None:
-        put_in(creditstream.order.reception, "home_partition", lambda order_id, partitions: record.partition)
-        accept(self, record)
-
-    put_in(Reception, "accept", at_home)
-
-
-def redelivery_is_a_duplicate() -> None:
-    """A record of an order in flight is done at once instead of joining it."""
-
-    def done(self: Reception, flight: Flight, record: Record, fingerprint: bytes) -> None:
-        record.acknowledge()
-
-    put_in(Reception, "_join", done)
-
-
-def fausts_own_consumer() -> None:
-    """Faust's consumer class in place of ours; the rest as it is."""
-    put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
-    put_in(CreditApp, "group", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
-
-    def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
-        return creditstream.worker.intake.record_of(event, believed, replayed=True)
-
-    put_in(creditstream.worker.intake, "_record", taken)
-
-    async def all_are_ours(*_: Any, **__: Any) -> None:
-        app.runtime.own(frozenset(range(app.settings.partitions)))
-        print("at work on partitions of Faust's own consumer", file=sys.stderr, flush=True)
-
-    app.on_rebalance_complete.connect(all_are_ours)
-
 
 FAULTS: dict[str, Callable[[], None]] = {
     "none": lambda: None,

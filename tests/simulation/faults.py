@@ -1,27 +1,17 @@
 """What may happen to a world, by the name that a plan's event has. Everything ends by itself, or when all is healed."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from creditstream.simulation.risk_control import Control
-from tests.simulation.kafka.log import built
-from tests.simulation.network import Weather
+from tests.simulation.kafka.faults import KafkaFaults
 from tests.simulation.plan import Event
 from tests.simulation.postgres import Trouble
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
 
 _SUPERVISOR = 1.0
 
 
-class Faults:
+class Faults(KafkaFaults):
     """Each method plays one kind of event to its end."""
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self._producers = 500
-        self.open_transactions: set[int] = set()
 
     async def play(self, event: Event) -> None:
         await asyncio.sleep(max(0.0, event.at - self._world.played))
@@ -70,87 +60,6 @@ class Faults:
 
     async def clock_ahead(self, event: Event) -> None:
         self._world.worker(event.worker).offset += event.lasts
-
-    # -- Kafka
-
-    async def kafka_away(self, event: Event) -> None:
-        broker = self._world.broker
-        broker.is_up = False
-        self._world.network.cut_all()
-        await asyncio.sleep(event.lasts)
-        broker.is_up = True
-        for group in broker.groups.values():
-            group.forget_members()
-
-    async def kafka_frozen(self, event: Event) -> None:
-        self._world.broker.freeze()
-        await asyncio.sleep(event.lasts)
-        self._world.broker.thaw()
-
-    async def kafka_loses_answers(self, event: Event) -> None:
-        await self._weather(event, lost_answers=event.share / 5)
-
-    async def kafka_loses_requests(self, event: Event) -> None:
-        await self._weather(event, lost_requests=event.share / 5)
-
-    async def slow_network(self, event: Event) -> None:
-        await self._weather(event, late=event.share, latest=0.8)
-
-    async def _weather(self, event: Event, **change: float) -> None:
-        network = self._world.network
-        network.weather = network.weather._replace(**change)
-        await asyncio.sleep(event.lasts)
-        network.weather = network.weather._replace(**{name: getattr(Weather(), name) for name in change})
-
-    async def log_start_moves(self, _event: Event) -> None:
-        """As retention does, of what everybody has done with."""
-        committed = self._world.broker.groups[self._world.group].committed
-        for (topic, partition), offset in committed.items():
-            log = self._world.broker.log(topic, partition)
-            if log is not None:
-                log.delete_before(min(offset, self._world.checks.seen_through(topic, partition)))
-
-    async def log_is_cut(self, event: Event) -> None:
-        """As an unclean election does. What nobody had read by then was never sent.
-
-        Only while a client waits at the log's end. One that comes back when the log is as long again cannot notice: a
-        limit of aiokafka's, and docs/explanation/guarantees.md says so.
-        """
-        topic, partition = self._world.topic("orders"), event.worker % self._world.partitions
-        if not self._world.broker.is_waited_at(topic, partition) or self._world.network.weather != Weather():
-            return
-        log = self._world.broker.topics[topic][partition]
-        old_end = log.end
-        kept = max(log.start, log.end - max(1, round(event.share * 30)))
-        log.truncate(kept)
-        self._world.checks.on_cut(partition, log.end, old_end)
-        self._world.broker.wake(topic, partition)
-
-    async def open_transaction(self, event: Event) -> None:
-        producer = self._transactional_record(event)
-        await asyncio.sleep(event.lasts)
-        self._end_transaction(event, producer, commit=True)
-
-    async def aborted_transaction(self, event: Event) -> None:
-        producer = self._transactional_record(event)
-        await asyncio.sleep(min(1.0, event.lasts))
-        self._end_transaction(event, producer, commit=False)
-
-    def _transactional_record(self, event: Event) -> int:
-        """A line that is no order: if it counts, it has a dead letter."""
-        self._producers += 1
-        partition = event.worker % self._world.partitions
-        raw = built([(None, b"of a transaction", ())], self._world.now_ms(), producer_id=self._producers)
-        self._world.broker.append(self._world.topic("orders"), partition, raw)
-        self.open_transactions.add(self._producers)
-        return self._producers
-
-    def _end_transaction(self, event: Event, producer: int, *, commit: bool) -> None:
-        partition = event.worker % self._world.partitions
-        topic = self._world.topic("orders")
-        self._world.broker.topics[topic][partition].end_transaction(producer, commit=commit)
-        self._world.broker.wake(topic, partition)
-        self.open_transactions.discard(producer)
 
     # -- PostgreSQL
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from creditstream.order.home_partition import home_partition
-from creditstream.simulation.mix import Kind, make_mix
+from creditstream.simulation.mix import Kind, Line, make_mix
 from tests.simulation.clocks import BEGINNING
 
 _CUSTOMERS = ("down-", "refuse-", "nofile-", "slow-")
@@ -40,9 +40,9 @@ def _change(dice: random.Random) -> tuple[bytes, bytes] | None:
     return None
 
 
-def _changed(line: NamedTuple, changes: dict[UUID | None, tuple[bytes, bytes] | None]) -> bytes:
+def _changed(line: Line, changes: dict[UUID | None, tuple[bytes, bytes] | None]) -> bytes:
     change = changes.get(line.order_id)
-    value: bytes = line.value
+    value = line.value
     if change is None:
         return value
     old, new = change

@@ -24,6 +24,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     #: What answers at an address: makes a server's end for a client's protocol. Else a connection is refused.
     servers: dict[tuple[str, int], Callable[[Any], Any]]
+    # Of asyncio's own loop, which its stubs do not show.
+    _ready: Any
+    _scheduled: Any
+    _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +36,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return now.seconds
 
-    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **_options: Any) -> Any:
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **_options: Any) -> Any:  # type: ignore[override]
         """Raises ConnectionRefusedError where nobody listens."""
         await asyncio.sleep(0.001)
         if (host, port) not in self.servers:
@@ -40,10 +44,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         protocol = factory()
         return self.servers[host, port](protocol), protocol
 
+    def run_again(self, handles: list[Any]) -> None:
+        """What was due while its worker was frozen."""
+        self._ready.extend(handles)
+
     def _write_to_self(self) -> None:
         """There is one thread: nobody has to be woken."""
 
-    def run_in_executor(self, _executor: Any, func: Any, *args: Any) -> "asyncio.Future[Any]":
+    def run_in_executor(self, _executor: Any, func: Any, *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]  # plainer
         """At once: a thread's work takes no virtual time."""
         done = self.create_future()
         try:

@@ -64,6 +64,7 @@ _WORDS = {
     "kafka_frozen": "Kafka is frozen for {lasts}",
     "kafka_loses_answers": "Kafka's answers are lost for {lasts}: {share} of them",
     "kafka_loses_requests": "requests to Kafka are lost for {lasts}: {share} of them",
+    "kafka_takes_no_records": "Kafka has too few replicas to take records, for {lasts}",
     "slow_network": "{share} of what goes through the network is late, for {lasts}",
     "postgres_away": "PostgreSQL is away for {lasts}",
     "postgres_read_only": "PostgreSQL is read-only for {lasts}",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation.clocks import now, real_process_time
+from tests.simulation.ending import Ending
 from tests.simulation.kafka.log import built
 from tests.simulation.load import make_load
 from tests.simulation.loop import NothingToDo
@@ -60,14 +61,15 @@ async def _course(world: World, plan: Plan) -> None:
     await asyncio.gather(produce, *events, asyncio.sleep(TROUBLED))
     world.heal()
     healed = world.played
-    while not (world.checks.is_over() and world.is_calm()):
+    ending = Ending(world)
+    while not (ending.is_over() and world.is_calm()):
         if world.played - healed > _WITHIN:
             world.checks.complain(f"liveness: not done {_WITHIN:.0f} s after all was healed")
             break
         await asyncio.sleep(0.5)
     else:
         await asyncio.sleep(1.0)
-    world.checks.at_the_end()
+    ending.look()
 
 
 async def _produce(world: World, plan: Plan) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.simulation.plan import Event, Plan, make_plan
-from tests.simulation.put_back_early import (
+from tests.chaos.put_in import (
     ack_out_of_order,
     approval_without_score,
     fausts_own_consumer,
@@ -17,6 +16,7 @@ from tests.simulation.put_back_early import (
     redelivery_is_a_duplicate,
     status_from_memory,
 )
+from tests.simulation.plan import Event, Plan, make_plan
 from tests.simulation.put_back_late import (
     late_marks,
     loops_that_end_unseen,
@@ -34,23 +34,28 @@ class Fault:
     plan: Callable[[int], Plan] = make_plan
 
 
-def _with(*kinds: str, **settings: Any) -> Callable[[int], Plan]:
-    """Plans of which every second event is one of these, and whose settings may be given."""
+def _with(*kinds: str, lasts: float = 2.0, **settings: Any) -> Callable[[int], Plan]:
+    """Plans of which every second event is one of these, of some seconds at least; settings may be given."""
 
     def plan(seed: int) -> Plan:
         made = make_plan(seed)
-        events = tuple(_other(each, kinds, number) for number, each in enumerate(made.events))
+        events = tuple(_other(each, kinds, number, lasts) for number, each in enumerate(made.events))
         return replace(made, events=events, settings=made.settings | settings)
 
     return plan
 
 
-def _other(event: Event, kinds: tuple[str, ...], number: int) -> Event:
-    return event if number % 2 else replace(event, what=kinds[number // 2 % len(kinds)], lasts=max(event.lasts, 2.0))
+def _other(event: Event, kinds: tuple[str, ...], number: int, lasts: float) -> Event:
+    if number % 2:
+        return event
+    return replace(event, what=kinds[number // 2 % len(kinds)], lasts=max(event.lasts, lasts))
 
 
 PUT_BACK: dict[str, Fault] = {
-    "repeats_past_a_rebalance": Fault(repeats_past_a_rebalance, _with("kafka_loses_requests", "freeze", "join")),
+    "repeats_past_a_rebalance": Fault(
+        repeats_past_a_rebalance,
+        _with("kafka_takes_no_records", "join", "risk_hangs", "kafka_takes_no_records", "stop", lasts=5.5),
+    ),
     "waiting_over_a_settled_row": Fault(waiting_over_a_settled_row, _with("freeze", "risk_fails", "risk_hangs")),
     "late_marks": Fault(late_marks, _with("slow_network", "freeze", "join")),
     "silent_truncation": Fault(silent_truncation, _with("log_is_cut")),

@@ -10,7 +10,7 @@ from creditstream.order.changelog import Changelog
 from creditstream.order.outbox import until_published
 from creditstream.store import queries
 from creditstream.worker.loops import Loops
-from tests.simulation.put_in import put_in
+from tests.chaos.put_in import put_in
 
 
 def repeats_past_a_rebalance() -> None:

@@ -62,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", choices=[*PUT_BACK, "all"], help="put this fault back, and find it")
     parser.add_argument("--repaired", action="store_true", help="with --fault and --seed: its plan, without the fault")
     parser.add_argument("--log", type=Path, help="a line for each seed; a run with the same file goes on from there")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time (default: %(default)s)")
     parser.add_argument("--digests", action="store_true", help="print each seed's digest")
     return parser.parse_args()
 
@@ -111,7 +112,7 @@ def _tell_story(plan: Plan, wrong: tuple[str, ...], fault: str = "") -> None:
 def _play_all(plans: Iterable[Plan], given: argparse.Namespace) -> int:
     started, red, total = real_monotonic(), [], _Sum()
     log = given.log.open("a", encoding="utf-8") if given.log else None
-    for outcome in outcomes(plans):
+    for outcome in outcomes(plans, jobs=given.jobs):
         total = total.with_(outcome)
         if given.digests:
             print(outcome.seed, outcome.digest)
@@ -156,12 +157,12 @@ def _find(names: list[str], first: int) -> int:
     return 1 if missed else 0
 
 
-def outcomes(plans: Iterable[Plan], fault: str = "") -> Iterator[Outcome]:
+def outcomes(plans: Iterable[Plan], fault: str = "", jobs: int | None = None) -> Iterator[Outcome]:
     """As they come to their end. Every world has a process of its own: it changes what the process is made of."""
     gc.collect()
     gc.freeze()
     context = multiprocessing.get_context("fork")
-    with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+    with context.Pool(jobs or os.cpu_count(), maxtasksperchild=1) as pool:
         running: deque[Any] = deque()
         for plan in plans:
             running.append(pool.apply_async(_played, (fault, plan)))

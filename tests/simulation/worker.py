@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 from contextvars import Context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import creditstream
 from creditstream.config.settings import Settings
@@ -119,14 +119,14 @@ class Life:
     def thaw(self) -> None:
         self.is_frozen = False
         held, self._held = self._held, []
-        self.worker.world.loop._ready.extend(held)
+        self.worker.world.loop.run_again(held)
 
 
 def new_app(settings: Settings) -> CreditApp:
     """An app of its own, with agents of its own: the modules attach to `creditstream.app`, one in each process."""
     app = create_app(settings)
     app.conf.web_enabled = False
-    app.conf.autodiscover = list
+    cast(Any, app.conf).autodiscover = list
     creditstream.__dict__["app"] = app
     for name in _AGENTS:
         spec = importlib.util.find_spec(name)

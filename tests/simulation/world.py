@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiokafka.client
 import faust.stores.rocksdb
@@ -104,7 +104,7 @@ class World:
             group.state == "stable"
             and len(apps) == len(self.workers) == len(group.members)
             and all(app is not None and app.consumer_generation_id == group.generation for app in apps)
-            and not any(app is None or app.rebalancing or app.tables.recovery.in_recovery for app in apps)
+            and not any(app is None or app.rebalancing or cast(Any, app.tables).recovery.in_recovery for app in apps)
         )
 
     def heal(self) -> None:

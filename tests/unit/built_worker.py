@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from creditstream.config.settings import Settings
+from creditstream.kafka.fenced_publisher import StatusPublisher
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import create_topics
 from creditstream.metrics.instruments import Instruments
@@ -17,6 +18,7 @@ from creditstream.risk.guarded import GuardedRisk, make_gate
 from creditstream.store.database import Database
 from creditstream.worker.app import CreditApp, create_app
 from creditstream.worker.assembly import Services, Tables, build_pipeline, open_services
+from creditstream.worker.loops import Loops
 from devtools.fakes import FakeRisk, FakeStore
 from tests.unit.pipeline_rig import ROUTES, FakePublisher, FakeTable
 
@@ -88,7 +90,7 @@ async def _drained(app: CreditApp) -> float:
         bounds.append(bound)
 
     app.runtime.pipeline = cast(Any, SimpleNamespace(drain=drain))
-    app.runtime._loops.add(asyncio.ensure_future(_nothing()))
+    app.runtime._loops = Loops([_nothing()], lambda: False)
     await app.runtime.drain()
     return bounds[0]
 
@@ -100,12 +102,16 @@ class Worker:
         self.settings = Settings(**settings)
         self.store, self.risk, self.publisher, self.seen = FakeStore(), FakeRisk(), FakePublisher(), FakeTable()
         guarded = GuardedRisk(cast(Any, self.risk), make_gate(self.settings))
-        services = Services(cast(Any, self.store), cast(Any, self.publisher), guarded, cast(Any, self.publisher))
+        statuses = StatusPublisher(self._open_producer, lambda: True)
+        services = Services(cast(Any, self.store), cast(Any, self.publisher), guarded, statuses)
         tables = Tables(cast(Any, self.seen), cast(Any, FakeTable()))
         self.pipeline = build_pipeline(
             self.settings, ROUTES.partitions, services, tables, Instruments(), lambda flights: None
         )
         self.pipeline.own(frozenset(range(ROUTES.partitions)))
+
+    async def _open_producer(self, _may_send: Callable[[], bool]) -> Any:
+        return self.publisher
 
     def run(self) -> None:
         """Until nothing is left to do for what was accepted."""

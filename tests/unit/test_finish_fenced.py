@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from creditstream.errors import Fenced, RiskRefused, RiskUnavailable
-from creditstream.order import finish
+from creditstream.order import changelog
 from creditstream.order.ports import Outgoing
 from devtools.wait import wait_for_async
 from tests.unit.pipeline_rig import ROUTES, FakePublisher, Rig, home_of, order_json, run, turns
@@ -59,7 +59,7 @@ async def the_fence_is_met(fence: Fence, times: int = 3) -> None:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finish, "_FENCED_WAIT", 0.0)
+    monkeypatch.setattr(changelog, "_FENCED_WAIT", 0.0)
 
 
 def test_statuses_and_nothing_else_go_through_the_fence() -> None:

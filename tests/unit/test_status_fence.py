@@ -19,10 +19,10 @@ class Told(Producer):
 
     def __init__(self, may_send: Callable[[], bool]) -> None:
         self._may_send = may_send
-        self.is_abandoned = False
+        self.is_abandoned = self.fails = False
 
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
-        if not self._may_send():
+        if self.fails or not self._may_send():
             raise BrokerUnavailable(topic)
         return dict.fromkeys(records, 0)
 

@@ -15,6 +15,7 @@ from tests.simulation.kafka.log import Log
 from tests.simulation.kafka.transactions import TRANSACTIONS, Transaction
 
 HOST, PORT, NODE, CLUSTER = "kafka", 9092, 0, "simulated"
+_TOO_FEW = errors.NotEnoughReplicasError.errno
 _NO_TOPIC = errors.UnknownTopicOrPartitionError.errno
 _OUT_OF_RANGE = errors.OffsetOutOfRangeError.errno
 _FIRST, _LAST = -2, -1
@@ -37,6 +38,8 @@ class Broker:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_up = True
+        #: False: too few replicas are in step, and producers are told so; everything else goes on.
+        self.takes_records = True
         self.topics: dict[str, dict[int, Log]] = {}
         self.configs: dict[str, dict[str, str]] = {}
         self.groups: dict[str, Group] = defaultdict(lambda: Group(self.loop))
@@ -108,8 +111,8 @@ class Broker:
             done = []
             for partition, raw in partitions:
                 log = self.log(topic, partition)
-                if log is None:
-                    done.append((partition, _NO_TOPIC, -1, -1))
+                if log is None or not self.takes_records:
+                    done.append((partition, _NO_TOPIC if log is None else _TOO_FEW, -1, -1))
                     continue
                 known = log.repeated(raw)
                 base = self.append(topic, partition, raw) if known is None else known

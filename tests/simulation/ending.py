@@ -1,0 +1,88 @@
+"""The invariants of the protocol, looked at when a world has come to its end."""
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from schemas.status import encode_status
+from tests.simulation.evidence import amount_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Ending:
+    """Complains to the world's checks."""
+
+    def __init__(self, world: "World") -> None:
+        self._world, self._checks = world, world.checks
+        self._evidence = world.checks.evidence
+        self.complain = world.checks.complain
+
+    def is_over(self) -> bool:
+        """Whether everything that came is done, and nothing waits."""
+        committed = self._world.broker.groups[self._world.group].committed
+        for name in ("orders", "orders-by-id", "orders-retry"):
+            topic = self._world.topic(name)
+            for partition, log in self._world.broker.topics[topic].items():
+                if committed.get((topic, partition), 0) < log.data_end:
+                    return False
+        return True
+
+    def look(self) -> None:
+        over = self._checks.may_be_passed_over
+        self._sent = {place: sent for place, sent in self._evidence.sent.items() if not over(place)}
+        for order_id, contents in self._orders().items():
+            self._look_at_order(order_id, contents)
+        for place, sent in self._sent.items():
+            if sent.order_id is None and place not in self._evidence.letters:
+                self.complain(f"I1: {place} is no order and has no dead letter")
+        self._checks.wrong += self._world.policy_check.wrong(self._world)
+        self._look_at_tables()
+
+    def _orders(self) -> dict[UUID, set[Decimal]]:
+        found: dict[UUID, set[Decimal]] = defaultdict(set)
+        for sent in self._sent.values():
+            if sent.order_id is not None:
+                found[sent.order_id].add(amount_of(sent.value))
+        return found
+
+    def _look_at_order(self, order_id: UUID, contents: set[Decimal]) -> None:
+        row = self._checks.row(order_id)
+        if row is None:
+            self.complain(f"I1: order {order_id} is lost: it has no row")
+            return
+        if not row.is_settled:
+            self.complain(f"liveness: order {order_id} is {row.status}, {row.reason}")
+        if self._evidence.last.get(order_id) != encode_status(row):
+            self.complain(f"I2: the last status of {order_id} is not its row")
+        if len(self._evidence.decisions[order_id]) > 1:
+            self.complain(f"I2: order {order_id} is decided twice")
+        if row.amount not in contents | self._checks.cut[order_id]:
+            self.complain(f"I2: the row of {order_id} is of no record")
+        for place, sent in self._sent.items():
+            if (
+                sent.order_id == order_id
+                and amount_of(sent.value) != row.amount
+                and place not in self._evidence.letters
+            ):
+                self.complain(f"I1: {place} conflicts with {order_id} and has no dead letter")
+
+    def _look_at_tables(self) -> None:
+        """What the workers remember is what the changelogs say."""
+        for worker in self._world.workers:
+            if worker.life is None or worker.life.app is None or worker.life.is_over:
+                continue
+            tables = worker.life.app.runtime._tables
+            for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
+                for table in (tables.seen, tables.statuses):
+                    self._look_at_table(worker.number, table, partition)
+
+    def _look_at_table(self, number: int, table: Any, partition: int) -> None:
+        log = self._world.broker.topics[table.changelog][partition]
+        expected = {record.key: record.value for record in log.records()}
+        for key, value in expected.items():
+            if table.get(partition, key) != value:
+                self.complain(f"worker {number} does not know what stands in {table.changelog}[{partition}]")
+                return
