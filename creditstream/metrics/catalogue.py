@@ -158,7 +158,9 @@ COMMIT_AGE = Metric(
     "seconds",
     "since offsets were last committed, while finished records wait for it; else 0",
 )
-IN_FLIGHT = Metric("in_flight_orders", "gauge", "orders", "orders accepted and not yet done")
+IN_FLIGHT = Metric(
+    "in_flight_orders", "gauge", "orders", "orders accepted and not yet done, each repeat that joined one as well"
+)
 IN_FLIGHT_LIMIT = Metric("in_flight_limit_orders", "gauge", "orders", "orders in flight at most (`max_in_flight`)")
 WAITING = Metric("waiting_orders", "gauge", "orders", "orders from orders-retry that wait here for their time")
 UNPUBLISHED = Metric("unpublished_orders", "gauge", "orders", "orders committed whose status is not yet published")

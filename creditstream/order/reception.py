@@ -75,8 +75,7 @@ class Reception:
     def unforeseen(self, record: Record, error: Exception, step: str = "accepted") -> None:
         """What nobody foresaw costs this record a dead letter, and nothing else."""
         note(self._metrics, step, error, record.place)
-        for flight in [flight for flight in self.flights.values() if record in flight.records]:
-            flight.records.remove(record)
+        self.flights.leave(record)
         self._dead_letters.send(record, "unreadable", f"{type(error).__name__} when the record was {step}")
 
     def guarded(self, step: Callable[[Record], object], record: Record) -> None:
@@ -96,8 +95,8 @@ class Reception:
             return
         fingerprint = order.fingerprint()
         flight = self.flights.get(order.order_id)
-        if flight is not None:
-            self._join(flight, record, fingerprint)
+        if flight is not None:  # not "duplicate, done": a redelivery after a rebalance is the copy whose offset counts
+            self.flights.join(flight, record, same=fingerprint == flight.fingerprint)
             return
         known = self._seen.fingerprint(home, order.order_id)
         if known is None:
@@ -119,10 +118,9 @@ class Reception:
         if flight is None:
             home = home_partition(order.order_id, self._routes.partitions)
             self._take_off(record, order, fingerprint, home, reopens)
-        elif reopens in (None, flight.reopens):
-            self._join(flight, record, fingerprint)
-        else:
-            flight.others.append(record)  # what somebody wants asked again is not done by a repeat of the order
+        else:  # what somebody wants asked again is not done by a repeat of the order
+            same = fingerprint == flight.fingerprint and reopens in (None, flight.reopens)
+            self.flights.join(flight, record, same=same)
 
     def judge_again(self) -> None:
         """Records that joined an order which is over by now."""
@@ -160,19 +158,12 @@ class Reception:
         parcel = Parcel(topic, home, outgoing, record.acknowledge, lambda: self._dead_letters.instead(record, topic))
         self._outbox.add(parcel)
 
-    def _join(self, flight: Flight, record: Record, fingerprint: bytes) -> None:
-        """Never "duplicate, done": a redelivery after a rebalance is the only copy whose offset still counts."""
-        if fingerprint == flight.fingerprint:
-            flight.records.append(record)
-        else:
-            flight.others.append(record)
-
     def _take_off(
         self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None
     ) -> None:
         now, first_ms, turn = self._monotonic(), self._times.believed(record.first_ms), record.turn
         flight = Flight(order, fingerprint, home, now, first_ms, turn, [record], reopens=reopens)
-        self.flights[order.order_id] = flight
+        self.flights.take_off(flight)
         if not flight.turn.attempts:  # a retry has its row under review already
             self._overdue.add(flight)
             self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
