@@ -3,6 +3,8 @@
 from collections import deque
 from enum import Enum
 
+from creditstream.kafka.watchdog import Standing
+
 
 class Admission(Enum):
     """What to do with a record that was fetched."""
@@ -22,6 +24,7 @@ class Progress:
         "_doubted",
         "_finished",
         "_holes",
+        "_open",
         "_stamps",
         "committed",
         "expected",
@@ -36,6 +39,7 @@ class Progress:
         #: Records before this offset may have been handled by an earlier owner of the partition.
         self.replay_until = replay_until
         self._finished: set[int] = set()
+        self._open = 0
         self._holes: dict[int, int] = {}
         self._doubted: int | None = None
         #: Offsets and times (ms) of a few records: the first of each batch delivered that may not be done.
@@ -56,6 +60,7 @@ class Progress:
             self._skip_to(offset)
         self._doubted = None
         self.expected = offset + 1
+        self._open += 1
         return Admission.DELIVER
 
     def pass_over(self, after: int, until: int) -> None:
@@ -69,14 +74,19 @@ class Progress:
 
     def finish(self, offset: int) -> None:
         """The record at `offset`, delivered before, is done. Out of order is fine; twice is harmless."""
-        if self.position <= offset < self.expected:
+        if self.position <= offset < self.expected and offset not in self._finished:
             self._finished.add(offset)
+            self._open -= 1
             self._advance()
 
     @property
     def unfinished(self) -> int:
         """How many delivered records are not yet part of the prefix (holes and finished ones behind a gap count)."""
         return self.expected - self.position
+
+    def standing(self, end: int) -> Standing:
+        """For the watchdog. `end`: the offset after the partition's last record."""
+        return Standing(self.position, end, self.expected, self._open)
 
     def stamp(self, offset: int, timestamp_ms: int) -> None:
         """When the first record of a batch that is delivered now was written."""

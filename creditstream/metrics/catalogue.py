@@ -142,8 +142,8 @@ BLOCKING = Metric(
     "blocking_offset_age_seconds",
     "gauge",
     "seconds",
-    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s, "
-    "without orders-retry while records wait there for their time",
+    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s; "
+    "of orders-retry the first that is due",
 )
 STUCK = Metric(
     "stuck_partitions",

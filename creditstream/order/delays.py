@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+from collections import Counter
 
 from creditstream.order.record import Record
 
@@ -28,13 +29,21 @@ class Delays:
         self._bytes += len(record.value or b"")
         heapq.heappush(self._heap, (due, next(self._order), record))
 
+    def partitions(self) -> Counter[int]:
+        """How many wait, by their partition."""
+        return Counter(record.partition for _, _, record in self._heap)
+
+    def first_due(self, now: float) -> Record | None:
+        """What `pop_due` would give."""
+        return self._heap[0][2] if self._heap and self._heap[0][0] <= now else None
+
     def pop_due(self, now: float) -> Record | None:
         """The earliest record whose time has come."""
-        if self._heap and self._heap[0][0] <= now:
-            record = heapq.heappop(self._heap)[2]
+        record = self.first_due(now)
+        if record is not None:
+            heapq.heappop(self._heap)
             self._bytes -= len(record.value or b"")
-            return record
-        return None
+        return record
 
     def clear(self) -> None:
         self._heap.clear()

@@ -5,7 +5,7 @@ Every record that an order has taken along is held in memory until it lands: eac
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from creditstream.metrics.instruments import Instruments
@@ -37,6 +37,12 @@ class Flights(dict[UUID, Flight]):
     def held(self) -> int:
         """Records that are held in memory: of orders in flight, and of those to be judged again."""
         return self._records + len(self.again)
+
+    def retries(self) -> Iterator[Record]:
+        """Those of them that come from `orders-retry`, the order that started first before the others."""
+        for flight in self.values():
+            yield from (record for record in (*flight.records, *flight.others) if record.waited)
+        yield from (record for record in self.again if record.waited)
 
     def take_off(self, flight: Flight) -> None:
         """For reception: an order begins its way, with its first record."""

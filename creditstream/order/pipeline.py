@@ -15,6 +15,7 @@ from creditstream.order.flights import Flights
 from creditstream.order.outbox import Outbox
 from creditstream.order.overdue import Overdue
 from creditstream.order.reception import Limits, Reception, Remembers
+from creditstream.order.retries_at_work import RetriesAtWork
 from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
 from creditstream.order.settlement import Settlement
@@ -69,6 +70,8 @@ class Pipeline:
             monotonic=monotonic,
             now=now,
         )
+        #: For liveness.
+        self.retries = RetriesAtWork(flights, self._waiting_room)
         #: For the agents: wait for room, then hand over.
         self.room, self.has_room, self.accept = (
             self._backpressure.room,

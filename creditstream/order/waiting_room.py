@@ -1,6 +1,7 @@
 """Orders of `orders-retry` wait here for their time, and hold up nothing else."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -34,15 +35,19 @@ class WaitingRoom:
         self._most, self._longest_wait, self._routes = _WAITING_MOST * max_in_flight, longest_wait, routes
         self._reception, self._backpressure = reception, backpressure
         self._monotonic, self._now = monotonic, now
-        self._delayed = Delays()
+        self._delayed, self._started = Delays(), 0
 
     def __len__(self) -> int:
         """Orders whose time has not come."""
         return len(self._delayed)
 
+    def has_room(self) -> bool:
+        """Whether another order may wait here."""
+        return self._delayed.has_room(self._most)
+
     async def room(self) -> None:
-        """Returns when another order may wait here."""
-        await self._backpressure.until(lambda: self._delayed.has_room(self._most))
+        """Returns when it may."""
+        await self._backpressure.until(self.has_room)
 
     def accept(self, record: Record) -> None:
         """For the agent of `orders-retry`."""
@@ -72,7 +77,17 @@ class WaitingRoom:
     def tick(self) -> None:
         """Start the orders that are due."""
         while self._backpressure.may_start() and (record := self._delayed.pop_due(self._monotonic())):
+            self._started += 1
             self._reception.guarded(self._reception.resume, record)
+
+    def partitions(self) -> Counter[int]:
+        """How many orders wait here, by partition; for liveness."""
+        return self._delayed.partitions()
+
+    def next(self) -> tuple[int, int] | None:
+        """The partition of the first order that is due and not started, and a number that changes when one starts."""
+        record = self._delayed.first_due(self._monotonic())
+        return (record.partition, self._started) if record else None
 
     def clear(self) -> None:
         """Its partitions are given up."""

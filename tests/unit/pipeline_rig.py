@@ -75,7 +75,13 @@ class FakeTable:
 class Rig:
     """One worker's pipeline; `store` and `publisher` may be shared with another worker's."""
 
-    def __init__(self, *, store: FakeStore | None = None, publisher: FakePublisher | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: FakeStore | None = None,
+        publisher: FakePublisher | None = None,
+        retry: RetryRule | None = None,
+    ) -> None:
         self.store, self.risk = store or FakeStore(), FakeRisk()
         self.publisher = publisher or FakePublisher()
         self.seen, self.statuses = FakeTable(), FakeTable()
@@ -98,7 +104,7 @@ class Rig:
             store=self.store,
             risk=self.risk,
             policy=load_policy(None),
-            retry=RetryRule(30.0, 3, 3_600.0),
+            retry=retry or RetryRule(30.0, 3, 3_600.0),
             settlement=self.settlement,
             metrics=self.metrics,
             now=lambda: self.now,
