@@ -108,6 +108,13 @@ COMMITS = Metric(
     "commits of Kafka offsets; a failed one is made again with newer offsets",
     (Label("outcome", ("committed", "failed")),),
 )
+WIPED_TABLES = Metric(
+    "wiped_partitions",
+    "counter",
+    "partitions",
+    "partitions of a table whose files on this worker's disk were damaged and wiped; the changelog fills them again",
+    (Label("table", ("seen", "statuses")),),
+)
 REBALANCES = Metric("group_rebalances", "counter", "rebalances", "times that this worker's partitions were revoked")
 
 # -- read at the moment of the scrape

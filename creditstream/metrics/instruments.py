@@ -106,8 +106,9 @@ class Instruments:
         self.store_retries = Counter(catalogue.STORE_RETRIES)
         self.commits = Counter(catalogue.COMMITS)
         self.rebalances = Counter(catalogue.REBALANCES)
+        self.wiped_tables = Counter(catalogue.WIPED_TABLES)
         counters = (self.finished, self.duplicates, self.letters, self.record_errors, self.calls, self.store_retries)
-        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances)
+        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances, self.wiped_tables)
 
     def on_call(self, outcome: str, seconds: float) -> None:
         """One call of the risk API has ended (`RiskClient.on_call`)."""

@@ -30,6 +30,8 @@ class Remembers(Protocol):
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None: ...
 
+    def is_whole(self, partition: int) -> bool: ...
+
 
 class Limits(NamedTuple):
     """The settings that the order's way reads, by their names there."""
@@ -168,5 +170,5 @@ class Reception:
             self._overdue.add(flight)
             self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
         # An order created since the window's start cannot have come before all that `seen` remembers.
-        before_seen = order.created_at < self._now() - self._window
-        self._scoring.add(flight, may_be_settled=record.may_be_settled or flight.turn.attempts > 0 or before_seen)
+        unknown = order.created_at < self._now() - self._window or not self._seen.is_whole(home)
+        self._scoring.add(flight, may_be_settled=record.may_be_settled or flight.turn.attempts > 0 or unknown)

@@ -64,12 +64,16 @@ class FakeTable:
 
     def __init__(self) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self.damaged: set[int] = set()
 
     def put(self, partition: int, items: Any, last_offset: int) -> None:
         self.partitions[partition].update(items)
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None:
         return self.partitions[partition].get(order_id.bytes)
+
+    def is_whole(self, partition: int) -> bool:
+        return partition not in self.damaged
 
 
 class Rig:

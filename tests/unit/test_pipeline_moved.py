@@ -35,6 +35,18 @@ def test_an_order_older_than_the_window_is_looked_up_before_the_bureau_is_asked(
     assert len(rig.acknowledged) == 2
 
 
+def test_while_the_table_is_damaged_an_order_is_looked_up_before_the_bureau_is_asked() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    rig.seen.partitions.clear()  # wiped in use
+    rig.seen.damaged.add(home_of(value))
+    rig.pipeline.accept(rig.record(value, offset=1))
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.acknowledged) == 2
+
+
 def test_a_forward_of_a_replayed_record_is_looked_up_too() -> None:
     rig, value = Rig(), order_json()
     rig.pipeline.accept(rig.record(value))
