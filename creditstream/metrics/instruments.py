@@ -106,9 +106,10 @@ class Instruments:
         self.store_retries = Counter(catalogue.STORE_RETRIES)
         self.commits = Counter(catalogue.COMMITS)
         self.rebalances = Counter(catalogue.REBALANCES)
-        self.wiped_tables = Counter(catalogue.WIPED_TABLES)
+        self.wiped_tables, self.lost_retries = Counter(catalogue.WIPED_TABLES), Counter(catalogue.LOST_RETRIES)
         counters = (self.finished, self.duplicates, self.letters, self.record_errors, self.calls, self.store_retries)
-        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances, self.wiped_tables)
+        losses = (self.wiped_tables, self.lost_retries)
+        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances, *losses)
 
     def on_call(self, outcome: str, seconds: float) -> None:
         """One call of the risk API has ended (`RiskClient.on_call`)."""
