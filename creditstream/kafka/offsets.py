@@ -3,6 +3,7 @@
 from collections import deque
 from enum import Enum
 
+from creditstream.kafka.finished import Finished
 from creditstream.kafka.watchdog import Standing
 
 
@@ -38,7 +39,7 @@ class Progress:
         self.generation = generation
         #: Records before this offset may have been handled by an earlier owner of the partition.
         self.replay_until = replay_until
-        self._finished: set[int] = set()
+        self._finished = Finished()
         self._open = 0
         self._holes: dict[int, int] = {}
         self._doubted: int | None = None
@@ -74,8 +75,12 @@ class Progress:
 
     def finish(self, offset: int) -> None:
         """The record at `offset`, delivered before, is done. Out of order is fine; twice is harmless."""
-        if self.position <= offset < self.expected and offset not in self._finished:
-            self._finished.add(offset)
+        if not self.position <= offset < self.expected:
+            return
+        if offset == self.position and not self._finished and not self._holes:
+            self._open -= 1
+            self.position += 1
+        elif self._finished.add(offset):
             self._open -= 1
             self._advance()
 
@@ -109,10 +114,7 @@ class Progress:
 
     def _advance(self) -> None:
         while True:
-            if self.position in self._finished:
-                self._finished.remove(self.position)
-                self.position += 1
-            elif self.position in self._holes:
-                self.position = self._holes.pop(self.position)
-            else:
+            self.position = self._finished.end_of_run(self.position)
+            if self.position not in self._holes:
                 return
+            self.position = self._holes.pop(self.position)
