@@ -42,6 +42,10 @@ class Backpressure:
         """Whether another order may start now."""
         return self._flights.held < self._most and not self._brakes.holds(idle=not self._flights)
 
+    def places(self) -> int:
+        """How many records orders may still take, while any may start."""
+        return self._most - self._flights.held
+
     async def until(self, has_room: Callable[[], bool]) -> None:
         """Asks again whenever an order has landed."""
         changed = self._flights.changed

@@ -115,10 +115,13 @@ class Reception:
         order = self.read(record)
         if order is None:
             return
+        home = home_partition(order.order_id, self._routes.partitions)
+        if record.partition != home:  # the topics have more partitions than when it was parked
+            self.send_on(record, order, self._routes.orders_retry, home)
+            return
         fingerprint, reopens = order.fingerprint(), record.reopens
         flight = self.flights.get(order.order_id)
         if flight is None:
-            home = home_partition(order.order_id, self._routes.partitions)
             self._take_off(record, order, fingerprint, home, reopens)
         else:  # what somebody wants asked again is not done by a repeat of the order
             same = fingerprint == flight.fingerprint and reopens in (None, flight.reopens)

@@ -18,7 +18,7 @@ from creditstream.order.home_partition import home_partition
 from creditstream.order.outbox import Outbox
 from creditstream.order.pipeline import Pipeline
 from creditstream.order.policy import load_policy
-from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.ports import Outgoing, Place, Publishes, RetryTopic
 from creditstream.order.reception import Limits
 from creditstream.order.record import Record
 from creditstream.order.retry import RetryRule
@@ -59,6 +59,26 @@ class FakePublisher(Publishes):
         ]
 
 
+class FakeRetryTopic(RetryTopic):
+    """Keeps the records that were delivered, as Kafka does; `gone` are those that it has lost."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, Record] = {}
+        self.gone: set[Place] = set()
+        self.reads: list[list[Place]] = []
+        self.failures = 0
+
+    async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        self.reads.append(list(places))
+        if self.failures:
+            self.failures -= 1
+            raise BrokerUnavailable("told to fail")
+        return {place: None if place in self.gone else self.records[place] for place in places}
+
+    def acknowledge(self, place: Place) -> None:
+        self.records[place].acknowledge()
+
+
 class FakeTable:
     """A table's partitions as dicts."""
 
@@ -85,6 +105,7 @@ class Rig:
         store: FakeStore | None = None,
         publisher: FakePublisher | None = None,
         retry: RetryRule | None = None,
+        retry_topic: "FakeRetryTopic | None" = None,
     ) -> None:
         self.store, self.risk = store or FakeStore(), FakeRisk()
         self.publisher = publisher or FakePublisher()
@@ -92,6 +113,7 @@ class Rig:
         self.time, self.now = 0.0, NOW
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
+        self.retry_topic = retry_topic or FakeRetryTopic()
         self.metrics = Instruments()
         self.brakes = Brakes(monotonic=lambda: self.time)
         self.flights = Flights(self.brakes, self.metrics)
@@ -121,6 +143,7 @@ class Rig:
             scoring=self.scoring,
             settlement=self.settlement,
             outbox=self.outbox,
+            retry_topic=self.retry_topic,
             brakes=self.brakes,
             metrics=self.metrics,
             monotonic=lambda: self.time,
@@ -132,6 +155,8 @@ class Rig:
     async def run(self, steps: int = 4) -> None:
         """Let everything that waits take its next steps."""
         for _ in range(steps):
+            if self.pipeline._backpressure.has_room():
+                await self.pipeline.start_due()
             await self.scoring.look_up_once()
             while not self.scoring._unscored.empty():
                 await self.scoring.score_once()
@@ -148,6 +173,11 @@ class Rig:
         self.time += seconds
         self.now += timedelta(seconds=seconds)
         self.pipeline.tick()
+
+    def accept_retry(self, record: Record) -> None:
+        """`orders-retry` has the record, and its agent hands it on."""
+        self.retry_topic.records[Place(record.partition, record.offset)] = record
+        self.pipeline.accept_retry(record)
 
     def record(
         self,

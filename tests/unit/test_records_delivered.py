@@ -56,7 +56,7 @@ class Delivery:
     async def _take(self, message: Any) -> None:
         event = SimpleNamespace(message=message, ack=lambda: self.progress.finish(message.offset))
         record = record_of(event, _BELIEVED, replayed=False)
-        accept = self.rig.pipeline.accept_retry if self.tp.topic == "orders-retry" else self.rig.pipeline.accept
+        accept = self.rig.accept_retry if self.tp.topic == "orders-retry" else self.rig.pipeline.accept
         accept(record)
 
     async def play(self, data: bytes) -> None:

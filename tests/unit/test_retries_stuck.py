@@ -46,7 +46,7 @@ class Scene:
         record = self.rig.record(value, topic=self.tp.topic, offset=offset, headers=headers)
         record.acknowledge = partial(self.progress.finish, offset)
         if taken:
-            self.rig.pipeline.accept_retry(record)
+            self.rig.accept_retry(record)
 
     def another(self) -> bytes:
         return next(value for value in iter(order_json, None) if home_of(value) == self.tp.partition)
@@ -54,10 +54,9 @@ class Scene:
     def pass_time(self, seconds: float) -> None:
         """In looks of five seconds, as the worker has them."""
         for _ in range(round(seconds / 5)):
+            self.rig.advance(5)
             if self.starts:
-                self.rig.advance(5)
-            else:
-                self.rig.time, self.rig.now = self.rig.time + 5, self.rig.now + timedelta(seconds=5)
+                asyncio.run(self.rig.pipeline.start_due())
             asyncio.run(self.liveness.run_once(self.rig.pipeline))
 
     @property
@@ -128,7 +127,7 @@ def test_a_queue_that_gets_on_is_not_stuck_however_long_each_waits_in_it(scene: 
 
 
 def test_a_room_that_is_full_rests(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene.rig.pipeline._waiting_room, "_most", 1)
+    monkeypatch.setattr("creditstream.order.waiting_room._WAITING_MOST", 1)
     scene.unread = 1
     scene.pass_time(_AFTER + 20)
     assert not scene.liveness.stuck
