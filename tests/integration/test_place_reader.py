@@ -56,7 +56,8 @@ def play(topics: Topics, *wanted: Mapping[int, Sequence[int]]) -> list[dict[tupl
 def test_the_records_at_places_near_and_far_are_read(written: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place_reader, "_MOST_BYTES", 20_000)  # in several goes
     far: Mapping[int, Sequence[int]] = {0: [0, 1, 5, 1_700, _COUNT - 1], 1: [2_999, 17, 900]}
-    near, one = {0: range(100, 300)}, {1: [42]}
+    near: Mapping[int, Sequence[int]] = {0: range(100, 300)}
+    one: Mapping[int, Sequence[int]] = {1: [42]}
     for wanted, found in zip((far, near, one), play(written, far, near, one), strict=True):
         assert found == {(p, offset): f"{p}@{offset}" for p, offsets in wanted.items() for offset in offsets}
 
