@@ -21,6 +21,7 @@ from creditstream import app
 from creditstream.kafka.offsets import Progress
 from creditstream.order.finish import Finisher
 from creditstream.order.flight import Flight
+from creditstream.order.flights import Flights
 from creditstream.order.reception import Reception
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
@@ -76,16 +77,20 @@ def no_home_partition() -> None:
 def redelivery_is_a_duplicate() -> None:
     """A record of an order in flight is done at once instead of joining it."""
 
-    def done(self: Reception, flight: Flight, record: Record, fingerprint: bytes) -> None:
+    def done(self: Flights, flight: Flight, record: Record, *, same: bool) -> None:
         record.acknowledge()
 
-    put_in(Reception, "_join", done)
+    put_in(Flights, "join", done)
 
 
 def fausts_own_consumer() -> None:
     """Faust's consumer class in place of ours; the rest as it is."""
     put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
-    put_in(CreditApp, "group", SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True))
+    put_in(
+        CreditApp,
+        "group",
+        SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True, progress={}),
+    )
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
         return creditstream.worker.intake.record_of(event, believed, replayed=True)
