@@ -103,7 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     risk_breaker_window: Annotated[float, _about("s", "over which the share is taken", gt=0)] = 10.0
     risk_breaker_pause: Annotated[float, _about("s", "from opening, or a failed probe, to the next probe", gt=0)] = 2.0
     max_in_flight: Annotated[
-        int, _about("orders", "accepted and not yet done per worker: the bound on memory", ge=1, le=100_000)
+        int,
+        _about("orders", "accepted and not yet done per worker, repeats too: the bound on memory", ge=1, le=100_000),
     ] = 2_000
     under_review_after: Annotated[
         float, _about("s", "an order without a decision for this long is shown as under review", gt=0)

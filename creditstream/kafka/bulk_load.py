@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from creditstream.kafka.client import client_options
-from creditstream.kafka.table import write
+from creditstream.kafka.table_files import TableFiles
 
 log = logging.getLogger(__name__)
 #: Fewer records than this Faust replays itself in a moment; a consumer of our own would take longer to start.
@@ -24,6 +24,21 @@ _FETCH_BYTES = 4 * 1024 * 1024
 
 class BulkTable(faust.Table[bytes, bytes]):
     """Faust's table, filled in bulk when it gets partitions. What is left over, Faust recovers as ever."""
+
+    def _new_store_by_url(self, url: Any) -> TableFiles:
+        """In place of Faust's, which goes by the address and knows only stores of its own."""
+        return TableFiles(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            key_serializer=self.key_serializer,
+            value_serializer=self.value_serializer,
+            value_type=self.value_type,
+            loop=self.loop,
+            options=self.options,
+        )
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
@@ -58,7 +73,7 @@ class BulkTable(faust.Table[bytes, bytes]):
         while ends:
             for where, records in (await consumer.getmany(timeout_ms=500)).items():
                 items = ((record.key, record.value) for record in records)
-                write(self.data, TP(where.topic, where.partition), items, records[-1].offset)
+                cast(TableFiles, self.data).write(TP(where.topic, where.partition), items, records[-1].offset)
                 loaded += len(records)
             for where in [where for where in ends if await consumer.position(where) >= ends[where]]:
                 del ends[where]

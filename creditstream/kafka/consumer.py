@@ -68,8 +68,7 @@ class InOrderConsumer(InOrderDelivery):
         if self.app.rebalancing:
             return {}
         return {
-            tp: Standing(progress.position, self.highwater(tp) or progress.expected)
-            for tp, progress in self.progress.items()
+            tp: progress.standing(self.highwater(tp) or progress.expected) for tp, progress in self.progress.items()
         }
 
     def open_transactions(self) -> dict[TP, Standing]:

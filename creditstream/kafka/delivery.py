@@ -180,10 +180,10 @@ class InOrderDelivery(driver.Consumer):
 
     def _refuse(self, tp: TP, record: Any, progress: Progress, error: Exception | None = None) -> None:
         """An order's record that cannot go to Faust's streams has its dead letter."""
-        cast(Any, self.app).refuse(record, lambda: self._finished(tp, progress, record.offset), error)
+        cast(Any, self.app).refuse(record, lambda: self.finished(tp, progress, record.offset), error)
 
-    def _finished(self, tp: TP, progress: Progress, offset: int) -> None:
-        """As `ack`, of a record that never became a message."""
+    def finished(self, tp: TP, progress: Progress, offset: int) -> None:
+        """As `ack`, of a record that never became a message, or was read again."""
         if self.progress.get(tp) is progress:
             progress.finish(offset)
 

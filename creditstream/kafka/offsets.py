@@ -3,6 +3,9 @@
 from collections import deque
 from enum import Enum
 
+from creditstream.kafka.finished import Finished
+from creditstream.kafka.watchdog import Standing
+
 
 class Admission(Enum):
     """What to do with a record that was fetched."""
@@ -23,6 +26,7 @@ class Progress:
         "_doubted",
         "_finished",
         "_holes",
+        "_open",
         "_stamps",
         "committed",
         "expected",
@@ -36,7 +40,8 @@ class Progress:
         self.committed: int | None = start
         #: Records before this offset may have been handled by an earlier owner of the partition.
         self.replay_until = replay_until
-        self._finished: set[int] = set()
+        self._finished = Finished()
+        self._open = 0
         self._holes: dict[int, int] = {}
         self._doubted: int | None = None
         #: Offsets and times (ms) of a few records: the first of each batch delivered that may not be done.
@@ -58,6 +63,7 @@ class Progress:
             self._skip_to(offset)
         self._doubted = None
         self.expected = offset + 1
+        self._open += 1
         return Admission.DELIVER
 
     def after_cut(self, offset: int) -> "Progress":
@@ -82,14 +88,23 @@ class Progress:
 
     def finish(self, offset: int) -> None:
         """The record at `offset`, delivered before, is done. Out of order is fine; twice is harmless."""
-        if self.position <= offset < self.expected:
-            self._finished.add(offset)
+        if not self.position <= offset < self.expected:
+            return
+        if offset == self.position and not self._finished and not self._holes:
+            self._open -= 1
+            self.position += 1
+        elif self._finished.add(offset):
+            self._open -= 1
             self._advance()
 
     @property
     def unfinished(self) -> int:
         """How many delivered records are not yet part of the prefix (holes and finished ones behind a gap count)."""
         return self.expected - self.position
+
+    def standing(self, end: int) -> Standing:
+        """For the watchdog. `end`: the offset after the partition's last record."""
+        return Standing(self.position, end, self.expected, self._open)
 
     def stamp(self, offset: int, timestamp_ms: int) -> None:
         """When the first record of a batch that is delivered now was written."""
@@ -112,10 +127,7 @@ class Progress:
 
     def _advance(self) -> None:
         while True:
-            if self.position in self._finished:
-                self._finished.remove(self.position)
-                self.position += 1
-            elif self.position in self._holes:
-                self.position = self._holes.pop(self.position)
-            else:
+            self.position = self._finished.end_of_run(self.position)
+            if self.position not in self._holes:
                 return
+            self.position = self._holes.pop(self.position)

@@ -1,10 +1,9 @@
-"""One partitioned RocksDB table of Faust's, written by the batch. The one place that knows the store's private name."""
+"""One partitioned RocksDB table of Faust's, read and written past Faust's own streams (its files: table_files.py)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from faust.types import TP
-from rocksdict import WriteBatch
 
 from creditstream.config.settings import Settings
 
@@ -42,20 +41,12 @@ class TableStore:
         return cast(str, self._table.changelog_topic.get_topic_name())
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        return cast(bytes | None, self._table.data._db_for_partition(partition).get(key))
+        return cast(bytes | None, self._table.data.read(partition, key))
+
+    def is_whole(self, partition: int) -> bool:
+        """Not when its files were found damaged in use: then what is not found may be known all the same."""
+        return cast(bool, self._table.data.is_whole(partition))
 
     def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None:
         """Write `items`, whose changelog records were delivered up to `last_offset`: recovery starts behind it."""
-        write(self._table.data, TP(self.changelog, partition), items.items(), last_offset)
-
-
-def write(store: Any, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> None:
-    """One batch into a table's store, None for what is deleted. With the offset: recovery starts behind it."""
-    batch = WriteBatch(raw_mode=True)
-    for key, value in items:
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
-    store._db_for_partition(tp.partition).write(batch)
-    store.set_persisted_offset(tp, last_offset)
+        self._table.data.write(TP(self.changelog, partition), items.items(), last_offset)

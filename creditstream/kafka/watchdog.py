@@ -3,7 +3,7 @@
 "Alive but not progressing" is the fault that operators fear most: nothing has crashed, and the lag grows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 P = TypeVar("P")
@@ -14,11 +14,10 @@ class Standing(NamedTuple):
 
     position: int
     end: int
-
-
-def judged(standings: Mapping[P, Standing], resting: Callable[[P], bool]) -> dict[P, Standing]:
-    """Without the partitions whose records wait on purpose: no progress there is no fault."""
-    return {partition: standing for partition, standing in standings.items() if not resting(partition)}
+    delivered: int = 0
+    """The offset up to which all was handed on; 0 where that is not asked."""
+    unfinished: int = 0
+    """Records that were handed on and are not done, wherever they stand."""
 
 
 class Watchdog(Generic[P]):
@@ -33,9 +32,9 @@ class Watchdog(Generic[P]):
         """The partitions that are stuck. Those that are not given (no longer ours, or a rebalance is on) start anew."""
         self._now = now
         since = {}
-        for partition, (position, end) in standings.items():
-            before = self._since.get(partition)
-            waits = position < end and before is not None and before[0] == position
+        for partition, standing in standings.items():
+            before, position = self._since.get(partition), standing.position
+            waits = position < standing.end and before is not None and before[0] == position
             since[partition] = before if waits and before is not None else (position, now)
         self._since = since
         return [

@@ -1,28 +1,10 @@
 """Every metric: name, type, unit, meaning, labels and the values that they may have. Nothing is measured outside it."""
 
 from creditstream.metrics.metric import Label, Metric
-from schemas.decision import FOR_A_PERSON
+from creditstream.metrics.words import CALL, LETTER, OUTCOME
 
 _TOPIC = Label("topic", ("orders", "orders-by-id", "orders-retry"))
 _PARTITION = Label("partition")
-_OUTCOME = ("approved", "rejected", "parked", *FOR_A_PERSON, "conflict", "unstorable")
-_INVALID = (
-    "duplicate_key",
-    "empty",
-    "invalid_amount",
-    "invalid_field",
-    "invalid_text",
-    "invalid_time",
-    "not_an_object",
-    "not_json",
-    "not_utf8",
-    "too_deep",
-    "too_large",
-    "unreadable",
-)
-_UNSTORABLE = ("constraint_violation", "invalid_data", "limit_exceeded", "row_removed")
-_LETTER = (*_INVALID, *_UNSTORABLE, "conflict", *FOR_A_PERSON)
-_CALL = ("scored", "refused", "unusable", "throttled", "unavailable", "bad_answer", "timeout", "broken", "cancelled")
 #: Up to what orders-retry waits for; 5 s is what the burn-rate alerts count by.
 _LATENCY = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 86400.0)
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -52,14 +34,8 @@ FLUSH_SECONDS = Metric(
     (Label("step", ("commit", "publish", "mark")),),
     _FLUSH_SECONDS,
 )
-FLUSH_ORDERS = Metric(
-    "flush_orders",
-    "histogram",
-    "orders",
-    "orders in one flush",
-    (Label("step", ("commit", "publish")),),
-    _FLUSH_ORDERS,
-)
+_STEPS = Label("step", ("commit", "publish"))
+FLUSH_ORDERS = Metric("flush_orders", "histogram", "orders", "orders in one flush", (_STEPS,), _FLUSH_ORDERS)
 PAUSE = Metric(
     "rebalance_pause_seconds",
     "histogram",
@@ -73,7 +49,7 @@ ORDERS_DONE = Metric(
     "counter",
     "orders",
     "orders whose way in this worker ended: decided, parked on orders-retry, or with a dead letter",
-    (Label("outcome", _OUTCOME),),
+    (Label("outcome", OUTCOME),),
 )
 DUPLICATES = Metric(
     "duplicate_records",
@@ -86,7 +62,7 @@ LETTERS = Metric(
     "counter",
     "records",
     "dead letters by reason; conflicts (a known id with other content) are the reason conflict",
-    (Label("reason", _LETTER),),
+    (Label("reason", LETTER),),
 )
 RECORD_ERRORS = Metric(
     "record_errors",
@@ -97,7 +73,7 @@ RECORD_ERRORS = Metric(
     "part that failed",
     (Label("step", ("read", "accepted", "looked up", "scored", "committed", "published", "sent")),),
 )
-RISK_CALLS = Metric("risk_calls", "counter", "calls", "calls of the risk API by outcome", (Label("outcome", _CALL),))
+RISK_CALLS = Metric("risk_calls", "counter", "calls", "calls of the risk API by outcome", (Label("outcome", CALL),))
 STORE_RETRIES = Metric("store_retries", "counter", "retries", "commits that PostgreSQL did not take, made again")
 COMMITS = Metric(
     "offset_commits",
@@ -105,6 +81,19 @@ COMMITS = Metric(
     "commits",
     "commits of Kafka offsets; a failed one is made again with newer offsets",
     (Label("outcome", ("committed", "failed")),),
+)
+WIPED_TABLES = Metric(
+    "wiped_partitions",
+    "counter",
+    "partitions",
+    "partitions of a table whose files on this worker's disk were damaged and wiped; the changelog fills them again",
+    (Label("table", ("seen", "statuses")),),
+)
+LOST_RETRIES = Metric(
+    "lost_retry_records",
+    "counter",
+    "records",
+    "records of orders-retry that Kafka had no more when their time came; their orders stay under review",
 )
 REBALANCES = Metric("group_rebalances", "counter", "rebalances", "times that this worker's partitions were revoked")
 LOG_CUTS = Metric(
@@ -146,8 +135,8 @@ BLOCKING = Metric(
     "blocking_offset_age_seconds",
     "gauge",
     "seconds",
-    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s, "
-    "without orders-retry while records wait there for their time",
+    "for how long the first unfinished record of the slowest partition holds up those behind it; looked at every 5 s; "
+    "of orders-retry the first that is due",
 )
 STUCK = Metric(
     "stuck_partitions",
@@ -162,7 +151,9 @@ COMMIT_AGE = Metric(
     "seconds",
     "since offsets were last committed, while finished records wait for it; else 0",
 )
-IN_FLIGHT = Metric("in_flight_orders", "gauge", "orders", "orders accepted and not yet done")
+IN_FLIGHT = Metric(
+    "in_flight_orders", "gauge", "orders", "orders accepted and not yet done, each repeat that joined one as well"
+)
 IN_FLIGHT_LIMIT = Metric("in_flight_limit_orders", "gauge", "orders", "orders in flight at most (`max_in_flight`)")
 WAITING = Metric("waiting_orders", "gauge", "orders", "orders from orders-retry that wait here for their time")
 UNPUBLISHED = Metric("unpublished_orders", "gauge", "orders", "orders committed whose status is not yet published")

@@ -106,8 +106,10 @@ class Instruments:
         self.store_retries = Counter(catalogue.STORE_RETRIES)
         self.commits = Counter(catalogue.COMMITS)
         self.rebalances, self.log_cuts = Counter(catalogue.REBALANCES), Counter(catalogue.LOG_CUTS)
+        self.wiped_tables, self.lost_retries = Counter(catalogue.WIPED_TABLES), Counter(catalogue.LOST_RETRIES)
         counters = (self.finished, self.duplicates, self.letters, self.record_errors, self.calls, self.store_retries)
-        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances, self.log_cuts)
+        losses = (self.log_cuts, self.wiped_tables, self.lost_retries)
+        self._all = (latency, flush, sizes, risk, pause, *counters, self.commits, self.rebalances, *losses)
 
     def on_call(self, outcome: str, seconds: float) -> None:
         """One call of the risk API has ended (`RiskClient.on_call`)."""

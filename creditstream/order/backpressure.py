@@ -16,7 +16,7 @@ class Backpressure:
     """Agents wait here before they take a record from their stream."""
 
     def __init__(self, most: int, flights: Flights, outbox: Outbox, brakes: Brakes) -> None:
-        """`most` orders in flight, and as many forwards and dead letters unsent."""
+        """`most` records of orders in flight, repeats included, and as many forwards and dead letters unsent."""
         self._most, self._flights, self._outbox, self._brakes = most, flights, outbox, brakes
         self._door, self._at_the_door = asyncio.Lock(), 0
 
@@ -40,7 +40,11 @@ class Backpressure:
 
     def may_start(self) -> bool:
         """Whether another order may start now."""
-        return len(self._flights) < self._most and not self._brakes.holds(idle=not self._flights)
+        return self._flights.held < self._most and not self._brakes.holds(idle=not self._flights)
+
+    def places(self) -> int:
+        """How many records orders may still take, while any may start."""
+        return self._most - self._flights.held
 
     async def until(self, has_room: Callable[[], bool]) -> None:
         """Asks again whenever an order has landed."""

@@ -14,7 +14,9 @@ from creditstream.order.dead_letters import DeadLetters
 from creditstream.order.flights import Flights
 from creditstream.order.outbox import Outbox
 from creditstream.order.overdue import Overdue
+from creditstream.order.ports import RetryTopic
 from creditstream.order.reception import Limits, Reception, Remembers
+from creditstream.order.retries_at_work import RetriesAtWork
 from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
 from creditstream.order.settlement import Settlement
@@ -36,6 +38,7 @@ class Pipeline:
         scoring: Scoring,
         settlement: Settlement,
         outbox: Outbox,
+        retry_topic: RetryTopic,
         brakes: Brakes,
         metrics: Instruments,
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,14 +64,16 @@ class Pipeline:
             now=now,
         )
         self._waiting_room = WaitingRoom(
-            max_in_flight=limits.max_in_flight,
             longest_wait=scoring.longest_wait,
-            routes=routes,
+            topic=retry_topic,
             reception=self._reception,
             backpressure=self._backpressure,
+            metrics=metrics,
             monotonic=monotonic,
             now=now,
         )
+        #: For liveness.
+        self.retries = RetriesAtWork(flights, self._waiting_room)
         #: For the agents: wait for room, then hand over.
         self.room, self.has_room, self.accept = (
             self._backpressure.room,
@@ -97,6 +102,7 @@ class Pipeline:
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         """The loops that run for as long as the worker does."""
         yield self._watch_clock()
+        yield self._waiting_room.run()
         yield self._reception.judge_again_loop()
         yield self._outbox.run()
         yield from self._scoring.tasks()
@@ -108,9 +114,12 @@ class Pipeline:
             self.tick()
 
     def tick(self) -> None:
-        """Show orders that wait as under review, and start the retries that are due."""
+        """Show orders that wait as under review."""
         self._overdue.tick()
-        self._waiting_room.tick()
+
+    async def start_due(self) -> None:
+        """One turn of the loop that starts the orders of `orders-retry` whose time has come."""
+        await self._waiting_room.run_once()
 
     def judge_again(self) -> None:
         """One turn of the loop for records that joined an order which is over."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from creditstream.order.record import Record
 from schemas.assessment import Assessment
 from schemas.decision import Decision, Status
 from schemas.headers import Headers
@@ -80,6 +81,28 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+
+
+class Place(NamedTuple):
+    """Where a record stands on its topic."""
+
+    partition: int
+    offset: int
+
+
+class RetryTopic(Protocol):
+    """`orders-retry`, read again where orders are due: `creditstream.worker.retry_topic`, or a test's."""
+
+    async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        """The records at some of these places, at least at one unless none is this worker's; None for what is gone.
+
+        Each acknowledges its own place, in the generation of this call. Raises BrokerUnavailable.
+        """
+        ...
+
+    def acknowledge(self, place: Place) -> None:
+        """There is nothing at that place any more that could be done."""
+        ...
 
 
 class Publishes(Protocol):

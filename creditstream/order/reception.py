@@ -30,6 +30,8 @@ class Remembers(Protocol):
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None: ...
 
+    def is_whole(self, partition: int) -> bool: ...
+
 
 class Limits(NamedTuple):
     """The settings that the order's way reads, by their names there."""
@@ -75,8 +77,7 @@ class Reception:
     def unforeseen(self, record: Record, error: Exception, step: str = "accepted") -> None:
         """What nobody foresaw costs this record a dead letter, and nothing else."""
         note(self._metrics, step, error, record.place)
-        for flight in [flight for flight in self.flights.values() if record in flight.records]:
-            flight.records.remove(record)
+        self.flights.leave(record)
         self._dead_letters.send(record, "unreadable", f"{type(error).__name__} when the record was {step}")
 
     def guarded(self, step: Callable[[Record], object], record: Record) -> None:
@@ -96,8 +97,8 @@ class Reception:
             return
         fingerprint = order.fingerprint()
         flight = self.flights.get(order.order_id)
-        if flight is not None:
-            self._join(flight, record, fingerprint)
+        if flight is not None:  # not "duplicate, done": a redelivery after a rebalance is the copy whose offset counts
+            self.flights.join(flight, record, same=fingerprint == flight.fingerprint)
             return
         known = self._seen.fingerprint(home, order.order_id)
         if known is None:
@@ -114,15 +115,17 @@ class Reception:
         order = self.read(record)
         if order is None:
             return
+        home = home_partition(order.order_id, self._routes.partitions)
+        if record.partition != home:  # the topics have more partitions than when it was parked
+            self.send_on(record, order, self._routes.orders_retry, home)
+            return
         fingerprint, reopens = order.fingerprint(), record.reopens
         flight = self.flights.get(order.order_id)
         if flight is None:
-            home = home_partition(order.order_id, self._routes.partitions)
             self._take_off(record, order, fingerprint, home, reopens)
-        elif reopens in (None, flight.reopens):
-            self._join(flight, record, fingerprint)
-        else:
-            flight.others.append(record)  # what somebody wants asked again is not done by a repeat of the order
+        else:  # what somebody wants asked again is not done by a repeat of the order
+            same = fingerprint == flight.fingerprint and reopens in (None, flight.reopens)
+            self.flights.join(flight, record, same=same)
 
     def judge_again(self) -> None:
         """Records that joined an order which is over by now."""
@@ -160,22 +163,15 @@ class Reception:
         parcel = Parcel(topic, home, outgoing, record.acknowledge, lambda: self._dead_letters.instead(record, topic))
         self._outbox.add(parcel)
 
-    def _join(self, flight: Flight, record: Record, fingerprint: bytes) -> None:
-        """Never "duplicate, done": a redelivery after a rebalance is the only copy whose offset still counts."""
-        if fingerprint == flight.fingerprint:
-            flight.records.append(record)
-        else:
-            flight.others.append(record)
-
     def _take_off(
         self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None
     ) -> None:
         now, first_ms, turn = self._monotonic(), self._times.believed(record.first_ms), record.turn
         flight = Flight(order, fingerprint, home, now, first_ms, turn, [record], reopens=reopens)
-        self.flights[order.order_id] = flight
+        self.flights.take_off(flight)
         if not flight.turn.attempts:  # a retry has its row under review already
             self._overdue.add(flight)
             self._metrics.accepted.observe(max(0.0, self._metrics.now() - flight.first_ms / 1000))
         # An order created since the window's start cannot have come before all that `seen` remembers.
-        before_seen = order.created_at < self._now() - self._window
-        self._scoring.add(flight, may_be_settled=record.may_be_settled or flight.turn.attempts > 0 or before_seen)
+        unknown = order.created_at < self._now() - self._window or not self._seen.is_whole(home)
+        self._scoring.add(flight, may_be_settled=record.may_be_settled or flight.turn.attempts > 0 or unknown)

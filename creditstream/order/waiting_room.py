@@ -1,19 +1,32 @@
-"""Orders of `orders-retry` wait here for their time, and hold up nothing else."""
+"""Orders of `orders-retry` wait here for their time, and hold up nothing else (ADR 0024).
 
+Only when each is due and where it stands is held. Its record is read again when its time has come.
+"""
+
+import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from creditstream.errors import BrokerUnavailable
+from creditstream.metrics.instruments import Instruments
 from creditstream.order.backpressure import Backpressure
 from creditstream.order.delays import Delays
-from creditstream.order.home_partition import home_partition
+from creditstream.order.ports import Place, RetryTopic
 from creditstream.order.reception import Reception
 from creditstream.order.record import Record
-from creditstream.order.routes import Routes
 
-#: Orders that wait, as a multiple of those in flight: one that waits long must not keep out, at the head of its topic,
-#: those behind it that are due soon. Delays bounds their bytes too.
-_WAITING_MOST = 10
+log = logging.getLogger(__name__)
+#: Orders that wait: 60 MB. Beyond, those further back on the topic wait for room, whenever they are due.
+_WAITING_MOST = 1_000_000
+#: Seconds between two looks at what is due.
+_TICK = 0.1
+#: Records that are read again in one go: a second's worth of a busy worker.
+_BATCH = 500
+#: Seconds before Kafka is asked again.
+_BACKOFF = 0.5
 
 
 class WaitingRoom:
@@ -22,27 +35,33 @@ class WaitingRoom:
     def __init__(
         self,
         *,
-        max_in_flight: int,
         longest_wait: float,
-        routes: Routes,
+        topic: RetryTopic,
         reception: Reception,
         backpressure: Backpressure,
+        metrics: Instruments,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`longest_wait`: seconds, whatever a record says."""
-        self._most, self._longest_wait, self._routes = _WAITING_MOST * max_in_flight, longest_wait, routes
-        self._reception, self._backpressure = reception, backpressure
+        self._longest_wait, self._topic = longest_wait, topic
+        self._reception, self._backpressure, self._metrics = reception, backpressure, metrics
         self._monotonic, self._now = monotonic, now
-        self._delayed = Delays()
+        self._delayed, self._started = Delays(), 0
+        #: Those that are being read again. Replaced whenever partitions are given up.
+        self._reading: dict[Place, None] = {}
 
     def __len__(self) -> int:
         """Orders whose time has not come."""
         return len(self._delayed)
 
+    def has_room(self) -> bool:
+        """Whether another order may wait here."""
+        return len(self._delayed) < _WAITING_MOST
+
     async def room(self) -> None:
-        """Returns when another order may wait here."""
-        await self._backpressure.until(lambda: self._delayed.has_room(self._most))
+        """Returns when it may."""
+        await self._backpressure.until(self.has_room)
 
     def accept(self, record: Record) -> None:
         """For the agent of `orders-retry`."""
@@ -52,28 +71,75 @@ class WaitingRoom:
         """Its time is by the clock of whoever wrote it. From here on the wait is counted by a clock that does not jump,
         and it is never longer than the rule allows: a clock that was wrong cannot put an order off for years.
         """
-        if self._has_moved(record):
-            return
         due = record.turn.due
         wait = (due - self._now()).total_seconds() if due else 0.0
-        self._delayed.add(self._monotonic() + min(wait, self._longest_wait), record)
+        self._delayed.add(self._monotonic() + min(wait, self._longest_wait), Place(record.partition, record.offset))
 
-    def _has_moved(self, record: Record) -> bool:
-        """The topics have more partitions than when this retry was parked: its order has another home now."""
-        order = self._reception.read(record)
-        if order is None:
-            return True
-        home = home_partition(order.order_id, self._routes.partitions)
-        if record.partition == home:
-            return False
-        self._reception.send_on(record, order, self._routes.orders_retry, home)
-        return True
+    async def run(self) -> None:
+        """For as long as the worker lives."""
+        while True:
+            await asyncio.sleep(_TICK)
+            await self.run_once()
 
-    def tick(self) -> None:
-        """Start the orders that are due."""
-        while self._backpressure.may_start() and (record := self._delayed.pop_due(self._monotonic())):
-            self._reception.guarded(self._reception.resume, record)
+    async def run_once(self) -> None:
+        """Start the orders that are due, as there is room for them."""
+        while self._delayed.first_due(self._monotonic()):
+            await self._backpressure.room()
+            most = min(_BATCH, self._backpressure.places())
+            self._reading |= dict.fromkeys(self._delayed.pop_due(self._monotonic(), most))
+            await self._start(self._reading)
+
+    async def _start(self, reading: dict[Place, None]) -> None:
+        found = await self._read(tuple(reading))
+        for place in found:
+            await self._backpressure.room()  # what there was may be others' by now
+            if reading is not self._reading:
+                return  # their partitions are given up
+            del reading[place]
+            self._started += 1
+            record = found[place]
+            if record is None:
+                self._topic.acknowledge(place)
+            else:
+                self._reception.guarded(self._reception.resume, record)
+        if reading is self._reading:
+            self._tell_lost([place for place, record in found.items() if record is None])
+            for place in reading:
+                self._delayed.add(0.0, place)  # not read yet: the first of the next batch
+            reading.clear()
+
+    async def _read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        """Nothing, after a moment, when Kafka is away, or when it is not known which partitions are ours."""
+        found: Mapping[Place, Record | None] = {}
+        try:
+            found = await self._topic.read(places)
+        except BrokerUnavailable as error:
+            log.warning("%d orders that are due cannot be read, trying again: %s", len(places), error)
+        if not found:
+            await asyncio.sleep(_BACKOFF)
+        return found
+
+    def _tell_lost(self, lost: Sequence[Place]) -> None:
+        """A dead letter cannot be written without the record."""
+        if lost:
+            self._metrics.lost_retries.add(by=len(lost))
+            log.error(
+                "%d records of orders-retry are gone from Kafka before their time, the first from partition %d, offset "
+                "%d: nobody asks about their orders again (docs/how-to/order-stays-em-analise.md)",
+                len(lost),
+                *lost[0],
+            )
+
+    def partitions(self) -> Counter[int]:
+        """How many orders are here, by partition; for liveness."""
+        return self._delayed.partitions() + Counter(place.partition for place in self._reading)
+
+    def next(self) -> tuple[int, int] | None:
+        """The partition of the first order that is due and not started, and a number that changes when one starts."""
+        place = next(iter(self._reading), None) or self._delayed.first_due(self._monotonic())
+        return (place.partition, self._started) if place else None
 
     def clear(self) -> None:
         """Its partitions are given up."""
         self._delayed.clear()
+        self._reading = {}

@@ -9,6 +9,7 @@ import stamina.instrumentation
 
 from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
+from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.table import TableStore
@@ -36,6 +37,7 @@ from creditstream.order.scoring import Scoring
 from creditstream.order.settlement import Settlement
 from creditstream.risk.guarded import GuardedRisk
 from creditstream.store.orders import PostgresStore
+from creditstream.worker.retry_topic import KafkaRetryTopic
 from tables.seen import Seen
 
 
@@ -53,14 +55,15 @@ class Services(NamedTuple):
     publisher: Publisher
     risk: GuardedRisk
     statuses: StatusPublisher
+    retries: KafkaRetryTopic
 
 
 async def open_services(
-    settings: Settings, metrics: Instruments, lease_holds: Callable[[], bool], opened: AsyncExitStack
+    settings: Settings, metrics: Instruments, group: Callable[[], InOrderConsumer], opened: AsyncExitStack
 ) -> Services:
     """Called when the worker starts. What is opened is put on `opened` at once. Raises StartError.
 
-    `lease_holds`: as `StatusPublisher` takes it.
+    `group`: this worker's membership, which is not there before its consumer starts.
     """
     store = await patiently(settings, lambda: PostgresStore.open(settings))
     opened.push_async_callback(store.close)
@@ -70,9 +73,13 @@ async def open_services(
     stamina.instrumentation.set_on_retry_hooks([])
     risk = await GuardedRisk.open(settings, on_call=metrics.on_call)
     opened.push_async_callback(risk.close)
-    statuses = StatusPublisher(lambda may_send: Publisher.open(settings, may_send=may_send), lease_holds)
+    statuses = StatusPublisher(
+        lambda may_send: Publisher.open(settings, may_send=may_send), lambda: group().lease_holds()
+    )
     opened.push_async_callback(statuses.close)
-    return Services(store, publisher, risk, statuses)
+    retries = KafkaRetryTopic(settings, group)
+    opened.push_async_callback(retries.close)
+    return Services(store, publisher, risk, statuses, retries)
 
 
 def build_pipeline(
@@ -95,6 +102,7 @@ def build_pipeline(
         scoring=_scoring(settings, services, settlement, metrics),
         settlement=settlement,
         outbox=Outbox(services.publisher),
+        retry_topic=services.retries,
         brakes=brakes,
         metrics=metrics,
     )

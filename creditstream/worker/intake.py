@@ -81,8 +81,10 @@ def _bare(event: Any) -> Record:
     return Record(*place, -1, None, message.value, (), frozenset(), replayed=False, acknowledge=event.ack)
 
 
-def unread(record: ConsumerRecord, believed: dict[str, frozenset[str]], done: Callable[[], object]) -> Record:
-    """The pipeline's record of one that never became a Faust event (`InOrderConsumer`), for a letter."""
+def unread(
+    record: ConsumerRecord, believed: dict[str, frozenset[str]], done: Callable[[], object], *, replayed: bool = False
+) -> Record:
+    """The pipeline's record of one that never became a Faust event: for a letter, or read again when it is due."""
     return Record(
         topic=record.topic,
         partition=record.partition,
@@ -92,6 +94,6 @@ def unread(record: ConsumerRecord, believed: dict[str, frozenset[str]], done: Ca
         value=record.value,
         headers=tuple(record.headers or ()),
         believed=believed.get(record.topic, frozenset()),
-        replayed=False,
+        replayed=replayed,
         acknowledge=done,
     )

@@ -13,8 +13,9 @@ from creditstream.config.settings import Settings
 from creditstream.errors import StartError
 from creditstream.kafka.client import cluster_id
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
-from creditstream.kafka.watchdog import Standing, Watchdog, judged
+from creditstream.kafka.watchdog import Standing, Watchdog
 from creditstream.order.brakes import Brakes
+from creditstream.order.retries_at_work import RetriesAtWork, RetryWork
 
 log = logging.getLogger(__name__)
 _EVERY = 5.0
@@ -46,7 +47,7 @@ class Orders(Protocol):
     """The pipeline."""
 
     @property
-    def waiting(self) -> int: ...
+    def retries(self) -> RetriesAtWork: ...
 
     @property
     def brakes(self) -> Brakes: ...
@@ -57,7 +58,8 @@ class Liveness:
 
     def __init__(self, app: Member, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._app, self._settings, self._clock = app, settings, clock
-        self.watchdog: Watchdog[TP] = Watchdog(settings.stuck_after)
+        #: Partitions, those of `orders-retry` three times: taken, started, ended.
+        self.watchdog: Watchdog[tuple[TP, str]] = Watchdog(settings.stuck_after)
         self._silent_after = min(settings.stuck_after, _SILENT_SESSIONS * settings.session_timeout)
         self._silence: Watchdog[str] = Watchdog(self._silent_after)
         self._transactions: Watchdog[TP] = Watchdog(settings.stuck_after)
@@ -80,18 +82,24 @@ class Liveness:
         self.stuck = stuck or await self._silent()
 
     def _look_for_stuck(self, orders: Orders, now: float) -> list[str]:
-        def rests(tp: TP) -> bool:
-            """Orders wait on `orders-retry` for up to `retry_max_delay`, which is longer than `stuck_after`."""
-            return orders.waiting > 0 and tp.topic == topic_name(self._settings, ORDERS_RETRY)
-
         # While intake is paused on purpose, a restart would mend nothing.
         paused = orders.brakes.notes() or orders.brakes.problems()
-        standings = {} if paused else judged(self._app.group.standings(), rests)
-        stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in self.watchdog.look(standings, now))
+        standings = {} if paused else self._standings(orders)
+        stuck = sorted({f"{tp.topic}[{tp.partition}]" for tp, _ in self.watchdog.look(standings, now)})
         if stuck and stuck != self.stuck:
             after = self._settings.stuck_after
             log.error("no progress for %.0f s although there is work: %s", after, ", ".join(stuck))
         return stuck
+
+    def _standings(self, orders: Orders) -> dict[tuple[TP, str], Standing]:
+        """Of `orders-retry` the prefix says nothing: orders wait there for up to `retry_max_delay`."""
+        found, retry_topic = self._app.group.standings(), topic_name(self._settings, ORDERS_RETRY)
+        retries = orders.retries.look(frozenset(tp.partition for tp in found if tp.topic == retry_topic))
+        standings = {(tp, ""): standing for tp, standing in found.items() if tp.topic != retry_topic}
+        for partition, work in retries.items():
+            tp = TP(retry_topic, partition)
+            standings |= {(tp, step): standing for step, standing in _steps(found[tp], work).items()}
+        return standings
 
     def _look_for_transactions(self, now: float) -> None:
         at = self._app.group.open_transactions()
@@ -123,3 +131,15 @@ class Liveness:
         except (StartError, KafkaError, OSError):  # a TimeoutError is one of these
             return False
         return True
+
+
+def _steps(standing: Standing, work: RetryWork) -> dict[str, Standing]:
+    """What must get on of a partition of `orders-retry`. Records are taken one after the other."""
+    steps = {}
+    if work.takes:
+        steps["taken"] = Standing(standing.delivered - max(0, standing.unfinished - work.held), standing.end)
+    if work.next_due is not None:
+        steps["started"] = Standing(work.next_due, work.next_due + 1)
+    if work.first_started is not None:
+        steps["ended"] = Standing(work.first_started, work.first_started + 1)
+    return steps

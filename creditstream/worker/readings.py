@@ -101,7 +101,7 @@ def _one(metric: Metric, value: float) -> Reading:
 
 def _pipeline(runtime: Running) -> Iterator[Reading]:
     pipeline = runtime.pipeline
-    yield _one(catalogue.IN_FLIGHT, len(pipeline.flights))
+    yield _one(catalogue.IN_FLIGHT, pipeline.flights.held)
     yield _one(catalogue.IN_FLIGHT_LIMIT, runtime.settings.max_in_flight)
     yield _one(catalogue.WAITING, pipeline.waiting)
     yield _one(catalogue.UNPUBLISHED, pipeline.unpublished)

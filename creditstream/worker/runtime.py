@@ -84,8 +84,8 @@ class Runtime(Service):
     async def on_start(self) -> None:
         settings = self.settings
         partitions = await self.check()
-        services = await open_services(settings, self.metrics, lambda: self.app.group.lease_holds(), self._opened)
-        self.store, self.publisher, self.risk, self.statuses = services
+        services = await open_services(settings, self.metrics, lambda: self.app.group, self._opened)
+        self.store, self.publisher, self.risk, self.statuses, _ = services
         self.pipeline = build_pipeline(settings, partitions, services, self._tables, self.metrics, self._count)
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), self._tables.statuses)
         self._opened.push_async_callback(self.web.close)

@@ -17,6 +17,7 @@ from creditstream.kafka.fenced_publisher import StatusPublisher, _Gate
 from creditstream.kafka.offsets import Progress
 from creditstream.order.finish import Finisher
 from creditstream.order.flight import Flight, Settled
+from creditstream.order.flights import Flights
 from creditstream.order.policy import Policy
 from creditstream.order.reception import Reception
 from creditstream.order.record import Record
@@ -93,10 +94,10 @@ def no_home_partition() -> None:
 def redelivery_is_a_duplicate() -> None:
     """A record of an order in flight is done at once instead of joining it."""
 
-    def done(self: Reception, flight: Flight, record: Record, fingerprint: bytes) -> None:
+    def done(self: Flights, flight: Flight, record: Record, *, same: bool) -> None:
         record.acknowledge()
 
-    put_in(Reception, "_join", done)
+    put_in(Flights, "join", done)
 
 
 def fausts_own_consumer() -> None:

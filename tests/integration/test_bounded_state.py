@@ -45,6 +45,30 @@ def test_a_repeat_from_beyond_the_window_is_still_a_repeat(
     wait_for(lambda: len(topics.consume_all("orders-dead-letter")) == 1, 60, "a loaded mark counts: it is a conflict")
 
 
+def test_a_disk_that_is_damaged_is_wiped_and_filled_again(
+    start_worker: StartWorker,
+    worker_environ: dict[str, str],
+    topics: Topics,
+    risk_api: RiskApiProcess,
+    tmp_path: Path,
+) -> None:
+    lines = [order_line(uuid.uuid4()).encode() for _ in range(50)]
+    worker = start_worker(name="disk")
+    topics.produce("orders", [(None, line) for line in lines])
+    settle(worker_environ, 50)
+    assert worker.stop() == 0
+    manifests = list(tmp_path.glob("disk/**/MANIFEST-*"))
+    assert len(manifests) == 8, "two tables of four partitions"
+    for manifest in manifests:
+        manifest.write_bytes(b"garbage")
+    worker = start_worker(name="disk")
+    topics.produce("orders", [(None, line) for line in lines])
+    settle(worker_environ, 100)
+    assert risk_api.journal()["calls"] == 50
+    assert worker.log().count("is damaged on this disk, wiped") == 8
+    assert audited(worker_environ)["duplicates"] == 50
+
+
 def beyond(topics: Topics) -> None:
     """What the changelog's retention does once the window is over."""
 

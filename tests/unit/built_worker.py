@@ -34,6 +34,10 @@ class Built(NamedTuple):
     drained: float
 
 
+def _group() -> Any:
+    return SimpleNamespace(lease_holds=lambda: True)
+
+
 def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Built:
     """By `create_app`, `open_services`, `build_pipeline` and `create_topics`, with what connects replaced."""
     pools: list[int] = []
@@ -51,7 +55,7 @@ def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Built:
 
     async def build() -> Built:
         async with AsyncExitStack() as opened:
-            services = await open_services(settings, app.instruments, lambda: True, opened)
+            services = await open_services(settings, app.instruments, _group, opened)
             pipeline = build_pipeline(settings, 4, services, app.runtime._tables, app.instruments, lambda _: None)
         return Built(app, services, pipeline, pools[0], await _topics(settings, monkeypatch), await _drained(app))
 
@@ -103,7 +107,8 @@ class Worker:
         self.store, self.risk, self.publisher, self.seen = FakeStore(), FakeRisk(), FakePublisher(), FakeTable()
         guarded = GuardedRisk(cast(Any, self.risk), make_gate(self.settings))
         statuses = StatusPublisher(self._open_producer, lambda: True)
-        services = Services(cast(Any, self.store), cast(Any, self.publisher), guarded, statuses)
+        retries = cast(Any, SimpleNamespace())
+        services = Services(cast(Any, self.store), cast(Any, self.publisher), guarded, statuses, retries)
         tables = Tables(cast(Any, self.seen), cast(Any, FakeTable()))
         self.pipeline = build_pipeline(
             self.settings, ROUTES.partitions, services, tables, Instruments(), lambda flights: None

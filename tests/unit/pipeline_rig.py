@@ -18,7 +18,7 @@ from creditstream.order.home_partition import home_partition
 from creditstream.order.outbox import Outbox
 from creditstream.order.pipeline import Pipeline
 from creditstream.order.policy import load_policy
-from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.ports import Outgoing, Place, Publishes, RetryTopic
 from creditstream.order.reception import Limits
 from creditstream.order.record import Record
 from creditstream.order.retry import RetryRule
@@ -59,12 +59,33 @@ class FakePublisher(Publishes):
         ]
 
 
+class FakeRetryTopic(RetryTopic):
+    """Keeps the records that were delivered, as Kafka does; `gone` are those that it has lost."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, Record] = {}
+        self.gone: set[Place] = set()
+        self.reads: list[list[Place]] = []
+        self.failures = 0
+
+    async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        self.reads.append(list(places))
+        if self.failures:
+            self.failures -= 1
+            raise BrokerUnavailable("told to fail")
+        return {place: None if place in self.gone else self.records[place] for place in places}
+
+    def acknowledge(self, place: Place) -> None:
+        self.records[place].acknowledge()
+
+
 class FakeTable:
     """A table's partitions as dicts; `offsets` of the changelog, as they were told with what was written."""
 
     def __init__(self) -> None:
         self.partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self.offsets: list[int] = []
+        self.damaged: set[int] = set()
 
     def put(self, partition: int, items: Any, last_offset: int) -> None:
         self.partitions[partition].update(items)
@@ -72,6 +93,9 @@ class FakeTable:
 
     def fingerprint(self, partition: int, order_id: UUID) -> bytes | None:
         return self.partitions[partition].get(order_id.bytes)
+
+    def is_whole(self, partition: int) -> bool:
+        return partition not in self.damaged
 
 
 class Rig:
@@ -83,6 +107,8 @@ class Rig:
         store: FakeStore | None = None,
         publisher: FakePublisher | None = None,
         status_publisher: Publishes | None = None,
+        retry: RetryRule | None = None,
+        retry_topic: "FakeRetryTopic | None" = None,
     ) -> None:
         """`status_publisher`: when statuses go another way than the rest."""
         self.store, self.risk = store or FakeStore(), FakeRisk()
@@ -91,6 +117,7 @@ class Rig:
         self.time, self.now, self.lease_holds = 0.0, NOW, True
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
+        self.retry_topic = retry_topic or FakeRetryTopic()
         self.metrics = Instruments()
         self.brakes = Brakes(monotonic=lambda: self.time)
         self.flights = Flights(self.brakes, self.metrics)
@@ -108,7 +135,7 @@ class Rig:
             store=self.store,
             risk=self.risk,
             policy=load_policy(None),
-            retry=RetryRule(30.0, 3, 3_600.0),
+            retry=retry or RetryRule(30.0, 3, 3_600.0),
             settlement=self.settlement,
             metrics=self.metrics,
             now=lambda: self.now,
@@ -121,6 +148,7 @@ class Rig:
             scoring=self.scoring,
             settlement=self.settlement,
             outbox=self.outbox,
+            retry_topic=self.retry_topic,
             brakes=self.brakes,
             metrics=self.metrics,
             monotonic=lambda: self.time,
@@ -132,6 +160,8 @@ class Rig:
     async def run(self, steps: int = 4) -> None:
         """Let everything that waits take its next steps."""
         for _ in range(steps):
+            if self.pipeline._backpressure.has_room():
+                await self.pipeline.start_due()
             await self.scoring.look_up_once()
             while not self.scoring._unscored.empty():
                 await self.scoring.score_once()
@@ -152,6 +182,11 @@ class Rig:
     def end_lease(self) -> None:
         """No heartbeat is answered any more."""
         self.lease_holds = False
+
+    def accept_retry(self, record: Record) -> None:
+        """`orders-retry` has the record, and its agent hands it on."""
+        self.retry_topic.records[Place(record.partition, record.offset)] = record
+        self.pipeline.accept_retry(record)
 
     def record(
         self,

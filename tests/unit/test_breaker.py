@@ -332,8 +332,9 @@ class FakeIntake:
 def test_while_intake_is_closed_no_order_is_taken_and_no_retry_is_started() -> None:
     rig, intake = Rig(), FakeIntake()
     rig.brakes._circuit = intake
-    rig.pipeline.accept_retry(rig.record(order_json(), topic="orders-retry"))
+    rig.accept_retry(rig.record(order_json(), topic="orders-retry"))
     rig.advance(1)
+    run(rig.run())
     assert not rig.pipeline.flights, "it waits on"
     assert rig.brakes.notes() == ["closed by the test"]
     assert rig.brakes.problems() == [], "nothing is wrong with this worker"
@@ -350,9 +351,9 @@ def test_while_intake_is_closed_no_order_is_taken_and_no_retry_is_started() -> N
         assert not second.done(), "one is enough to find out"
         intake.closed = False
         await second
+        await rig.pipeline.start_due()
 
     run(test())
-    rig.advance(1)
     assert len(rig.pipeline.flights) == 2
 
 

@@ -23,7 +23,7 @@ def parked(rig: Rig, value: bytes) -> None:
     run(rig.run())
     [(partition, waiting)] = rig.publisher.topics["orders-retry"]
     record = rig.record(waiting.value, partition=partition, topic="orders-retry", headers=waiting.headers)
-    rig.pipeline.accept_retry(record)
+    rig.accept_retry(record)
 
 
 @pytest.mark.parametrize("jump", [-_YEAR, -_DAY, _DAY, _YEAR])
@@ -48,7 +48,7 @@ def test_after_a_restart_with_another_clock_the_wait_is_bounded_by_the_rule() ->
     restarted = Rig(store=rig.store)
     [(partition, waiting)] = rig.publisher.topics["orders-retry"]
     record = restarted.record(waiting.value, partition=partition, topic="orders-retry", headers=waiting.headers)
-    restarted.pipeline.accept_retry(record)
+    restarted.accept_retry(record)
     restarted.advance(RetryRule(_DELAY, 3, 3_600.0).longest_wait)
     run(restarted.run())
     assert restarted.store.rows[id_of(value)].status == "approved"
@@ -66,7 +66,7 @@ def test_wherever_the_clock_jumps_an_order_is_decided_or_has_a_letter(jumps: lis
         for partition, waiting in rig.publisher.topics.pop("orders-retry", []):
             record = rig.record(waiting.value, partition=partition, topic="orders-retry", headers=waiting.headers)
             assert record.turn.first_failed is not None
-            rig.pipeline.accept_retry(record)
+            rig.accept_retry(record)
         rig.advance(RetryRule(_DELAY, 3, 3_600.0).longest_wait)
     run(rig.run())
     decided = rig.store.rows[id_of(value)].status == "approved"

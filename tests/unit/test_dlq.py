@@ -105,7 +105,7 @@ def test_a_refused_order_is_scored_again_although_seen_knows_it_and_once_only() 
     assert (sending.topic, sending.partition) == ("orders-retry", home_of(value))
     rig.answer(value, scored(800))
     for offset in range(3):
-        rig.pipeline.accept_retry(redelivered(rig, sending, offset))
+        rig.accept_retry(redelivered(rig, sending, offset))
         rig.advance(1)
         run(rig.run())
     assert [status["version"] for status in rig.publisher.values("order-status")] == [1, 2, 2, 2]
@@ -120,7 +120,7 @@ def test_an_order_that_is_refused_again_has_a_letter_of_the_same_origin_with_the
     rig.pipeline.accept(rig.record(value, offset=2, key=b"mine"))
     run(rig.run())
     first = letter_of(rig)
-    rig.pipeline.accept_retry(redelivered(rig, send_again(first, TO, "ana", NOW)))
+    rig.accept_retry(redelivered(rig, send_again(first, TO, "ana", NOW)))
     rig.advance(1)
     run(rig.run())
     again = letter_of(rig)

@@ -146,6 +146,7 @@ class Opened(FakePublisher):
 def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the product's own assembly: the parts above are of no use unless they are put together."""
     lease, producers = [True], list[Opened]()
+    group: Any = SimpleNamespace(lease_holds=lambda: lease[0])
 
     async def open_publisher(settings: Settings, *, may_send: Callable[[], bool] | None = None) -> Opened:
         producers.append(Opened(may_send))
@@ -160,7 +161,7 @@ def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytes
     async def play() -> None:
         async with AsyncExitStack() as stack:
             settings, metrics = Settings(), Instruments()
-            services = await open_services(settings, metrics, lambda: lease[0], stack)
+            services = await open_services(settings, metrics, lambda: group, stack)
             tables = Tables(cast(Any, FakeTable()), cast(Any, FakeTable()))
             pipeline = build_pipeline(settings, 4, services, tables, metrics, lambda flights: None)
             finisher = pipeline._settlement._finisher

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from devtools.wait import wait_for_async
 from tests.unit.pipeline_rig import ROUTES, Rig, home_of, order_json, run, turns
 
@@ -61,3 +63,58 @@ def test_partitions_that_are_given_up_take_it_along() -> None:
         assert not rig.flights
 
     run(play())
+
+
+def test_what_joins_an_order_in_flight_takes_places_too() -> None:
+    """I9: one order in flight whose repeats come by the thousand is no way around the bound."""
+    rig, value = Rig(), order_json()
+    most = 0
+    while rig.pipeline.has_room() and most < 1_000:
+        rig.pipeline.accept(rig.record(value, offset=most))
+        most += 1
+    assert (most, len(rig.pipeline.flights)) == (100, 1), "as many records as orders: max_in_flight"
+    run(rig.run())
+    assert len(rig.acknowledged) == most
+    assert rig.flights.held == 0
+    assert rig.pipeline.has_room()
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_the_places_of_what_joined_are_given_back(other: bool) -> None:
+    """However the order ends: it lands, its partition goes, or another delivery of it is under way by then."""
+    rig, value = Rig(), order_json()
+    order_id = value.split(b'"')[3].decode()
+    again = order_json(order_id, amount="1.00") if other else value
+    rig.pipeline.accept(rig.record(value))
+    rig.pipeline.accept(rig.record(again, offset=1))
+    assert rig.flights.held == 2
+    [flight] = rig.flights.values()
+    rig.pipeline.own(None)
+    rig.pipeline.own(frozenset(range(ROUTES.partitions)), interrupted=True)
+    assert rig.flights.held == 0
+    rig.pipeline.accept(rig.record(value))
+    rig.flights.land(flight)
+    assert (rig.flights.held, len(rig.flights)) == (1, 1), "the one that was given up lands on no place of another's"
+    run(rig.run())
+    assert (rig.flights.held, len(rig.flights)) == (0, 0)
+
+
+def test_what_waits_to_be_judged_again_has_its_place() -> None:
+    async def play() -> None:
+        rig = await an_order_with_a_joiner()
+        assert rig.flights.held == 1
+        rig.pipeline.judge_again()
+        await rig.run(1)
+        assert rig.flights.held == 0
+
+    run(play())
+
+
+def test_an_order_whose_only_record_is_refused_is_no_order_in_flight() -> None:
+    rig, record = Rig(), Rig().record(order_json())
+    rig.pipeline.accept(record)
+    rig.pipeline.unforeseen(record, KeyError("nobody foresaw this"))
+    assert (rig.flights.held, len(rig.flights)) == (0, 0)
+    run(rig.run())
+    assert rig.publisher.reasons() == ["unreadable"]
+    assert not rig.store.rows

@@ -63,7 +63,7 @@ def settled(rig: Rig, reason: str) -> bytes:
 
 def play_again(rig: Rig, letter: Letter, *, offset: int = 0) -> None:
     """`dlq replay`, and the worker that gets it."""
-    rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), offset))
+    rig.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), offset))
     rig.advance(1)
     run(rig.run())
 
@@ -144,14 +144,14 @@ def test_a_redelivery_after_the_last_turn_has_the_same_letter() -> None:
     run(first.run())
     for _ in range(3):
         _, waiting = publisher.topics["orders-retry"][-1]
-        first.pipeline.accept_retry(first.record(value, topic="orders-retry", headers=waiting.headers))
+        first.accept_retry(first.record(value, topic="orders-retry", headers=waiting.headers))
         first.advance(31)
         run(first.run())
     assert state(first, value) == ("under_review", "attempts_exhausted", 2)
     letter = letter_of(first)
 
     second = Rig(store=store, publisher=publisher)
-    second.pipeline.accept_retry(second.record(value, topic="orders-retry", headers=waiting.headers))
+    second.accept_retry(second.record(value, topic="orders-retry", headers=waiting.headers))
     second.advance(31)
     run(second.run())
     again = letter_of(second)
@@ -168,7 +168,7 @@ def test_a_turn_that_was_parked_before_does_not_change_it(reason: str) -> None:
     moment = str(int(NOW.timestamp() * 1000)).encode()
     headers = [("x-attempts", b"1"), ("x-first-failed-at", moment), ("x-next-attempt-at", moment)]
     calls = len(rig.risk.calls)
-    rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=headers, offset=9))
+    rig.accept_retry(rig.record(value, topic="orders-retry", headers=headers, offset=9))
     rig.advance(1)
     run(rig.run())
     assert state(rig, value) == ("under_review", reason, 1)
@@ -243,7 +243,7 @@ def test_sent_again_while_the_api_is_away_it_is_tried_until_it_is_given_up() -> 
     for turn in range(2):
         _, waiting = rig.publisher.topics["orders-retry"][-1]
         assert REOPENS not in dict(waiting.headers), "parked, it is an order like any other"
-        rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, offset=turn + 5))
+        rig.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, offset=turn + 5))
         rig.advance(31)
         run(rig.run())
     assert state(rig, value) == ("under_review", "attempts_exhausted", 3)
@@ -283,7 +283,7 @@ def test_a_replay_is_not_done_by_a_redelivery_that_is_in_flight() -> None:
     letter = letter_of(rig)
     rig.seen.partitions.clear()
     rig.pipeline.accept(rig.record(value, offset=2, replayed=True))
-    rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 11))
+    rig.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 11))
     rig.advance(1)
     run(rig.run())
     rig.advance(1)
@@ -298,7 +298,7 @@ def test_a_replay_that_waits_for_a_redelivery_is_asked_about_once_however_late_i
     letter, calls = letter_of(rig), len(rig.risk.calls)
     rig.seen.partitions.clear()
     rig.pipeline.accept(rig.record(value, offset=2, replayed=True))
-    rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 11))
+    rig.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 11))
     rig.advance(2)
     run(rig.run())
     assert state(rig, value)[::2] == ("approved", 2)
@@ -313,11 +313,11 @@ def test_a_replay_stays_one_when_the_topics_grew_before_it_was_read() -> None:
     value = settled(rig, "risk_refused")
     sending = send_again(letter_of(rig), TO, "ana", NOW)
     elsewhere = sending._replace(partition=(sending.partition + 1) % 4)
-    rig.pipeline.accept_retry(redelivered(rig, elsewhere))
+    rig.accept_retry(redelivered(rig, elsewhere))
     run(rig.run())
     ((home, moved),) = rig.publisher.topics["orders-retry"]
     assert home == sending.partition
-    rig.pipeline.accept_retry(redelivered(rig, sending._replace(record=moved), 1))
+    rig.accept_retry(redelivered(rig, sending._replace(record=moved), 1))
     rig.advance(1)
     run(rig.run())
     assert state(rig, value)[::2] == ("approved", 2)
@@ -335,7 +335,7 @@ def test_an_order_that_fills_the_limit_is_tried_again_and_sent_again(headers: An
     rig.pipeline.accept(rig.record(value, topic="orders-by-id", headers=hop.headers, key=hop.key))
     run(rig.run())
     _, waiting = rig.publisher.topics["orders-retry"][-1]
-    rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key))
+    rig.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key))
     rig.advance(31)
     run(rig.run())
     assert state(rig, value) == ("under_review", "risk_refused", 2)

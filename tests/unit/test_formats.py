@@ -54,7 +54,7 @@ def test_a_wait_of_the_release_before_is_read() -> None:
     rig = Rig()
     record = rig.record(ORDER, topic="orders-retry", headers=headers("orders-retry"), key=id_bytes())
     assert (record.turn.attempts, record.origin.offset, record.original_key) == (1, 5, b"k")
-    rig.pipeline.accept_retry(record)
+    rig.accept_retry(record)
     run(rig.run())
     assert not rig.acknowledged, "it waits for its time"
     rig.advance(30)

@@ -11,6 +11,7 @@ import creditstream.worker.liveness
 from creditstream.config.settings import Settings
 from creditstream.kafka.watchdog import Standing
 from creditstream.worker.liveness import Liveness
+from tests.unit.pipeline_rig import Rig
 
 _AFTER = 60.0
 _AT_REST, _BEHIND = {TP("orders", 1): Standing(9, 9)}, {TP("orders", 0): Standing(4, 9)}
@@ -23,7 +24,7 @@ class Scene:
         self.now, self.kafka_answers, self.lease_holds = 0.0, True, True
         self.standings: dict[TP, Standing] = {}
         self.transactions: dict[TP, Standing] = {}
-        self.waiting, self.note, self.problem = 0, "", ""
+        self.note, self.problem = "", ""
         app = cast(Any, SimpleNamespace(group=self._group()))
         self.liveness = Liveness(app, Settings(stuck_after=_AFTER), lambda: self.now)
         monkeypatch.setattr(creditstream.worker.liveness, "cluster_id", self._ask)
@@ -45,9 +46,10 @@ class Scene:
         brakes = SimpleNamespace(
             notes=lambda: [self.note] if self.note else [], problems=lambda: [self.problem] if self.problem else []
         )
+        orders = SimpleNamespace(retries=Rig().pipeline.retries, brakes=brakes)
         for _ in range(round(seconds / 5)):
             self.now += 5
-            asyncio.run(self.liveness.run_once(cast(Any, SimpleNamespace(waiting=self.waiting, brakes=brakes))))
+            asyncio.run(self.liveness.run_once(cast(Any, orders)))
 
 
 @pytest.fixture
@@ -73,16 +75,6 @@ def test_nothing_is_stuck_while_intake_is_paused_on_purpose(scene: Scene, why: s
     setattr(scene, why, "the risk API fails")
     scene.pass_time(3 * _AFTER)
     assert not scene.liveness.stuck
-
-
-def test_orders_that_wait_for_their_time_are_not_stuck(scene: Scene) -> None:
-    scene.standings = {TP("orders-retry", 0): Standing(4, 9)}
-    scene.waiting = 1
-    scene.pass_time(3 * _AFTER)
-    assert not scene.liveness.stuck
-    scene.waiting = 0
-    scene.pass_time(2 * _AFTER)
-    assert scene.liveness.stuck == ["orders-retry[0]"]
 
 
 def test_a_transaction_that_is_left_open_is_named_and_no_reason_to_restart(

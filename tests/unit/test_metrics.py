@@ -21,6 +21,8 @@ from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments, Reading
 from creditstream.metrics.metric import OTHER
 from creditstream.metrics.prometheus import Exposition
+from creditstream.order.brakes import Brakes
+from creditstream.order.flights import Flights
 from creditstream.risk.guarded import make_gate
 from creditstream.worker.probes import Probes
 from creditstream.worker.readings import Readings, partition_values
@@ -38,7 +40,7 @@ def readings(partitions: int = 4) -> Readings:
         for number in range(partitions)
     }
     pipeline = SimpleNamespace(
-        flights={},
+        flights=Flights(Brakes(), Instruments()),
         waiting=0,
         unpublished=0,
         unsent=0,

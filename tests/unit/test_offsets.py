@@ -1,5 +1,8 @@
 """Contiguous acknowledgement and in-order admission: I3 and I8 for every order of events."""
 
+import tracemalloc
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +78,40 @@ def test_without_the_log_having_holes_every_record_is_delivered(losses: set[int]
                 position = progress.expected
     missing = set(log) - set(received)
     assert not missing or min(missing) > max(received, default=-1), "only the tail may still be on its way"
+
+
+def test_what_is_finished_behind_one_that_waits_is_compact_and_is_let_go() -> None:
+    """I9: an order that waits an hour on `orders-retry` holds back the prefix, not memory."""
+    progress, count = Progress(7), 50_000
+    for offset in range(7, 7 + count):
+        progress.admit(offset)
+    tracemalloc.start()
+    for offset in range(8, 7 + count):
+        progress.finish(offset)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 50_000, "a byte an offset at most; a set has 65"
+    assert (progress.position, progress.standing(0).unfinished) == (7, 1)
+    progress.finish(7)
+    assert (progress.position, progress.unfinished, progress.standing(0).unfinished) == (7 + count, 0, 0)
+    assert len(progress._finished._chunks) <= 1
+
+
+@given(st.integers(0, 5_000), st.lists(st.integers(1, 3_000), min_size=1, max_size=8), st.randoms())
+def test_what_is_finished_is_forgotten_with_the_prefix_holes_or_not(start: int, steps: list[int], dice: Random) -> None:
+    progress, offsets = Progress(start), [start]
+    for step in steps:
+        offsets.append(offsets[-1] + step)
+        progress.pass_over(progress.expected, offsets[-1] - 1)
+        assert progress.admit(offsets[-1] - 1) is Admission.DELIVER
+    delivered = [offset - 1 for offset in offsets[1:]]
+    dice.shuffle(delivered)
+    left = set(delivered)
+    for offset in delivered:
+        assert progress.standing(0).unfinished == len(left)
+        progress.finish(offset)
+        left.discard(offset)
+        before_the_gap = [each for each in delivered if each < min(left, default=progress.expected)]
+        assert max(before_the_gap, default=start - 1) < progress.position <= min(left, default=progress.expected)
+    assert progress.position == progress.expected
+    assert len(progress._finished._chunks) <= 1

@@ -194,7 +194,7 @@ def test_an_order_whose_attempts_are_spent_waits_on_the_retry_topic_and_is_then_
     rig.answer(value, scored(800))
     retry = rig.record(value, topic="orders-retry", headers=waiting.headers, key=waiting.key)
     assert retry.origin[2] == 5
-    rig.pipeline.accept_retry(retry)
+    rig.accept_retry(retry)
     rig.advance(29)
     run(rig.run())
     assert len(rig.acknowledged) == 1, "not due yet"
@@ -212,7 +212,7 @@ def test_after_the_last_turn_there_is_a_letter_and_no_retry() -> None:
     for turn in range(1, 4):
         _, waiting = rig.publisher.topics["orders-retry"][-1]
         assert len(rig.publisher.topics["orders-retry"]) == turn
-        rig.pipeline.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers))
+        rig.accept_retry(rig.record(value, topic="orders-retry", headers=waiting.headers))
         rig.advance(31)
         run(rig.run())
     assert len(rig.publisher.topics["orders-retry"]) == 3
@@ -307,7 +307,7 @@ def test_a_producers_own_headers_claim_nothing(headers: list[tuple[str, bytes]])
 def test_damaged_headers_on_an_internal_topic_do_no_harm(headers: list[tuple[str, bytes]]) -> None:
     rig = Rig()
     record = rig.record(order_json(), topic="orders-retry", headers=headers)
-    rig.pipeline.accept_retry(record)
+    rig.accept_retry(record)
     rig.advance(0)
     run(rig.run())
     assert record.origin.topic == "orders-retry"

@@ -15,7 +15,8 @@ def test_a_retry_that_was_parked_for_fewer_partitions_goes_to_its_new_home_with_
     _, waiting = rig.publisher.topics["orders-retry"].pop()
     elsewhere = (home_of(value) + 1) % ROUTES.partitions
     old = rig.record(value, topic="orders-retry", headers=waiting.headers, partition=elsewhere, offset=8)
-    rig.pipeline.accept_retry(old)
+    rig.accept_retry(old)
+    rig.advance(30)
     run(rig.run())
     [(home, moved)] = rig.publisher.topics["orders-retry"]
     assert home == home_of(value)
@@ -29,6 +30,18 @@ def test_an_order_older_than_the_window_is_looked_up_before_the_bureau_is_asked(
     rig.pipeline.accept(rig.record(value))
     run(rig.run())
     rig.seen.partitions.clear()  # the window is over
+    rig.pipeline.accept(rig.record(value, offset=1))
+    run(rig.run())
+    assert len(rig.risk.calls) == 1
+    assert len(rig.acknowledged) == 2
+
+
+def test_while_the_table_is_damaged_an_order_is_looked_up_before_the_bureau_is_asked() -> None:
+    rig, value = Rig(), order_json()
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    rig.seen.partitions.clear()  # wiped in use
+    rig.seen.damaged.add(home_of(value))
     rig.pipeline.accept(rig.record(value, offset=1))
     run(rig.run())
     assert len(rig.risk.calls) == 1
@@ -59,7 +72,7 @@ def test_whatever_comes_with_a_forgotten_orders_id_is_a_repeat_of_it() -> None:
         rig.store.rows[order_id], customer_id=FORGOTTEN_CUSTOMER, fingerprint=FORGOTTEN, version=2
     )
     reminder = order_json(order_id, customer_id=FORGOTTEN_CUSTOMER)
-    rig.pipeline.accept_retry(rig.record(reminder, topic="orders-retry", headers=[("x-attempts", b"1")]))
+    rig.accept_retry(rig.record(reminder, topic="orders-retry", headers=[("x-attempts", b"1")]))
     rig.advance(1)
     run(rig.run())
     last = rig.publisher.values("order-status")[-1]

@@ -71,7 +71,7 @@ class Delivery:
         event = SimpleNamespace(message=message, ack=lambda: self.consumer.ack(message))
         record = _record(self.consumer, event, _BELIEVED)
         assert record, "it was handed on a moment ago"
-        accept = self.rig.pipeline.accept_retry if self.tp.topic == "orders-retry" else self.rig.pipeline.accept
+        accept = self.rig.accept_retry if self.tp.topic == "orders-retry" else self.rig.pipeline.accept
         accept(record)
 
     def read(self, data: bytes, start: int) -> deque[Any]:

@@ -5,10 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.order.delays import Delays
 from creditstream.order.record import Turn
 from creditstream.order.retry import RetryRule
-from tests.unit.pipeline_rig import Rig, order_json
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RULE = RetryRule(delay=30, max_turns=3, max_age=100)
@@ -50,16 +48,3 @@ def test_what_the_api_asks_for_is_waited_for_within_reason() -> None:
 def test_no_wait_is_shorter_than_the_delay_or_endless(turns: int, retry_after: float, dice: float) -> None:
     rule = RetryRule(30, 10**6, 1e9, 3_600, dice=lambda: dice)
     assert 30 <= rule._wait(turns, retry_after) <= 1.5 * 3_600
-
-
-def test_waiting_records_come_by_their_time_and_are_bounded_in_number_and_bytes() -> None:
-    rig, delays = Rig(), Delays()
-    for seconds in (30, 10, 20):
-        delays.add(float(seconds), rig.record(order_json(), offset=seconds))
-    assert delays.has_room(4) and not delays.has_room(3)
-    due = [delays.pop_due(60.0) for _ in range(3)]
-    assert [record and record.offset for record in due] == [10, 20, 30]
-    delays.add(0.0, rig.record(b"x" * 64 * 1024 * 1024))
-    assert not delays.has_room(100)
-    delays.pop_due(0.0)
-    assert delays.has_room(100)

@@ -104,10 +104,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
         Way(10.5, lambda b: _gate(b).unusable._seconds),
     ),
     "risk_breaker_pause": (Way(2.5, lambda b: _gate(b).breaker._rule.pause),),
-    "max_in_flight": (
-        Way(2_001, lambda b: b.pipeline._backpressure._most),
-        Way(2_001, lambda b: b.pipeline._waiting_room._most, 20_010),
-    ),
+    "max_in_flight": (Way(2_001, lambda b: b.pipeline._backpressure._most),),
     "under_review_after": (Way(1.5, lambda b: b.pipeline._overdue._after),),
     "retry_delay": (Way(31.5, lambda b: _retry(b).delay),),
     "retry_max_delay": (Way(3_601.5, lambda b: _retry(b).longest),),

@@ -15,6 +15,7 @@ from creditstream.kafka import consumer_thread as transport_thread
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.offsets import Progress
+from creditstream.kafka.watchdog import Standing
 
 
 def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +214,7 @@ def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> N
     )
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
-    assert consumer.standings() == {first: (3, 9), second: (0, 9)}
+    assert consumer.standings() == {first: Standing(3, 9), second: Standing(0, 9)}
 
 
 def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """A partition is stuck when it has work and its position stays; nothing else is."""
 
-from creditstream.kafka.watchdog import Standing, Watchdog, judged
+from creditstream.kafka.watchdog import Standing, Watchdog
 
 
 def test_work_without_progress_is_noticed_after_the_time_and_not_before() -> None:
@@ -27,17 +27,6 @@ def test_a_rebalance_starts_anew() -> None:
     dog.look({}, 30)
     assert dog.look({"p": Standing(5, 9)}, 70) == []
     assert dog.look({"p": Standing(5, 9)}, 130) == ["p"]
-
-
-def test_a_partition_whose_records_wait_on_purpose_is_not_stuck() -> None:
-    watchdog: Watchdog[str] = Watchdog(10.0)
-    standings = {"orders": Standing(3, 5), "orders-retry": Standing(0, 2)}
-    for now in (0.0, 60.0):
-        found = watchdog.look(judged(standings, lambda topic: topic == "orders-retry"), now)
-    assert found == ["orders"]
-    assert watchdog.look(judged(standings, lambda topic: False), 70.0) == ["orders"], (
-        "it starts anew when it does not wait"
-    )
 
 
 def test_silence_is_noticed_after_the_time_and_not_before_and_a_word_ends_it() -> None:

@@ -88,7 +88,7 @@ class World:
             value, topic=topic, partition=partition, offset=offset, headers=headers, key=key, replayed=again
         )
         record.acknowledge = partial(self._acknowledge, rig, record)
-        (rig.pipeline.accept_retry if topic == "orders-retry" else rig.pipeline.accept)(record)
+        (rig.accept_retry if topic == "orders-retry" else rig.pipeline.accept)(record)
         return True
 
     def _acknowledge(self, rig: Rig, record: Record) -> None:
