@@ -1,7 +1,14 @@
 """RocksDB's files in memory: what a worker finds again after a crash, unless its disk was lost or damaged."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import faust.stores.rocksdb
+
+from creditstream.kafka import table_files
+from creditstream.kafka.table_files import TableFiles
+from tests.simulation.clocks import WORKER
 
 
 class Disk:
@@ -17,6 +24,14 @@ class Disk:
         if path in self.damaged:
             raise Exception("Corruption: CURRENT file does not end with newline")
         return Opened(self, path)
+
+    def damage(self) -> None:
+        """Every database that is there."""
+        self.damaged |= set(self.files)
+
+    def wipe(self, path: str) -> None:
+        self.files.pop(path, None)
+        self.damaged.discard(path)
 
     def lose(self) -> None:
         self.files.clear()
@@ -74,3 +89,28 @@ class Batch:
 
     def delete(self, key: bytes) -> None:
         self.changes.append((key, None))
+
+
+def replace_rocksdb() -> None:
+    """Every table of this process has its files on the disk of the worker that runs."""
+    files, options, owner = _module(table_files), _module(faust.stores.rocksdb.RocksDBOptions), _module(TableFiles)
+    files.WriteBatch = Batch
+    options.open = lambda _self, path, *, read_only=False: _disk().open(str(path))
+    wipe = owner._wipe
+
+    def wiped(self: TableFiles, partition: int, error: Exception) -> None:
+        wipe(self, partition, error)
+        _disk().wipe(str(Path(self.partition_path(partition))))
+
+    owner._wipe = wiped
+
+
+def _module(owner: Any) -> Any:
+    """To be changed."""
+    return owner
+
+
+def _disk() -> Disk:
+    life: Any = WORKER.get()
+    disk: Disk = life.worker.disk
+    return disk

@@ -34,6 +34,14 @@ class Faults(KafkaFaults):
             await asyncio.sleep(event.lasts)
             worker.start_if_down()
 
+    async def kill_and_damage_disk(self, event: Event) -> None:
+        worker = self._world.worker(event.worker)
+        if worker.lives:
+            worker.kill()
+            worker.disk.damage()
+            await asyncio.sleep(event.lasts)
+            worker.start_if_down()
+
     async def stop(self, event: Event) -> None:
         worker = self._world.worker(event.worker)
         if worker.life is not None and worker.lives:

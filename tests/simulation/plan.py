@@ -54,6 +54,7 @@ class Plan:
 _WORDS = {
     "kill": "worker {worker} is killed, and started again {lasts} later",
     "kill_and_lose_disk": "worker {worker} is killed and its disk is lost; started again {lasts} later",
+    "kill_and_damage_disk": "worker {worker} is killed and its tables are damaged; started again {lasts} later",
     "stop": "worker {worker} is told to stop, and started again {lasts} later",
     "freeze": "worker {worker} is frozen for {lasts}",
     "join": "another worker joins",

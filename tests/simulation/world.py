@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiokafka.client
-import faust.stores.rocksdb
 
-import creditstream.kafka.table
 import creditstream.store.orders
 import creditstream.worker.app
 import creditstream.worker.preflight
@@ -25,7 +23,7 @@ from tests.simulation import postgres
 from tests.simulation.checks import Checks
 from tests.simulation.clocks import BEGINNING, WORKER, now
 from tests.simulation.decisions import Decisions
-from tests.simulation.disk import Batch
+from tests.simulation.disk import replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
 from tests.simulation.loop import VirtualLoop
@@ -142,11 +140,7 @@ class World:
         _tell_virtual_dates()
         app: Any = creditstream.worker.app
         app.end_within = lambda *_args: None  # a thread that ends the process
-        table: Any = creditstream.kafka.table
-        rocksdb: Any = faust.stores.rocksdb
-        table.WriteBatch = rocksdb.WriteBatch = rocksdb.rocksdict.WriteBatch = Batch
-        options: Any = rocksdb.RocksDBOptions
-        options.open = _open_on_the_workers_disk
+        replace_rocksdb()
 
     def _serve_risk(self, client: Any) -> Pipe:
         pipe = joined(self.network, client, HttpProtocol(self.risk.handle))
@@ -193,8 +187,3 @@ def _tell_virtual_dates() -> None:
 
 async def _nothing_is_pending(_dsn: str) -> list[str]:
     return []
-
-
-def _open_on_the_workers_disk(_options: Any, path: Path, *, read_only: bool = False) -> Any:
-    life: Any = WORKER.get()
-    return life.worker.disk.open(str(path))

@@ -258,8 +258,9 @@ def test_sent_again_and_asked_for_longer_than_a_moment_it_is_not_settled_by_its_
 
     async def play() -> None:
         gate = rig.risk.hold()
-        rig.pipeline.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 0))
+        rig.accept_retry(redelivered(rig, send_again(letter, TO, "ana", NOW), 0))
         rig.advance(1)
+        await rig.pipeline.start_due()
         await rig.scoring.look_up_once()
         asked = asyncio.create_task(rig.scoring.score_once())
         await turns()
