@@ -18,6 +18,7 @@ from tests.chaos.put_in import (
     mark_before_the_effects,
     mark_before_what_follows,
     no_home_partition,
+    own_all_partitions,
     publishing_past_the_fence,
     put_in,
     redelivery_is_a_duplicate,
@@ -57,6 +58,8 @@ def tell_commits() -> None:
 
 def main() -> None:
     FAULTS[sys.argv[1]]()
+    if sys.argv[1] == "fausts_own_consumer":
+        own_all_partitions(app)  # this process's app is there already
     tell_commits()
     rest = sys.argv[2:]
     if len(rest) > 1:

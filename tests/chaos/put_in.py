@@ -100,6 +100,17 @@ def redelivery_is_a_duplicate() -> None:
     put_in(Flights, "join", done)
 
 
+def own_all_partitions(app: CreditApp) -> None:
+    """After each rebalance: Faust's own consumer tells nobody which are its worker's."""
+
+    async def all_are_ours(*_: Any, **__: Any) -> None:
+        app.runtime.own(frozenset(range(app.settings.partitions)))
+        print("at work on partitions of Faust's own consumer", file=sys.stderr, flush=True)
+
+    app.__dict__["all_are_ours"] = all_are_ours  # a signal forgets whom nobody else holds
+    app.on_rebalance_complete.connect(all_are_ours)
+
+
 def fausts_own_consumer() -> None:
     """Faust's consumer class in place of ours; the rest as it is."""
     put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
@@ -114,13 +125,7 @@ def fausts_own_consumer() -> None:
 
     def watching(self: CreditApp, *args: Any, **options: Any) -> None:
         made(self, *args, **options)
-
-        async def all_are_ours(*_: Any, **__: Any) -> None:
-            self.runtime.own(frozenset(range(self.settings.partitions)))
-            print("at work on partitions of Faust's own consumer", file=sys.stderr, flush=True)
-
-        self.own_all = all_are_ours  # type: ignore[attr-defined]  # a signal forgets whom nobody else holds
-        self.on_rebalance_complete.connect(all_are_ours)
+        own_all_partitions(self)
 
     put_in(CreditApp, "__init__", watching)
 

@@ -192,7 +192,7 @@ def test_orders_in_flight_at_a_disruption_may_be_asked_about_again(
     assert bool(verdict.excess_calls) != is_explained
 
 
-@pytest.mark.parametrize(("later", "is_retry"), [(0.9, False), (1.5, True), (12.0, False)])
+@pytest.mark.parametrize(("later", "is_retry"), [(0.3, False), (1.5, True), (12.0, False)])
 def test_a_call_after_a_time_out_is_a_retry_until_the_order_is_decided(later: float, is_retry: bool) -> None:
     """Another order in flight pays for the sum."""
 

@@ -24,6 +24,13 @@ from tests.simulation.put_back_late import (
     silent_truncation,
     waiting_over_a_settled_row,
 )
+from tests.simulation.put_back_runs import (
+    a_seek_during_a_fetch,
+    damaged_disks,
+    positions_taken_unseen,
+    room_that_is_never_given_back,
+    rounds_that_go_on,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ PUT_BACK: dict[str, Fault] = {
     "late_marks": Fault(late_marks, _with("slow_network", "freeze", "join")),
     "silent_truncation": Fault(silent_truncation, _with("log_is_cut")),
     "loops_that_end_unseen": Fault(loops_that_end_unseen),
+    "damaged_disks": Fault(damaged_disks, _with("kill_and_damage_disk")),
+    "room_that_is_never_given_back": Fault(room_that_is_never_given_back, _with("risk_fails", "risk_hangs")),
+    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _with("join", "stop", "kafka_loses_answers")),
+    "rounds_that_go_on": Fault(rounds_that_go_on, _with("join", "stop", "freeze")),
+    "positions_taken_unseen": Fault(positions_taken_unseen, _with("kafka_away", "kafka_loses_answers")),
     "ack_out_of_order": Fault(ack_out_of_order),
     "mark_before_the_effects": Fault(mark_before_the_effects),
     "status_from_memory": Fault(status_from_memory),

@@ -1,0 +1,71 @@
+"""What chaos runs found over time, and what orders that wait and damaged disks brought, as patches of the product."""
+
+from collections import deque
+from typing import Any, cast
+
+from faust.transport.consumer import ensure_TP
+
+from creditstream.kafka import table_files
+from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.delivery import InOrderDelivery
+from creditstream.order.record import Record
+from creditstream.order.waiting_room import WaitingRoom
+from tests.chaos.put_in import put_in
+
+_ROOM = 20
+
+
+def a_seek_during_a_fetch() -> None:
+    """What was fetched on both sides of a rebalance is dropped behind a seek that did not wait for it."""
+    put_in(InOrderDelivery, "seek_wait", InOrderDelivery._seek_to)
+
+
+def rounds_that_go_on() -> None:
+    """A rebalance between two deliveries of one round does not end the round."""
+
+    async def drain_once(self: InOrderDelivery) -> None:
+        if not self.flow_active:
+            self._backlog.clear()
+            await self.wait(cast(Any, self.can_resume_flow))
+            return
+        if not self.progress and not self.app.rebalancing and any(map(self.is_source, self.assignment())):
+            await self.perform_seek()
+        epoch, records = await self._fetch()
+        if epoch != self._epoch or not self.flow_active:
+            return
+        for tp, batch in records.items():
+            self._backlog[ensure_TP(tp)] = deque(batch)
+        for tp in list(self._backlog):
+            await self._deliver(tp, epoch)
+
+    put_in(InOrderDelivery, "_drain_once", drain_once)
+
+
+def positions_taken_unseen() -> None:
+    """Positions that are taken again do not end the round of deliveries that is under way."""
+    position = InOrderConsumer._position
+
+    async def quietly(self: InOrderConsumer, epoch: int) -> None:
+        await position(self, epoch)
+        if self._epoch == epoch + 1:
+            self._epoch = epoch
+
+    put_in(InOrderConsumer, "_position", quietly)
+
+
+def damaged_disks() -> None:
+    """Damaged tables are nobody's to wipe: the worker ends, and so does the next one."""
+    put_in(table_files, "is_damage", lambda _error: False)
+
+
+def room_that_is_never_given_back() -> None:
+    """Places of orders that have waited are not free again."""
+    accept = WaitingRoom._accept
+    taken: dict[int, int] = {}
+
+    def counted(self: WaitingRoom, record: Record) -> None:
+        taken[id(self)] = taken.get(id(self), 0) + 1
+        accept(self, record)
+
+    put_in(WaitingRoom, "_accept", counted)
+    put_in(WaitingRoom, "has_room", lambda self: taken.get(id(self), 0) < _ROOM)
