@@ -84,10 +84,10 @@ class Finisher:
         """Publish what is still ours, and return it."""
 
         def status(settled: Settled) -> Outgoing | None:
-            flight, row, _ = settled
-            if not (isinstance(row, Row) and row.is_of(flight.fingerprint)):
+            row = _own_row(settled)
+            if row is None:
                 return None
-            return Outgoing(str(row.order_id).encode(), encode_status(row), self._trace(flight))
+            return Outgoing(str(row.order_id).encode(), encode_status(row), self._trace(settled.flight))
 
         return await self._statuses.write(batch, status)
 
@@ -103,10 +103,8 @@ class Finisher:
         """Only what was published above: a conflict met a row whose own status may still have to be published."""
 
         def mark(settled: Settled) -> Outgoing | None:
-            flight, row, _ = settled
-            if not (isinstance(row, Row) and row.is_of(flight.fingerprint)):
-                return None
-            return Outgoing(row.order_id.bytes, row.fingerprint)
+            row = _own_row(settled)
+            return None if row is None else Outgoing(row.order_id.bytes, row.fingerprint)
 
         await self._seen.write(over, mark)
 
@@ -116,6 +114,12 @@ class Finisher:
         self._flights.land(flight, (*flight.records[len(covered) :], *flight.others))
         for record in covered:
             record.acknowledge()
+
+
+def _own_row(settled: Settled) -> Row | None:
+    """None for a refused order, and for a conflict: the row that it met is another content's."""
+    flight, row, _ = settled
+    return row if isinstance(row, Row) and row.is_of(flight.fingerprint) else None
 
 
 def _each_once(ended: Iterable[Settled]) -> list[Settled]:
