@@ -1,7 +1,7 @@
 """PURE: what happens in a world, from its seed: settings, load and faults, as data that can be told and shrunk."""
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 #: Virtual seconds in which orders come and things break. Then all is healed.
@@ -45,10 +45,6 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     bursts: tuple[Burst, ...] = ()
     events: tuple[Event, ...] = ()
-
-    def without(self, *events: Event) -> "Plan":
-        """The same world, in which some of it does not happen."""
-        return replace(self, events=tuple(each for each in self.events if each not in events))
 
 
 _WORDS = {

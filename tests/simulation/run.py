@@ -96,16 +96,14 @@ def _play_one(plan: Plan, fault: str = "") -> int:
 
 def _tell_story(plan: Plan, wrong: tuple[str, ...], fault: str = "") -> None:
     """The shortest one that was found."""
-    last = {id(plan): wrong}
 
-    def again(smaller: Plan) -> str:
+    def wrong_in(smaller: Plan) -> tuple[str, ...]:
         [outcome] = outcomes([smaller], fault)
-        last[id(smaller)] = outcome.wrong
-        return kind_of(outcome.wrong)
+        return outcome.wrong
 
-    small = shrunk(plan, kind_of(wrong), again)
+    small = shrunk(plan, kind_of(wrong), lambda smaller: kind_of(wrong_in(smaller)))
     print("the shortest story of it:")
-    for line in story(small, last[id(small)]):
+    for line in story(small, wrong_in(small)):
         print(f"    {line}")
 
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Burst, Event, Plan
+
+T = TypeVar("T")
 
 Play = Callable[[Plan], str]
 """Plays a plan. Returns what kind of thing was wrong, "" if nothing was."""
@@ -22,35 +25,35 @@ def shrunk(plan: Plan, kind: str, play: Play) -> Plan:
 
 
 def _fewer_events(plan: Plan, kind: str, play: Play) -> Plan:
-    """Halves first, then one by one."""
-    size = max(1, len(plan.events) // 2)
-    while plan.events:
-        for start in range(0, len(plan.events), size):
-            smaller = plan.without(*plan.events[start : start + size])
-            if play(smaller) == kind:
-                plan = smaller
-                break
-        else:
-            if size == 1:
-                return plan
-            size //= 2
-    return plan
+    def still(events: tuple[Event, ...]) -> bool:
+        return play(replace(plan, events=events)) == kind
+
+    return replace(plan, events=_fewer(plan.events, still))
 
 
 def _fewer_records(plan: Plan, kind: str, play: Play) -> Plan:
-    """Bursts of the load, in the same way."""
-    size = max(1, len(plan.bursts) // 2)
-    while len(plan.bursts) > 1:
-        for start in range(0, len(plan.bursts), size):
-            bursts = plan.bursts[:start] + plan.bursts[start + size :]
-            if bursts and play(smaller := replace(plan, bursts=bursts)) == kind:
-                plan = smaller
+    """Bursts of the load: one is left at least."""
+
+    def still(bursts: tuple[Burst, ...]) -> bool:
+        return bool(bursts) and play(replace(plan, bursts=bursts)) == kind
+
+    return replace(plan, bursts=_fewer(plan.bursts, still))
+
+
+def _fewer(items: tuple[T, ...], still: Callable[[tuple[T, ...]], bool]) -> tuple[T, ...]:
+    """As few of them as `still` is true of: halves are left out first, then one by one."""
+    size = max(1, len(items) // 2)
+    while items:
+        for start in range(0, len(items), size):
+            left = items[:start] + items[start + size :]
+            if still(left):
+                items = left
                 break
         else:
             if size == 1:
-                return plan
+                break
             size //= 2
-    return plan
+    return items
 
 
 def story(plan: Plan, wrong: tuple[str, ...]) -> list[str]:
