@@ -17,7 +17,6 @@ class KafkaFaults:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._producers = 500
-        self.open_transactions: set[int] = set()
 
     async def kafka_away(self, event: Event) -> None:
         broker = self._world.broker
@@ -94,7 +93,6 @@ class KafkaFaults:
         partition = event.worker % self._world.partitions
         raw = built([(None, b"of a transaction", ())], self._world.now_ms(), producer_id=self._producers)
         self._world.broker.append(self._world.topic("orders"), partition, raw)
-        self.open_transactions.add(self._producers)
         return self._producers
 
     def _end_transaction(self, event: Event, producer: int, *, commit: bool) -> None:
@@ -102,4 +100,3 @@ class KafkaFaults:
         topic = self._world.topic("orders")
         self._world.broker.topics[topic][partition].end_transaction(producer, commit=commit)
         self._world.broker.wake(topic, partition)
-        self.open_transactions.discard(producer)
