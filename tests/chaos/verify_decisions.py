@@ -60,9 +60,14 @@ def check_decisions(verdict: Verdict, books: Books, policies: Policies) -> None:
 
 
 def _wrongs(state: State, calls: Collection[Call], policies: Policies) -> Iterator[str]:
-    if state.status not in DECIDED:
+    if state.status in DECIDED:
+        yield from wrongs_of_decided(state, calls, policies)
+    else:
         yield from _wrongs_of_undecided(state, calls)
-        return
+
+
+def wrongs_of_decided(state: State, calls: Collection[Call], policies: Policies) -> Iterator[str]:
+    """What is wrong with a decision, in words."""
     if state.score is None:
         yield "without a score"
         return

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from schemas.status import encode_status
-from tests.simulation.evidence import amount_of
+from tests.chaos.evidence import Call
+from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
+from tests.simulation.evidence import Place, amount_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -33,22 +35,23 @@ class Ending:
     def look(self) -> None:
         over = self._checks.may_be_passed_over
         self._sent = {place: sent for place, sent in self._evidence.sent.items() if not over(place)}
-        for order_id, contents in self._orders().items():
-            self._look_at_order(order_id, contents)
+        for order_id, amounts in self._orders().items():
+            self._look_at_order(order_id, amounts)
         for place, sent in self._sent.items():
             if sent.order_id is None and place not in self._evidence.letters:
                 self.complain(f"I1: {place} is no order and has no dead letter")
-        self._checks.wrong += self._world.policy_check.wrong(self._world)
+        self._look_at_decisions()
         self._look_at_tables()
 
-    def _orders(self) -> dict[UUID, set[Decimal]]:
-        found: dict[UUID, set[Decimal]] = defaultdict(set)
-        for sent in self._sent.values():
+    def _orders(self) -> dict[UUID, dict[Place, Decimal]]:
+        """What was sent of each order: where, and with which amount."""
+        found: dict[UUID, dict[Place, Decimal]] = defaultdict(dict)
+        for place, sent in self._sent.items():
             if sent.order_id is not None:
-                found[sent.order_id].add(amount_of(sent.value))
+                found[sent.order_id][place] = amount_of(sent.value)
         return found
 
-    def _look_at_order(self, order_id: UUID, contents: set[Decimal]) -> None:
+    def _look_at_order(self, order_id: UUID, amounts: dict[Place, Decimal]) -> None:
         row = self._checks.row(order_id)
         if row is None:
             self.complain(f"I1: order {order_id} is lost: it has no row")
@@ -59,15 +62,20 @@ class Ending:
             self.complain(f"I2: the last status of {order_id} is not its row")
         if len(self._evidence.decisions[order_id]) > 1:
             self.complain(f"I2: order {order_id} is decided twice")
-        if row.amount not in contents | self._checks.cut[order_id]:
+        if row.amount not in {*amounts.values(), *self._checks.cut[order_id]}:
             self.complain(f"I2: the row of {order_id} is of no record")
-        for place, sent in self._sent.items():
-            if (
-                sent.order_id == order_id
-                and amount_of(sent.value) != row.amount
-                and place not in self._evidence.letters
-            ):
+        for place, amount in amounts.items():
+            if amount != row.amount and place not in self._evidence.letters:
                 self.complain(f"I1: {place} conflicts with {order_id} and has no dead letter")
+
+    def _look_at_decisions(self) -> None:
+        """By the journal's scores and the shipped policy, without the product's own rule."""
+        calls, policies = self._world.risk.calls(), read_policies()
+        for state in map(State.of, self._world.postgres.rows.values()):
+            if state.status in DECIDED:
+                scored = [Call(*each) for each in calls.get(state.order_id, ())]
+                for wrong in wrongs_of_decided(state, scored, policies):
+                    self.complain(f"order {state.order_id} is {state.status}, and the policy says no: {wrong}")
 
     def _look_at_tables(self) -> None:
         """What the workers remember is what the changelogs say."""

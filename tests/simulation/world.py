@@ -21,8 +21,7 @@ from creditstream.simulation.risk_http import HttpProtocol
 from creditstream.simulation.risk_simulator import Simulator
 from tests.simulation import postgres
 from tests.simulation.checks import Checks
-from tests.simulation.clocks import BEGINNING, WORKER, now
-from tests.simulation.decisions import Decisions
+from tests.simulation.clocks import BEGINNING, now
 from tests.simulation.disk import replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
@@ -57,8 +56,7 @@ class World:
         self.workers: list[Worker] = []
         for _ in range(plan.workers):
             self.add_worker()
-        self._pipes: list[tuple[Any, Pipe]] = []
-        self.checks, self.faults, self.policy_check = Checks(self), Faults(self), Decisions()
+        self.checks, self.faults = Checks(self), Faults(self)
         self.broker.on_append, self.broker.on_commit = self.checks.on_append, self.checks.on_commit
         self.postgres.on_write = self.checks.on_write
         self._begun = 0.0
@@ -143,9 +141,7 @@ class World:
         replace_rocksdb()
 
     def _serve_risk(self, client: Any) -> Pipe:
-        pipe = joined(self.network, client, HttpProtocol(self.risk.handle))
-        self._pipes.append((WORKER.get(), pipe))
-        return pipe
+        return joined(self.network, client, HttpProtocol(self.risk.handle))
 
     def cut(self, life: Life) -> None:
         """Its connections end with it."""
