@@ -76,8 +76,11 @@ class TableFiles(rocksdb.Store):
         return None if found is None else int(found)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        if self.is_whole(tp.partition):
-            self._guarded(tp.partition, lambda db: db.put(self.offset_key, str(offset).encode()))
+        def put(db: Rdict) -> None:
+            if self.is_whole(tp.partition):  # asked of each attempt: the one before may have wiped it
+                db.put(self.offset_key, str(offset).encode())
+
+        self._guarded(tp.partition, put)
 
     def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
         by_partition: dict[TP, list[Any]] = {}

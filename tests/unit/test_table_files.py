@@ -166,6 +166,24 @@ def test_a_block_that_is_found_damaged_in_use_is_wiped_and_the_table_goes_on(dis
     close(store)
 
 
+def test_damage_that_is_met_by_the_offset_itself_leaves_none_behind(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written into files that were wiped a moment ago, it would let the next recovery begin behind all that is lost."""
+    store = disk.open()
+    opened = store._db_for_partition
+
+    def damaged(partition: int) -> Any:
+        monkeypatch.setattr(store, "_db_for_partition", opened)
+        raise Exception("Corruption: block checksum mismatch")
+
+    monkeypatch.setattr(store, "_db_for_partition", damaged)
+    store.set_persisted_offset(TPS[0], 500)
+    assert not store.is_whole(TPS[0].partition)
+    assert store.persisted_offset(TPS[0]) is None
+    close(store)
+
+
 def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
     code = (
         "import sys; from rocksdict import AccessType, Options, Rdict; "
