@@ -31,6 +31,8 @@ _KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """A server that vanished without a word is noticed on all idle connections within 25 s, not one by one."""
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at a connection whose answer has not come, whatever the loop tells of its socket."""
 _ENCODING = "UTF8"
 """Said when a session begins: otherwise a role's or a database's own refuses names that the table can hold."""
 
@@ -52,6 +54,18 @@ class Connection(_Connection):
             connection._loop.remove_writer(connection._fileno)
             connection._writing = False  # aiopg adds it again when there is more to write
         _Connection._ready(weak_self)
+
+    async def _poll(self, waiter: "asyncio.Future[None]", within: float) -> None:
+        looking = self._loop.call_later(_LOOK_AGAIN, self._look_again, waiter)
+        try:
+            await super()._poll(waiter, within)
+        finally:
+            looking.cancel()
+
+    def _look_again(self, waiter: "asyncio.Future[None]") -> None:
+        if self._is_open and not waiter.done():
+            self._ready(self._weakref)
+            self._loop.call_later(_LOOK_AGAIN, self._look_again, waiter)
 
     def _go_on_opening(self) -> None:
         """Nothing is watched during libpq's step: it may close one socket and open another with the same number."""
