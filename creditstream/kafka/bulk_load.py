@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from creditstream.kafka.client import client_options
+from creditstream.kafka.client import client_options, stop
 from creditstream.kafka.table_files import TableFiles
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class BulkTable(faust.Table[bytes, bytes]):
                 seconds = time.monotonic() - started
                 log.info("%s: %d records loaded from its changelog in %.2f s", self.name, loaded, seconds)
         finally:
-            await asyncio.shield(consumer.stop())
+            await stop(consumer)
 
     async def _read(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> int:
         loaded = 0

@@ -31,6 +31,21 @@ async def start(client: Any) -> None:
         raise
 
 
+async def stop(consumer: Any) -> None:
+    """Close one of aiokafka's consumers, to its end even if the caller is cancelled meanwhile.
+
+    Its own `stop` raises CancelledError half-way when a fetch had just failed, and leaves its connections open.
+    """
+    await asyncio.shield(_to_its_end(consumer))
+
+
+async def _to_its_end(consumer: Any) -> None:
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        await consumer._client.close()
+
+
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
     """A started admin client; Kafka gets `start_timeout` to answer. Raises StartError."""
     deadline = time.monotonic() + settings.start_timeout

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, StartError
-from creditstream.kafka.client import client_options, open_admin
+from creditstream.kafka.client import client_options, open_admin, stop
 
 #: A broker that gives nothing for this long, although there is more, has a fault.
 _STALLED_AFTER = 30.0
@@ -40,14 +40,14 @@ class Topics:
             await consumer.start()
             await topics._fix_ends(names)
         except BaseException as error:
-            await consumer.stop()
+            await stop(consumer)
             if isinstance(error, (KafkaError, OSError)):
                 raise BrokerUnavailable(f"{settings.kafka_brokers}: {type(error).__name__}") from error
             raise
         return topics
 
     async def close(self) -> None:
-        await self._consumer.stop()
+        await stop(self._consumer)
 
     async def _fix_ends(self, names: Sequence[str]) -> None:
         for name, partitions in (await _partitions(self._settings, names)).items():

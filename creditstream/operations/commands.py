@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol, TypedDict, Unpack, cast
 
 import click
+from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, argument, option
 
 from creditstream.config.settings import Settings
@@ -38,6 +39,10 @@ class _Command(AppCommand):
             raise SystemExit(asyncio.run(self.work(**{**self.kwargs, **options})))
         except (StartError, Unavailable, Unsendable) as error:
             print(f"creditstream: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except KafkaError as error:
+            where = f"Kafka at {self.settings.kafka_brokers} (CREDITSTREAM_KAFKA_BROKERS)"
+            print(f"creditstream: {where}: {type(error).__name__}: run it again when Kafka answers", file=sys.stderr)
             raise SystemExit(2) from None
 
 

@@ -1,6 +1,5 @@
 """Has the workers publish rows that were changed behind their backs: only an order's worker may write its status."""
 
-import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -11,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import client_options
+from creditstream.kafka.client import client_options, stop
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS_RETRY, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing, Publishes
@@ -64,7 +63,7 @@ async def watching(settings: Settings, partitions: int) -> AsyncIterator[Watch]:
             consumer.seek(tp, end)
         yield Watch(settings, consumer, partitions)
     finally:
-        await asyncio.shield(consumer.stop())
+        await stop(consumer)
 
 
 def _tick_off(missing: dict[UUID, Row], value: bytes | None) -> None:

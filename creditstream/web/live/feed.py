@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.client import client_options
+from creditstream.kafka.client import client_options, stop
 from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.web.live.event_stream import PING, Block, event
 from creditstream.web.live.open_pages import Page, Pages
@@ -112,7 +112,7 @@ class Live:
             ends = await self._place(consumer)
             await self._follow(consumer, ends)
         finally:
-            await consumer.stop()
+            await stop(consumer)
 
     async def _place(self, consumer: AIOKafkaConsumer) -> dict[int, int]:
         """Start some changes back, so that pages that come from another worker can go on. Returns the ends."""
