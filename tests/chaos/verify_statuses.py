@@ -18,7 +18,7 @@ _PUBLISHED = (
     *("model_version", "policy_version", "created_at", "updated_at", "version"),
 )
 #: What `forget` changes of a state.
-_CHANGED_BY_FORGET = ("customer_id", "updated_at", "version")
+CHANGED_BY_FORGET = ("customer_id", "updated_at", "version")
 Fault = tuple[str, str]
 
 
@@ -62,7 +62,7 @@ def _key_faults(
     elif not _standing(history, books.begins):
         yield "lost", "growth removed its status and left none"
     else:
-        yield from _state_faults(history, states, row, _CHANGED_BY_FORGET if order_id in forgotten else ())
+        yield from _state_faults(history, states, row, CHANGED_BY_FORGET if order_id in forgotten else ())
 
 
 def _place_faults(history: list[Logged], begins: Mapping[int, int]) -> Iterator[Fault]:
@@ -81,14 +81,14 @@ def _dropped_faults(history: list[Logged], states: list[dict[str, Any]], begins:
     standing = _standing(history, begins)
     if history[-1].value is not None or (standing and standing[-1].value is not None):
         yield "orphans", "the order was dropped, and its status stands"
-    if len({_canonical(state, ("updated_at",)) for state in states if state["status"] in DECIDED}) > 1:
+    if len({canonical(state, ("updated_at",)) for state in states if state["status"] in DECIDED}) > 1:
         yield "duplicated", "different decisions published of an order that was dropped"
 
 
 def _state_faults(
     history: list[Logged], states: list[dict[str, Any]], row: Mapping[str, Any], ignored: tuple[str, ...]
 ) -> Iterator[Fault]:
-    decisions = {_canonical(state, ignored) for state in states if state["status"] in DECIDED}
+    decisions = {canonical(state, ignored) for state in states if state["status"] in DECIDED}
     if len(decisions) > 1:
         yield "duplicated", f"{len(decisions)} different decisions published"
     yield from _version_faults(history, states)
@@ -104,7 +104,7 @@ def _version_faults(history: list[Logged], states: list[dict[str, Any]]) -> Iter
         version = state["version"]
         if version < newest:
             yield "version_back", f"version {version} after {newest} at {where('order-status', record[:2])}"
-        if contents.setdefault(version, _canonical(state)) != _canonical(state):
+        if contents.setdefault(version, canonical(state)) != canonical(state):
             yield "divergent", f"two contents of version {version}"
         newest = max(newest, version)
 
@@ -122,7 +122,7 @@ def _typed(state: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _canonical(state: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
+def canonical(state: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
     return json.dumps({name: value for name, value in state.items() if name not in without}, sort_keys=True)
 
 

@@ -1,13 +1,15 @@
 """The invariants of the protocol, looked at when a world has come to its end."""
 
+import json
 from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from schemas.status import encode_status
+from schemas.status import FORGOTTEN, encode_status
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
+from tests.chaos.verify_statuses import CHANGED_BY_FORGET, canonical
 from tests.simulation.evidence import Place, amount_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Ending:
         for place, sent in self._sent.items():
             if sent.order_id is None and place not in self._evidence.letters:
                 self.complain(f"I1: {place} is no order and has no dead letter")
+        if self._world.faults.operators.unpublished:
+            self.complain("an operator's forget is done, and some of its statuses are not published")
         self._look_at_decisions()
         self._look_at_tables()
 
@@ -60,13 +64,19 @@ class Ending:
             self.complain(f"liveness: order {order_id} is {row.status}, {row.reason}")
         if self._evidence.last.get(order_id) != encode_status(row):
             self.complain(f"I2: the last status of {order_id} is not its row")
-        if len(self._evidence.decisions[order_id]) > 1:
+        if len(self._decisions(order_id)) > 1:
             self.complain(f"I2: order {order_id} is decided twice")
         if row.amount not in {*amounts.values(), *self._checks.cut[order_id]}:
             self.complain(f"I2: the row of {order_id} is of no record")
         for place, amount in amounts.items():
-            if amount != row.amount and place not in self._evidence.letters:
+            if amount != row.amount and place not in self._evidence.letters and row.fingerprint != FORGOTTEN:
                 self.complain(f"I1: {place} conflicts with {order_id} and has no dead letter")
+
+    def _decisions(self, order_id: UUID) -> set[str]:
+        """As they were published: without what `forget` changes, if the customer was forgotten."""
+        forgotten = str(order_id) in self._world.faults.operators.forgotten
+        published = map(json.loads, self._evidence.decisions[order_id])
+        return {canonical(state, CHANGED_BY_FORGET if forgotten else ()) for state in published}
 
     def _look_at_decisions(self) -> None:
         """By the journal's scores and the shipped policy, without the product's own rule."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from creditstream.operations.dead_letter import REPLAY_OF
 from tests.simulation.load import Sent
 
 Place = tuple[str, int, int]
@@ -23,7 +24,8 @@ class Evidence:
         #: By the place of the record that it is about: the reason.
         self.letters: dict[Place, str] = {}
         self.letters_of: dict[UUID, set[str]] = defaultdict(set)
-        self.forwarded: set[Place] = set()
+        #: By the place of the record that went to its home partition: where it stands there. Growth moves homes.
+        self.forwarded: dict[Place, Place] = {}
         #: Of a record on one of our own topics: where it came from.
         self.origins: dict[Place, Place] = {}
         #: Of an order on `orders-retry`: partition and offset.
@@ -39,13 +41,22 @@ class Evidence:
         if look is not None:
             look(record, partition)
 
+    def _on_orders(self, record: Any, partition: int) -> None:
+        """What an operator sends again is judged as what it was."""
+        root = dict(record.headers).get(REPLAY_OF)
+        if root is not None:
+            topic, first, offset = root.decode().rsplit(":", 2)
+            sent = self.sent.get((topic, int(first), int(offset)))
+            if sent is not None:
+                self.sent["orders", partition, record.offset] = sent
+
     def _on_orders_by_id(self, record: Any, partition: int) -> None:
         origin = _origin(record)
         if origin is None:
             self.complain("a forward does not say where it comes from")
             return
-        self.forwarded.add(origin)
-        self.origins["orders-by-id", partition, record.offset] = origin
+        place = ("orders-by-id", partition, record.offset)
+        self.forwarded[origin], self.origins[place] = place, origin
 
     def _on_orders_dead_letter(self, record: Any, _partition: int) -> None:
         origin = _origin(record)

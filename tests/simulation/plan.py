@@ -20,7 +20,7 @@ class Event:
     share: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.at:6.2f} s  " + _WORDS[self.what].format(
+        return f"{self.at:6.2f} s  " + (_WORDS | _COMMANDS)[self.what].format(
             worker=self.worker, lasts=f"{self.lasts:.1f} s", share=f"{self.share:.0%}"
         )
 
@@ -79,6 +79,13 @@ _WORDS = {
 #: How often each is picked, where it is not once.
 _WEIGHTS = {"kill": 6, "freeze": 4, "stop": 3, "kafka_loses_answers": 3, "postgres_loses_answers": 3, "cut_off": 2}
 KINDS = tuple(_WORDS)
+#: Commands that operators run, and run again until they are done.
+_COMMANDS = {
+    "forget": "an operator has a customer forgotten",
+    "replay": "an operator sends all dead letters again",
+    "grow": "an operator stops all workers, adds partitions, and starts them again",
+}
+COMMANDS = tuple(_COMMANDS)
 
 
 def make_plan(seed: int, records: int = 200) -> Plan:
@@ -92,7 +99,7 @@ def make_plan(seed: int, records: int = 200) -> Plan:
         records=records,
         settings=_settings(dice),
         bursts=tuple(_bursts(dice, records)),
-        events=tuple(_events(dice, workers)),
+        events=tuple(sorted([*_events(dice, workers), *_commands(seed)], key=lambda event: event.at)),
     )
 
 
@@ -124,7 +131,7 @@ def _bursts(dice: random.Random, records: int) -> list[Burst]:
 def _events(dice: random.Random, workers: int) -> list[Event]:
     count = dice.randint(_FEWEST_FAULTS, _MOST_FAULTS)
     weights = [_WEIGHTS.get(kind, 1) for kind in KINDS]
-    events = [
+    return [
         Event(
             at=round(dice.uniform(0.5, TROUBLED), 3),
             what=kind,
@@ -134,4 +141,10 @@ def _events(dice: random.Random, workers: int) -> list[Event]:
         )
         for kind in dice.choices(KINDS, weights, k=count)
     ]
-    return sorted(events, key=lambda event: event.at)
+
+
+def _commands(seed: int) -> list[Event]:
+    """In two seeds of three one or two."""
+    dice = random.Random(seed ^ 0x0B5)
+    names = dice.sample(COMMANDS, dice.choice((0, 1, 2)))
+    return [Event(round(dice.uniform(1.0, TROUBLED), 3), name, share=round(dice.random(), 3)) for name in names]

@@ -12,7 +12,7 @@ from tests.simulation.ending import Ending
 from tests.simulation.kafka.log import built
 from tests.simulation.load import make_load
 from tests.simulation.loop import NothingToDo
-from tests.simulation.plan import TROUBLED, Plan
+from tests.simulation.plan import COMMANDS, TROUBLED, Plan
 from tests.simulation.world import World
 
 #: Virtual seconds after all is healed, within which every order has its outcome.
@@ -57,12 +57,13 @@ def play(plan: Plan) -> Outcome:
 async def _course(world: World, plan: Plan) -> None:
     await world.begin()
     produce = asyncio.create_task(_produce(world, plan))
-    events = [asyncio.create_task(world.faults.play(event)) for event in plan.events]
-    await asyncio.gather(produce, *events, asyncio.sleep(TROUBLED))
+    events = {each: asyncio.create_task(world.faults.play(each)) for each in plan.events}
+    commands = [events.pop(each) for each in plan.events if each.what in COMMANDS]
+    await asyncio.gather(produce, *events.values(), asyncio.sleep(TROUBLED))
     world.heal()
     healed = world.played
     ending = Ending(world)
-    while not (ending.is_over() and world.is_calm()):
+    while not (ending.is_over() and world.is_calm() and all(command.done() for command in commands)):
         if world.played - healed > _WITHIN:
             world.checks.complain(f"liveness: not done {_WITHIN:.0f} s after all was healed")
             break

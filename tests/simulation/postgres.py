@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import Context
 from typing import Any, NamedTuple, Self
@@ -46,6 +46,8 @@ class Server:
         self._wanted: Counter[str] = Counter()
         self._next: str | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        #: Statements that others than workers run, by name.
+        self.others: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {}
         #: Told of every row that a statement has written: before (None: there was none) and after.
         self.on_write: Callable[[Row | None, Row], None] = lambda _before, _after: None
 
@@ -85,6 +87,8 @@ class Server:
             raise StoreUnavailable("PostgreSQL: OperationalError: the connection broke")
 
     async def _statement(self, name: str, given: Mapping[str, Any]) -> Any:
+        if name in self.others:
+            return await self.others[name](given)
         if name not in ("claim_orders", "settle_orders"):
             return self.write(name, given)
         ids = [each["order_id"] for each in json.loads(given["batch"])]

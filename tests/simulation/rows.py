@@ -27,7 +27,7 @@ def claim(rows: Rows, batch: Sequence[Row]) -> list[Row]:
         if given["order_id"] in rows:
             continue
         row = {key: given[key] for key in (*_OF_ORDER, *_GIVEN)}
-        row |= {"updated_at": _moment(), "version": 1, "fingerprint": given["fingerprint"]}
+        row |= {"updated_at": moment(), "version": 1, "fingerprint": given["fingerprint"]}
         rows[given["order_id"]] = row
         made.append(row)
     return made
@@ -40,7 +40,7 @@ def settle(rows: Rows, batch: Sequence[Row]) -> list[Row]:
         if row is None or row["fingerprint"] != given["fingerprint"] or not _gives_way(row, given):
             continue
         changes = {key: given[key] for key in _GIVEN}
-        rows[given["order_id"]] = row | changes | {"updated_at": _moment(), "version": row["version"] + 1}
+        rows[given["order_id"]] = row | changes | {"updated_at": moment(), "version": row["version"] + 1}
     return [rows[given["order_id"]] for given in batch if given["order_id"] in rows]
 
 
@@ -59,5 +59,5 @@ def _gives_way(row: Row, given: Row) -> bool:
     return (row["status"], row["reason"]) != (given["status"], given["reason"])
 
 
-def _moment() -> str:
+def moment() -> str:
     return datetime.fromtimestamp(BEGINNING + now.seconds, UTC).isoformat()

@@ -27,6 +27,8 @@ class Worker:
         self.disk = Disk()
         self.drift, self.offset = 0.0, 0.0
         self.life: Life | None = None
+        #: By an operator: no supervisor starts it.
+        self.is_stopped = False
 
     @property
     def lives(self) -> bool:
@@ -38,7 +40,7 @@ class Worker:
 
     def start_if_down(self) -> None:
         """A supervisor's turn."""
-        if not self.lives:
+        if not self.lives and not self.is_stopped:
             self.start()
 
     def kill(self) -> None:
@@ -93,7 +95,7 @@ class Life:
             await app.start()
             await app.wait_until_stopped()
             await app.stop()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a worker that ends in an error is what the world looks for
             self.error = error

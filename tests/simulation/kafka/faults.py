@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.kafka.log import built
 from tests.simulation.network import Weather
+from tests.simulation.operators import OperatorsWork
 from tests.simulation.plan import Event
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-class KafkaFaults:
+class KafkaFaults(OperatorsWork):
     """Each method plays one kind of event to its end."""
 
     def __init__(self, world: "World") -> None:
-        self._world = world
+        super().__init__(world)
         self._producers = 500
 
     async def kafka_away(self, event: Event) -> None:

@@ -1,0 +1,124 @@
+"""The model of PostgreSQL for operators' commands: one session with its advisory lock, and the statements they run."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from creditstream.errors import StartError, StoreUnavailable
+from schemas.decision import FOR_A_PERSON
+from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, Row
+from tests.simulation.postgres import Server
+from tests.simulation.rows import Row as Held
+from tests.simulation.rows import moment, told
+
+_FORGOTTEN = base64.b64encode(FORGOTTEN).decode()
+_PAGE = 50
+
+
+class Maintenance:
+    """What `only_one` hands out. As with a connection, all of it is over once it broke."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._is_broken = server, False
+
+    async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        if self._is_broken:
+            raise StoreUnavailable("PostgreSQL: InterfaceError: the connection is closed")
+        try:
+            return await self._server.run(name, parameters or {})
+        except StoreUnavailable:
+            self._is_broken = True
+            raise
+
+    async def json(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        return json.loads(await self.value(name, parameters))
+
+
+class Operators:
+    """Whose lock is held, and what their statements do."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._held: set[str] = set()
+        #: Orders whose status no worker has published again yet.
+        self.unpublished: set[str] = set()
+        self.forgotten: set[str] = set()
+        for each in (
+            self.page,
+            self.forget_count,
+            self.forget_page,
+            self.forgotten_unpublished,
+            self.forgotten_published,
+        ):
+            server.others[each.__name__] = each
+
+    @asynccontextmanager
+    async def only_one(self, _settings: object, what: str) -> AsyncIterator[Maintenance]:
+        """In place of `creditstream.store.maintenance.only_one`."""
+        session = Maintenance(self._server)
+        await session.value("start_maintenance")
+        if what in self._held:
+            raise StartError(f"another `{what}` is at work on this database")
+        self._held.add(what)
+        try:
+            yield session
+        finally:
+            self._held.discard(what)
+
+    async def read_rows(self, _settings: object) -> AsyncIterator[list[Row]]:
+        """In place of `creditstream.store.pages.read_rows`."""
+        session = Maintenance(self._server)
+        after = ""
+        while page := await session.value("page", {"after": after}):
+            yield [msgspec.convert(row, Row, strict=False) for row in page]
+            after = page[-1]["order_id"]
+
+    # -- statements, by their names
+
+    async def page(self, given: Mapping[str, Any]) -> list[Held]:
+        rows = self._server.rows
+        return [rows[each] for each in sorted(rows) if each > given["after"]][:_PAGE]
+
+    async def forget_count(self, given: Mapping[str, Any]) -> str:
+        settled = [self._is_settled(row, given) for row in self._of(given)]
+        return json.dumps({"orders": sum(settled), "undecided": len(settled) - sum(settled)})
+
+    async def forget_page(self, given: Mapping[str, Any]) -> int:
+        ids = [row["order_id"] for row in self._of(given) if self._is_settled(row, given)][:_PAGE]
+        async with self._server.locked(ids):
+            await asyncio.sleep(self._server.chance.uniform(0.000_5, self._server.slowest))
+            return sum(self._forget(order_id) for order_id in ids)
+
+    async def forgotten_unpublished(self, _given: Mapping[str, Any]) -> str:
+        return told(self._server.rows[each] for each in sorted(self.unpublished))
+
+    async def forgotten_published(self, given: Mapping[str, Any]) -> int:
+        done = self.unpublished & set(given["ids"].strip("{}").split(","))
+        self.unpublished -= done
+        return len(done)
+
+    # -- what they do
+
+    def _of(self, given: Mapping[str, Any]) -> list[Held]:
+        rows = self._server.rows
+        return [rows[each] for each in sorted(rows) if rows[each]["customer_id"] == given["customer"]]
+
+    def _is_settled(self, row: Held, given: Mapping[str, Any]) -> bool:
+        age = datetime.fromisoformat(moment()) - datetime.fromisoformat(row["updated_at"])
+        return row["status"] != "under_review" or row["reason"] in FOR_A_PERSON or age > timedelta(seconds=given["age"])
+
+    def _forget(self, order_id: str) -> bool:
+        row = self._server.rows[order_id]
+        if row["customer_id"] == FORGOTTEN_CUSTOMER:
+            return False
+        changes = {"customer_id": FORGOTTEN_CUSTOMER, "fingerprint": _FORGOTTEN, "updated_at": moment()}
+        self._server.rows[order_id] = row | changes | {"version": row["version"] + 1}
+        self.unpublished.add(order_id)
+        self.forgotten.add(order_id)
+        return True

@@ -1,0 +1,107 @@
+"""Operators at work: their commands, run again until they are done, while everything else happens."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import KafkaError
+
+import creditstream.operations.grow.growth
+import creditstream.operations.grow.repartition
+from creditstream.errors import StartError, Unavailable, Unsendable
+from creditstream.operations.dlq.actions import replay_letters
+from creditstream.operations.dlq.filter import Filter
+from creditstream.operations.forget.erasure import Forget
+from creditstream.operations.grow.growth import grow
+from creditstream.operations.progress import progress_bars
+from schemas.status import FORGOTTEN_CUSTOMER
+from tests.simulation.maintenance import Operators
+from tests.simulation.plan import Event
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: Virtual seconds until a command that failed is run again, and within which one run has to come to its end.
+_AGAIN, _ONE_RUN = 2.0, 150.0
+#: What a command may end with: one line for a person, and an exit code.
+_TOLD = (StartError, Unavailable, Unsendable, KafkaError)
+_MORE_PARTITIONS = 2
+
+
+class OperatorsWork:
+    """Each method plays one kind of event to its end."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.operators = Operators(world.postgres)
+        growth: Any = creditstream.operations.grow.growth
+        growth.only_one = self.operators.only_one
+        repartition: Any = creditstream.operations.grow.repartition
+        repartition.read_rows = self.operators.read_rows
+
+    async def forget(self, event: Event) -> None:
+        """A customer who has an order that is settled."""
+        rows = self._world.postgres.rows
+        customers = sorted({row["customer_id"] for row in rows.values() if row["status"] != "under_review"})
+        known = [each for each in customers if each != FORGOTTEN_CUSTOMER]
+        if known:
+            customer = known[round(event.share * 1_000) % len(known)]
+            await self._until_done("forget", lambda: self._forget(customer))
+
+    async def _forget(self, customer: str) -> bool:
+        """Whether nothing is left to do."""
+        async with self.operators.only_one(None, "forget") as session:
+            with progress_bars(shown=False) as bars:
+                work = Forget(self._world.workers[0].settings, session, customer, bars)  # type: ignore[arg-type]
+                found = await work.look()
+                if found.nothing:
+                    return True
+                await work.remains()
+                done = await work.run("an operator", 15.0)
+        return not (found.undecided or done.unpublished)
+
+    async def replay(self, _event: Event) -> None:
+        """All dead letters, once."""
+        await self._until_done("dlq replay", self._replay)
+
+    async def _replay(self) -> bool:
+        await replay_letters(self._world.workers[0].settings, Filter(), by="an operator", dry_run=False)
+        return True
+
+    async def grow(self, event: Event) -> None:
+        """A planned stop of all workers while producers go on."""
+        await self._until_done("grow", self._grow)
+        for worker in self._world.workers:
+            worker.is_stopped = False
+            worker.start_if_down()
+
+    async def _grow(self) -> bool:
+        world = self._world
+        for worker in world.workers:
+            worker.is_stopped = True
+            if worker.life is not None:
+                worker.life.stop()
+        partitions = world.partitions + _MORE_PARTITIONS
+        await grow(world.workers[0].settings, partitions, wait=10.0, say=lambda _text: None)
+        return True
+
+    async def _until_done(self, name: str, command: Callable[[], Awaitable[bool]]) -> None:
+        while True:
+            try:
+                with redirect_stderr(io.StringIO()):
+                    async with asyncio.timeout(_ONE_RUN):
+                        if await command():
+                            return
+            except _TOLD:
+                pass
+            except TimeoutError:
+                self._world.checks.complain(f"liveness: {name} hangs")
+                return
+            except BaseException as error:
+                self._world.checks.complain(f"{name} ends with {error!r}")
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                return
+            await asyncio.sleep(_AGAIN)
