@@ -125,6 +125,7 @@ class InOrderConsumer(InOrderDelivery):
         self.metrics.log_cuts.add()
         self._reached[tp] = offset
         self.progress[tp] = again = progress.after_cut(offset)
+        self._ownership.cut(tp)
         return again
 
     def _note_at_work(self) -> None:

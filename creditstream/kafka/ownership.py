@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from faust.types import TP
+
 from creditstream.metrics.instruments import Instruments
 
 
@@ -16,6 +18,13 @@ class Ownership(Protocol):
         """None once a revoke is over, or when none are this worker's; else those that are, when all are in place.
 
         `interrupted`: a generation was missed, in which others may have had the same partitions.
+        """
+        ...
+
+    def cut(self, tp: TP) -> None:
+        """The partition's log was cut: what was delivered of it comes again, or is gone. Told before more is delivered.
+
+        What is acknowledged by its old offsets counts for nothing.
         """
         ...
 

@@ -69,7 +69,7 @@ class Finisher:
         published = self._metrics.now()
         over = _each_once(settled for settled in batch if settled.complete)
         # Records may join until the end; those that join after this line are judged again, by the mark.
-        covered = [tuple(settled.flight.records) for settled in over]
+        covered = [frozenset(settled.flight.records) for settled in over]
         await deliver(self._publisher, [parcel for settled in over for parcel in self._follow_ups.of(settled)])
         with timed(self._metrics.mark_seconds):
             await self._mark(over)
@@ -108,11 +108,14 @@ class Finisher:
 
         await self._seen.write(over, mark)
 
-    def _acknowledge(self, flight: Flight, covered: Sequence[Record]) -> None:
+    def _acknowledge(self, flight: Flight, covered: frozenset[Record]) -> None:
+        """A record that left the order meanwhile is done when its own dead letter is."""
+        answered = [record for record in flight.records if record in covered]
+        joined = [record for record in flight.records if record not in covered]
         if flight.row is not None and flight.row.is_of(flight.fingerprint):
-            self._metrics.duplicates.add(by=len(covered) - 1)
-        self._flights.land(flight, (*flight.records[len(covered) :], *flight.others))
-        for record in covered:
+            self._metrics.duplicates.add(by=len(answered) - 1)
+        self._flights.land(flight, (*joined, *flight.others))
+        for record in answered:
             record.acknowledge()
 
 

@@ -81,6 +81,8 @@ class Pipeline:
             self._reception.accept,
         )
         self.retry_room, self.accept_retry = self._waiting_room.room, self._waiting_room.accept
+        #: The log of a partition of `orders-retry` was cut.
+        self.forget_retries = self._waiting_room.forget
         #: For records that the transport could not read whole, or not hand on.
         self.refuse, self.unforeseen = self._dead_letters.send, self._reception.unforeseen
 
@@ -140,8 +142,8 @@ class Pipeline:
         `interrupted`: others may have had these partitions since; what is held of them is given up as well.
         """
         self._settlement.hold(partitions is None)
+        self._waiting_room.clear()  # all that waits is delivered again from where positions were taken
         if partitions is None:
-            self._waiting_room.clear()
             self.flights.again.clear()  # they come again
         else:
             self.flights.keep_only(frozenset() if interrupted else partitions)

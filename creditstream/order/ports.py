@@ -96,7 +96,8 @@ class RetryTopic(Protocol):
     async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
         """The records at some of these places, at least at one unless none is this worker's; None for what is gone.
 
-        Each acknowledges its own place, in the generation of this call. Raises BrokerUnavailable.
+        A partition that cannot be read is left out. Each record acknowledges its own place, in the generation of this
+        call. Raises BrokerUnavailable when no partition can be read.
         """
         ...
 

@@ -25,8 +25,9 @@ _WAITING_MOST = 1_000_000
 _TICK = 0.1
 #: Records that are read again in one go: a second's worth of a busy worker.
 _BATCH = 500
-#: Seconds before Kafka is asked again.
-_BACKOFF = 0.5
+#: Seconds before Kafka is asked again; and for a partition that is silent while others are read: asking for it costs
+#: the others a second.
+_BACKOFF, _REST = 0.5, 5.0
 
 
 class WaitingRoom:
@@ -48,8 +49,10 @@ class WaitingRoom:
         self._reception, self._backpressure, self._metrics = reception, backpressure, metrics
         self._monotonic, self._now = monotonic, now
         self._delayed, self._started = Delays(), 0
-        #: Those that are being read again. Replaced whenever partitions are given up.
+        #: Those that are being read again. What is given up meanwhile is taken out.
         self._reading: dict[Place, None] = {}
+        #: Partitions that were asked and gave nothing, and how many had started when that began.
+        self._silent: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Orders whose time has not come."""
@@ -86,38 +89,49 @@ class WaitingRoom:
         while self._delayed.first_due(self._monotonic()):
             await self._backpressure.room()
             most = min(_BATCH, self._backpressure.places())
-            self._reading |= dict.fromkeys(self._delayed.pop_due(self._monotonic(), most))
-            await self._start(self._reading)
+            self._reading = dict.fromkeys(self._delayed.pop_due(self._monotonic(), most))
+            found = await self._read(tuple(self._reading))
+            await self._start(found)
+            self._put_back(found)
 
-    async def _start(self, reading: dict[Place, None]) -> None:
-        found = await self._read(tuple(reading))
-        for place in found:
+    async def _read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        """Nothing when Kafka is away, or when it is not known which partitions are ours."""
+        try:
+            return await self._topic.read(places) if places else {}
+        except BrokerUnavailable as error:
+            log.warning("%d orders that are due cannot be read, trying again: %s", len(places), error)
+            return {}
+
+    async def _start(self, found: Mapping[Place, Record | None]) -> None:
+        """What is not in `_reading` any more is of a partition that was given up, or whose log was cut."""
+        lost = []
+        for place, record in found.items():
             await self._backpressure.room()  # what there was may be others' by now
-            if reading is not self._reading:
-                return  # their partitions are given up
-            del reading[place]
+            if place not in self._reading:
+                continue
+            del self._reading[place]
             self._started += 1
-            record = found[place]
             if record is None:
+                lost.append(place)
                 self._topic.acknowledge(place)
             else:
                 self._reception.guarded(self._reception.resume, record)
-        if reading is self._reading:
-            self._tell_lost([place for place, record in found.items() if record is None])
-            for place in reading:
-                self._delayed.add(0.0, place)  # not read yet: the first of the next batch
-            reading.clear()
+        self._tell_lost(lost)
 
-    async def _read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
-        """Nothing, after a moment, when Kafka is away, or when it is not known which partitions are ours."""
-        found: Mapping[Place, Record | None] = {}
-        try:
-            found = await self._topic.read(places)
-        except BrokerUnavailable as error:
-            log.warning("%d orders that are due cannot be read, trying again: %s", len(places), error)
-        if not found:
-            await asyncio.sleep(_BACKOFF)
-        return found
+    def _put_back(self, found: Mapping[Place, Record | None]) -> None:
+        """What was not read is the first of its partition's next batch. Where nothing was, the partition rests."""
+        answers = {place.partition for place in found}
+        silent = {place.partition for place in self._reading} - answers
+        for partition in answers:
+            self._silent.pop(partition, None)
+        for partition in silent:
+            self._delayed.rest(partition, self._monotonic() + (_REST if answers else _BACKOFF))
+            if answers and partition not in self._silent:
+                log.warning("partition %d of orders-retry gives no record, the others go on", partition)
+            self._silent.setdefault(partition, self._started)
+        for place in self._reading:
+            self._delayed.add(0.0, place)
+        self._reading = {}
 
     def _tell_lost(self, lost: Sequence[Place]) -> None:
         """A dead letter cannot be written without the record."""
@@ -134,12 +148,22 @@ class WaitingRoom:
         """How many orders are here, by partition; for liveness."""
         return self._delayed.partitions() + Counter(place.partition for place in self._reading)
 
-    def next(self) -> tuple[int, int] | None:
-        """The partition of the first order that is due and not started, and a number that changes when one starts."""
-        place = next(iter(self._reading), None) or self._delayed.first_due(self._monotonic())
-        return (place.partition, self._started) if place else None
+    def next(self) -> dict[int, int]:
+        """The partition of the first order that is due and not started, and those that give no record; for liveness.
+
+        With each a number. It changes when an order starts; of one that gives no record, when it gives one.
+        """
+        reading = (place for place in self._reading if place.partition not in self._silent)
+        place = next(reading, None) or self._delayed.first_due(self._monotonic())
+        return ({place.partition: self._started} if place else {}) | self._silent
 
     def clear(self) -> None:
         """Its partitions are given up."""
-        self._delayed.clear()
-        self._reading = {}
+        self._delayed.clear_all()
+        self._reading, self._silent = {}, {}
+
+    def forget(self, partition: int) -> None:
+        """The partition's log was cut: what waits of it comes again, or is gone. Other records stand at its places."""
+        self._delayed.clear(partition)
+        self._reading = {place: None for place in self._reading if place.partition != partition}
+        self._silent.pop(partition, None)

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from faust.types import TP
 from mode import Service
 
 from creditstream.config.settings import Settings
@@ -16,6 +17,7 @@ from creditstream.errors import StartError, StoreUnavailable
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
 from creditstream.kafka.publisher import Publisher
+from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
 from creditstream.metrics.prometheus import Exposition
@@ -150,6 +152,11 @@ class Runtime(Service):
             self._outgrown.set()
             return
         self.pipeline.own(partitions, interrupted=interrupted)
+
+    def cut(self, tp: TP) -> None:
+        """As `creditstream.kafka.ownership.Ownership`. Of the other topics nothing is known by its offset alone."""
+        if tp.topic == topic_name(self.settings, ORDERS_RETRY):
+            self.pipeline.forget_retries(tp.partition)
 
     async def end_pages(self) -> None:
         """The web server stops: it would wait for the pages' streams otherwise."""

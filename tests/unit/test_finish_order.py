@@ -1,7 +1,7 @@
 """What follows a commit is done in one order, so that a crash between two steps repeats and never skips."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -91,3 +91,41 @@ def test_an_order_that_waits_for_a_person_by_another_worker_has_that_letter() ->
     run(rig.run())
     assert rig.publisher.reasons() == ["risk_refused"]
     assert [status["status"] for status in rig.publisher.values("order-status")] == ["under_review"]
+
+
+class Leaving(FakePublisher):
+    """When the order is marked, one of its records has an error of its own, and a repeat joins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.change: Callable[[], None] | None = None
+
+    async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+        if topic == "seen-changelog" and self.change is not None:
+            change, self.change = self.change, None
+            change()
+        return await super().publish(topic, records)
+
+
+def test_each_record_is_acknowledged_by_what_answers_it_whoever_leaves_and_joins() -> None:
+    publisher, value = Leaving(), order_json()
+    rig, home = Rig(publisher=publisher), home_of(value)
+    leaves, stays, joins = (rig.record(value, offset=offset) for offset in range(3))
+
+    def change() -> None:
+        rig.pipeline.unforeseen(leaves, KeyError("nobody foresaw this"))
+        rig.pipeline.accept(joins)
+
+    async def play() -> None:
+        rig.pipeline.accept(leaves)
+        rig.pipeline.accept(stays)
+        publisher.change = change
+        await rig.scoring.score_once()
+        await rig.settlement.commit_once()
+        await rig.settlement.finish_once()
+        assert rig.acknowledged == [("orders", home, 1)], "the letter of the first is not delivered yet"
+        await rig.run()
+
+    run(play())
+    assert sorted(rig.acknowledged) == [("orders", home, offset) for offset in range(3)]
+    assert publisher.reasons() == ["unreadable"]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,19 +11,23 @@ from faust.types import TP
 
 from creditstream.metrics.catalogue import LOG_CUTS
 from creditstream.metrics.instruments import Instruments
+from creditstream.order.ports import Place
+from creditstream.order.record import Turn
+from schemas.headers import Headers
 from tests.support.batches import Raw, batch
-from tests.unit.pipeline_rig import home_of, order_json
+from tests.unit.pipeline_rig import NOW, home_of, id_of, order_json
 from tests.unit.test_records_delivered import Delivery
 
-_VALUES = [order_json() for _ in range(40)]
+_VALUES = [order_json() for _ in range(80)]
 _HOME = home_of(_VALUES[0])
 #: Orders that all belong on one partition.
 _ORDERS = [value for value in _VALUES if home_of(value) == _HOME]
 
 
-def at(first: int, values: list[bytes]) -> bytes:
+def at(first: int, values: list[bytes], headers: Headers = ()) -> bytes:
     """A batch on the log, from that offset on."""
-    return batch(first, [Raw(delta, None, value) for delta, value in enumerate(values)])
+    named = [(name.encode(), value) for name, value in headers]
+    return batch(first, [Raw(delta, None, value, named) for delta, value in enumerate(values)])
 
 
 async def cut(delivery: Delivery, first: int, values: list[bytes]) -> None:
@@ -121,5 +126,39 @@ def test_a_commit_that_ends_after_the_cut_does_not_count_for_what_is_read_again(
         await consumer.force_commit()
         await consumer.force_commit()
         assert offsets == [{tp: 5}, {tp: 0}]
+
+    asyncio.run(play())
+
+
+def test_what_waited_on_a_log_that_was_cut_is_forgotten_and_what_stands_there_now_waits() -> None:
+    """Its places are other records' now: they would be started twice, or before their time."""
+
+    async def play() -> None:
+        delivery = Delivery("orders-retry", _HOME, 0)
+        rig, read_again = delivery.rig, delivery.rig.retry_topic.reads
+        parked = rig.record(_ORDERS[0]).waiting(Turn(1, NOW, NOW + timedelta(seconds=20)))
+        await delivery.play(at(0, _ORDERS[:5], parked), wait=1)
+        assert rig.pipeline.waiting == 5
+        await delivery.play(at(0, _ORDERS[5:7], parked), start=0, wait=1)
+        assert (rig.pipeline.waiting, read_again) == (2, [])
+        rig.advance(30)
+        await rig.run()
+        assert read_again == [[Place(_HOME, 0), Place(_HOME, 1)]]
+        assert set(rig.store.rows) == {id_of(value) for value in _ORDERS[5:7]}
+        assert delivery.position == 2
+
+    asyncio.run(play())
+
+
+def test_a_cut_of_another_topic_costs_nothing_that_waits() -> None:
+    async def play() -> None:
+        delivery = Delivery("orders", _HOME, 0)
+        rig = delivery.rig
+        parked = rig.record(_ORDERS[9]).waiting(Turn(1, NOW, NOW + timedelta(seconds=20)))
+        rig.accept_retry(rig.record(_ORDERS[9], topic="orders-retry", headers=parked))
+        await delivery.play(at(0, _ORDERS[:3]), wait=1)
+        await delivery.play(at(0, _ORDERS[3:5]), start=0, wait=1)
+        assert delivery.metrics.log_cuts.read().values == {(): 1}
+        assert rig.pipeline.waiting == 1
 
     asyncio.run(play())

@@ -15,12 +15,14 @@ from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import with_holes
 from creditstream.order.record import Record
 from creditstream.worker.app import CreditApp
 from creditstream.worker.intake import _record
+from creditstream.worker.runtime import Runtime
 from schemas import headers
 from tests.support.batches import CODECS, Raw, batch
 from tests.unit.pipeline_rig import NOW, Rig, home_of, order_json
@@ -55,6 +57,8 @@ class Delivery:
         consumer._epoch, consumer._backlog, consumer._reached, consumer._doubts = 1, {}, {}, 0
         consumer.log, consumer.callback = cast(Any, logging.getLogger("test")), self._take
         consumer.metrics = self.metrics
+        told = SimpleNamespace(settings=Settings(), pipeline=self.rig.pipeline)
+        consumer._ownership = cast(Any, SimpleNamespace(cut=lambda tp: Runtime.cut(cast(Any, told), tp)))
         consumer.can_resume_flow = cast(Any, SimpleNamespace(is_set=lambda: True))
         self.consumer = consumer
 
@@ -80,11 +84,11 @@ class Delivery:
         records = fetched.result.getall()
         return deque(with_holes(records, *fetched.state.read))
 
-    async def play(self, data: bytes, start: int | None = None) -> None:
-        """`start`: from where it is read; by default, where the records before ended."""
+    async def play(self, data: bytes, start: int | None = None, *, wait: float = 4_000) -> None:
+        """`start`: from where it is read; by default, where the records before ended. `wait`: seconds that pass."""
         self.consumer._backlog[self.tp] = self.read(data, self.progress.expected if start is None else start)
         await self.consumer._deliver(self.tp, 1)
-        self.rig.advance(4_000)  # what waited is due
+        self.rig.advance(wait)  # what waited is due
         await self.rig.run(2)
 
 

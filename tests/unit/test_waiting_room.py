@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from creditstream.errors import BrokerUnavailable
 from creditstream.order.delays import Delays
 from creditstream.order.ports import Place
 from creditstream.order.record import Record, Turn
@@ -204,26 +205,26 @@ def test_while_kafka_is_away_what_is_due_is_tried_again(
 
 
 class Slow(FakeRetryTopic):
-    """Answers when it is told, and for one place at a time."""
+    """Answers when it is told, for `most` places at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
-        self.may_answer = asyncio.Event()
+        self.may_answer, self._most = asyncio.Event(), most
 
     async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
         found = await super().read(places)
         await self.may_answer.wait()
-        return {places[0]: found[places[0]]}
+        return {place: found[place] for place in places[: self._most]}
 
 
-def slow() -> tuple[Rig, Slow]:
-    topic = Slow()
+def slow(most: int = 1) -> tuple[Rig, Slow]:
+    topic = Slow(most)
     return Rig(retry_topic=topic), topic
 
 
 def test_what_was_not_answered_is_asked_for_first() -> None:
     rig, topic = slow()
-    places = sorted(park(rig, 1, offset) for offset in range(3))
+    places = sorted(park(rig, 1, offset, value=at(0)) for offset in range(3))
     topic.may_answer.set()
     rig.advance(2)
     run(rig.run())
@@ -252,3 +253,108 @@ def test_what_is_being_read_when_its_partition_goes_is_dropped() -> None:
     run(play())
     assert len(rig.acknowledged) == 1
     assert len(topic.reads) == 2
+
+
+def test_positions_that_are_taken_anew_are_as_good_as_partitions_that_went(full: Rig) -> None:
+    """All that waits is delivered again, also when nothing was revoked before."""
+    full.pipeline.own(_ALL)
+    assert full.pipeline.waiting == 0
+
+
+# -- a log that was cut
+
+
+def test_what_waits_on_a_log_that_was_cut_is_dropped_and_the_rest_waits_on() -> None:
+    rig = Rig()
+    places = [park(rig, 1, offset, value=at(offset % 2)) for offset in range(6)]
+    park(rig, 3_600, 6, value=at(1))
+    rig.pipeline.forget_retries(0)
+    assert (rig.pipeline.waiting, rig.pipeline.retries.look(_ALL)[0].held) == (4, 0)
+    rig.advance(2)
+    run(rig.run())
+    assert rig.retry_topic.reads == [[place for place in places if place.partition == 1]]
+    assert rig.pipeline.waiting == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_is_being_read_when_its_log_is_cut_starts_nothing_and_acknowledges_nothing(gone: bool) -> None:
+    """Another record may stand at its place by then. What is read of other partitions goes on."""
+    rig, topic = slow(most=2)
+    cut, other = park(rig, 0, value=at(0)), park(rig, 0, value=at(1))
+    topic.gone |= {cut} if gone else set()
+
+    async def play() -> None:
+        starting = asyncio.ensure_future(rig.pipeline.start_due())
+        await turns()
+        rig.pipeline.forget_retries(0)
+        park(rig, 3_600, value=at(0))
+        topic.may_answer.set()
+        await starting
+        await rig.run()
+
+    run(play())
+    assert topic.reads == [[cut, other]]
+    assert rig.acknowledged == [("orders-retry", 1, 0)]
+    assert (rig.pipeline.waiting, rig.metrics.lost_retries.read().values) == (1, {(): 0})
+
+
+# -- a partition that cannot be read
+
+
+class Silent(FakeRetryTopic):
+    """Some of its partitions give nothing."""
+
+    def __init__(self, *partitions: int) -> None:
+        super().__init__()
+        self.silent = set(partitions)
+
+    async def read(self, places: Sequence[Place]) -> Mapping[Place, Record | None]:
+        assert len(self.reads) < 100, "it is asked again and again"
+        found = await super().read(places)
+        given = {place: record for place, record in found.items() if place.partition not in self.silent}
+        if not given:
+            raise BrokerUnavailable("silent")
+        return given
+
+
+def test_orders_of_a_partition_that_cannot_be_read_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of them are due, and however early."""
+    monkeypatch.setattr("creditstream.order.waiting_room._BATCH", 20)
+    topic = Silent(0)
+    rig = Rig(retry_topic=topic)
+    for offset in range(60):
+        park(rig, 1, offset, value=at(0))
+    places = [park(rig, 2, offset, value=at(1)) for offset in range(3)]
+    rig.advance(3)
+    run(rig.run())
+    assert sorted(rig.acknowledged) == [("orders-retry", *place) for place in places]
+    asked = len(topic.reads)
+    for offset in range(3):
+        late = park(rig, 0, 1_000 + offset, value=at(1))
+        run(rig.run())
+        assert ("orders-retry", *late) in rig.acknowledged
+    assert all(place.partition == 1 for places in topic.reads[asked:] for place in places), "the other one rests"
+    topic.silent.clear()
+    rig.advance(6)
+    run(rig.run())
+    assert rig.pipeline.waiting == 0
+    assert len(rig.acknowledged) == 66
+
+
+def test_a_partition_that_stays_silent_is_told_once_and_seen_by_liveness(caplog: pytest.LogCaptureFixture) -> None:
+    topic = Silent(0)
+    rig = Rig(retry_topic=topic)
+    park(rig, 0, value=at(0))
+    seen = set()
+    for offset in range(5):
+        park(rig, 0, offset, value=at(1))
+        run(rig.run())
+        seen.add(rig.pipeline.retries.look(_ALL)[0].next_due)
+        rig.advance(6)
+    assert caplog.text.count("partition 0 of orders-retry gives no record") == 1
+    assert len(rig.acknowledged) == 5
+    assert len(seen) == 1 and None not in seen, "it does not get on, whatever others do"
+    topic.silent.clear()
+    run(rig.run())
+    assert len(rig.acknowledged) == 6
+    assert rig.pipeline.retries.look(_ALL)[0].next_due is None
