@@ -53,6 +53,8 @@ class Life:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.is_dead = self.is_frozen = self.has_ended = False
+        #: One of its loops was cancelled: it ends by that.
+        self.has_strays = False
         self.app: CreditApp | None = None
         self.error: BaseException | None = None
         self._held: list[Any] = []

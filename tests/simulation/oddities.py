@@ -1,0 +1,38 @@
+"""What happens rarely: a producer that repeats itself, a library that cancels its caller, a slow bureau."""
+
+import asyncio
+from typing import Any
+
+from creditstream.simulation.risk_control import Control
+from tests.simulation.kafka.faults import KafkaFaults
+from tests.simulation.plan import Event
+
+_MOST_REPEATS = 500
+#: As a world begins.
+_LATENCY_MS = 20.0
+
+
+class Oddities(KafkaFaults):
+    """Each method plays one kind of event to its end."""
+
+    async def repeats(self, event: Event) -> None:
+        """Of the last order that was sent, on the partition on which it came."""
+        sent = self._world.checks.sent
+        last = next((each for each in reversed(sent.values()) if each.kind == "order"), None)
+        if last is not None:
+            self._world.send(last.partition, [last] * round(event.share * _MOST_REPEATS))
+
+    async def stray(self, event: Event) -> None:
+        """The worker ends by it, and a supervisor starts it again. Which of the loops: by the time of the event."""
+        life = self._world.worker(event.worker).life
+        loops: Any = life and life.app and life.app.runtime._loops
+        if life is None or not loops or life.is_over or life.is_frozen:
+            return
+        tasks = sorted(loops._tasks, key=lambda task: int(task.get_name().removeprefix("Task-")))
+        life.has_strays = True
+        tasks[round(event.at * 1_000) % len(tasks)].cancel()
+
+    async def risk_slow(self, event: Event) -> None:
+        self._world.risk.control(Control(latency_ms=event.share * 1_000))
+        await asyncio.sleep(event.lasts)
+        self._world.risk.control(Control(latency_ms=_LATENCY_MS))
