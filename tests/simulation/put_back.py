@@ -130,7 +130,7 @@ PUT_BACK: dict[str, Fault] = {
         a_full_room_holds_up_the_rest,
         _story(
             *_RISK_IS_DOWN,
-            max_in_flight=2,
+            max_in_flight=1,
             retry_delay=3.0,
             retry_max_delay=25.0,
             retry_max_attempts=5,
@@ -154,7 +154,7 @@ PUT_BACK: dict[str, Fault] = {
     ),
     "repeats_take_no_place": Fault(repeats_take_no_place, _with("repeats", "risk_hangs", max_in_flight=20)),
     "one_topic_takes_every_place": Fault(
-        one_topic_takes_every_place, _story((0.0, "risk_slow", 40.0), at_once=600, max_in_flight=2)
+        one_topic_takes_every_place, _story(at_once=600, max_in_flight=1, risk_deadline=2.0)
     ),
     "leaders_that_know_no_topics": Fault(
         leaders_that_know_no_topics, _with("kafka_forgets_topics", "join", "kafka_forgets_topics", "stop")

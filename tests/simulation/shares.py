@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from tests.simulation.worker import Life
     from tests.simulation.world import World
 
-#: Seconds for which a topic stands still: longer than any order is in flight while others end.
-_WITHIN = 8.0
+#: Seconds beyond the risk API's deadline: no order is in flight for longer while others end.
+_BEYOND = 2.0
 _TOPICS = ("orders", "orders-by-id")
 
 
@@ -38,12 +38,13 @@ class Shares:
             self._standings = {place: each for place, each in self._standings.items() if place[0] is not life}
         counts = {name: self._count(progress, name) for name in _TOPICS}
         done = sum(each for each, _ in counts.values())
-        enough = 2 * life.worker.settings.max_in_flight + 10
+        settings = life.worker.settings
+        enough, longest = 2 * settings.max_in_flight + 10, settings.risk_deadline + _BEYOND
         for name, (own, unfinished) in counts.items():
             before = self._standings.get((life, name))
             if before is None or before.done != own or not unfinished:
                 self._standings[life, name] = _Standing(own, now.seconds, done - own)
-            elif now.seconds - before.since > _WITHIN and done - own - before.others > enough:
+            elif now.seconds - before.since > longest and done - own - before.others > enough:
                 self._standings[life, name] = _Standing(own, now.seconds, done - own)
                 self.complain(f"fairness: worker {life.worker.number} ends no record of {name}, only the other topic's")
 
