@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-from creditstream.simulation.risk_control import Control
+from creditstream.simulation.risk_control import Control, Script
 from tests.simulation.kafka.faults import KafkaFaults
 from tests.simulation.plan import Event
 
-_MOST_REPEATS = 500
+_MOST_REPEATS, _MOST_REFUSED = 500, 600
 #: As a world begins.
 _LATENCY_MS = 20.0
 
@@ -31,6 +31,16 @@ class Oddities(KafkaFaults):
         tasks = sorted(loops._tasks, key=lambda task: int(task.get_name().removeprefix("Task-")))
         life.has_strays = True
         tasks[round(event.at * 1_000) % len(tasks)].cancel()
+
+    async def busy(self, event: Event) -> None:
+        worker = self._world.worker(event.worker)
+        worker.is_busy = True
+        await asyncio.sleep(event.lasts)
+        worker.is_busy = False
+
+    async def risk_asks_to_wait(self, event: Event) -> None:
+        refused = Script(status=503, retry_after="60")
+        self._world.risk.control(Control(next=(refused,) * round(event.share * _MOST_REFUSED)))
 
     async def risk_slow(self, event: Event) -> None:
         self._world.risk.control(Control(latency_ms=event.share * 1_000))

@@ -89,8 +89,12 @@ def _story(*steps: tuple[float, str, float], at_once: int = 0, **settings: Any) 
     return plan
 
 
-#: Orders come back from the risk API for as long as orders come.
-_RISK_IS_DOWN = tuple((at, "risk_breaks", 4.0) for at in (0.0, 4.5, 9.0, 13.5))
+#: Busy workers that come and go.
+_SWARM = (
+    *((0.0, "busy", 30.0),) * 3,
+    *((at / 2, "stop", 0.4) for at in range(12)),
+    *((at, "kill_and_lose_disk", 0.4) for at in (1.3, 3.3, 5.3)),
+)
 
 PUT_BACK: dict[str, Fault] = {
     "repeats_past_a_rebalance": Fault(
@@ -110,30 +114,28 @@ PUT_BACK: dict[str, Fault] = {
     "late_marks": Fault(
         late_marks,
         _story(
-            (0.0, "kafka_takes_no_records", 4.0),
-            (1.0, "join", 0.0),
-            (9.0, "kafka_takes_no_records", 4.0),
-            (10.0, "join", 0.0),
-            (18.0, "kafka_takes_no_records", 4.0),
-            (19.0, "join", 0.0),
-            drain_timeout=1.0,
+            (0.0, "kafka_takes_no_marks", 3.5),
+            (1.5, "freeze", 10.0),
+            (14.0, "kafka_takes_no_marks", 3.5),
+            (15.5, "freeze", 10.0),
         ),
     ),
     "silent_truncation": Fault(silent_truncation, _with("log_is_cut")),
     "loops_that_end_unseen": Fault(loops_that_end_unseen, _with("stray")),
     "damaged_disks": Fault(damaged_disks, _with("kill_and_damage_disk")),
     "room_that_is_never_given_back": Fault(room_that_is_never_given_back, _with("risk_fails", "risk_hangs")),
-    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _with("join", "stop", "kafka_loses_answers")),
-    "rounds_that_go_on": Fault(rounds_that_go_on, _with("join", "stop", "freeze")),
+    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _story(*_SWARM, (0.0, "slow_network", 15.0))),
+    "rounds_that_go_on": Fault(rounds_that_go_on, _story(*_SWARM, at_once=900)),
     "positions_taken_unseen": Fault(positions_taken_unseen, _with("kafka_away", "kafka_loses_answers")),
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         _story(
-            *_RISK_IS_DOWN,
+            (0.0, "risk_asks_to_wait", 0.0),
+            (6.0, "risk_breaks", 10.0),
             max_in_flight=1,
             retry_delay=3.0,
-            retry_max_delay=25.0,
-            retry_max_attempts=5,
+            retry_max_delay=60.0,
+            retry_max_attempts=3,
             risk_deadline=0.4,
             risk_attempt_timeout=0.3,
             risk_breaker_min_calls=1_000,

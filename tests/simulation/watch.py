@@ -35,9 +35,9 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        if self._world.faults.active or not self._world.is_calm():
-            self._healthy_since = now.seconds
         lives = [life for worker in self._world.workers if (life := worker.life) and is_at_work(life)]
+        if self._world.faults.active or not self._world.is_calm() or any(rests(life) for life in lives):
+            self._healthy_since = now.seconds
         for life in lives:
             self._look_at_memory(life)
             self._shares.look(life)
@@ -85,6 +85,12 @@ class Watch:
 def is_at_work(life: "Life") -> bool:
     """Whether its pipeline is there, and its callbacks run."""
     return not life.is_over and not life.is_frozen and hasattr(life.app and life.app.runtime, "pipeline")
+
+
+def rests(life: "Life") -> bool:
+    """Whether it takes no orders on purpose."""
+    app: Any = life.app
+    return bool(app.pipeline.brakes.notes() or app.pipeline.brakes.problems())
 
 
 def progress_of(life: "Life") -> Any:

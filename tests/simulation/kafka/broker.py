@@ -38,8 +38,8 @@ class Broker:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_up = True
-        #: The code by which producers are refused while everything else goes on; 0: they are not.
-        self.refusal = 0
+        #: By topic, the code by which producers are refused while everything else goes on.
+        self.refusals: dict[str, int] = {}
         #: Topics of which fetches get nothing, as a quota does it.
         self.unread: set[str] = set()
         #: False: it has come back a moment ago, and knows no topic's leader yet.
@@ -115,8 +115,8 @@ class Broker:
             done = []
             for partition, raw in partitions:
                 log = self.log(topic, partition)
-                if log is None or self.refusal:
-                    done.append((partition, _NO_TOPIC if log is None else self.refusal, -1, -1))
+                if log is None or topic in self.refusals:
+                    done.append((partition, _NO_TOPIC if log is None else self.refusals[topic], -1, -1))
                     continue
                 known = log.repeated(raw)
                 base = self.append(topic, partition, raw) if known is None else known

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
 
+from creditstream.kafka.topics import SEEN_CHANGELOG
 from tests.simulation.kafka.log import built
 from tests.simulation.network import Weather
 from tests.simulation.plan import Event
@@ -51,10 +52,16 @@ class KafkaFaults:
         """A producer gives a batch up at once."""
         await self._refuse(errors.TopicAuthorizationFailedError, event.lasts)
 
-    async def _refuse(self, error: Any, lasts: float) -> None:
-        self._world.broker.refusal = error.errno
+    async def kafka_takes_no_marks(self, event: Event) -> None:
+        await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(SEEN_CHANGELOG))
+
+    async def _refuse(self, error: Any, lasts: float, *topics: str) -> None:
+        """`topics`: all, if none are given."""
+        broker = self._world.broker
+        broker.refusals |= dict.fromkeys(topics or broker.topics, error.errno)
         await asyncio.sleep(lasts)
-        self._world.broker.refusal = 0
+        for topic in topics or broker.topics:
+            broker.refusals.pop(topic, None)
 
     async def kafka_gives_no_retries(self, event: Event) -> None:
         topic = self._world.topic("orders-retry")
