@@ -89,11 +89,11 @@ def _story(*steps: tuple[float, str, float], at_once: int = 0, **settings: Any) 
     return plan
 
 
-#: Busy workers that come and go.
+#: Busy workers, of which one more comes before the partitions are in place that another one took.
 _SWARM = (
     *((0.0, "busy", 30.0),) * 3,
-    *((at / 2, "stop", 0.4) for at in range(12)),
-    *((at, "kill_and_lose_disk", 0.4) for at in (1.3, 3.3, 5.3)),
+    *((at, "join", 0.0) for at in (1.0, 1.8, 6.0, 6.8)),
+    *((at, "stop", 0.4) for at in (3.5, 4.2, 9.0, 10.0, 11.0)),
 )
 
 PUT_BACK: dict[str, Fault] = {
@@ -125,8 +125,8 @@ PUT_BACK: dict[str, Fault] = {
     "damaged_disks": Fault(damaged_disks, _with("kill_and_damage_disk")),
     "room_that_is_never_given_back": Fault(room_that_is_never_given_back, _with("risk_fails", "risk_hangs")),
     "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _story(*_SWARM, (0.0, "slow_network", 15.0))),
-    "rounds_that_go_on": Fault(rounds_that_go_on, _story(*_SWARM, at_once=900)),
-    "positions_taken_unseen": Fault(positions_taken_unseen, _with("kafka_away", "kafka_loses_answers")),
+    "rounds_that_go_on": Fault(rounds_that_go_on, _story(*_SWARM, at_once=600, max_in_flight=5)),
+    "positions_taken_unseen": Fault(positions_taken_unseen, _story(*_SWARM, at_once=600, max_in_flight=5)),
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         _story(
