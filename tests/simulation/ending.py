@@ -3,9 +3,13 @@
 import json
 from collections import defaultdict
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from faust.stores.rocksdb import Store
+
+from creditstream.kafka.topics import ORDER_STATUS, SEEN_CHANGELOG
 from schemas.status import FORGOTTEN, encode_status
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
@@ -14,6 +18,9 @@ from tests.simulation.evidence import Place, amount_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+#: By the name of the table.
+_CHANGELOGS = {"seen": SEEN_CHANGELOG, "statuses": ORDER_STATUS}
 
 
 class Ending:
@@ -46,6 +53,7 @@ class Ending:
             self.complain("an operator's forget is done, and some of its statuses are not published")
         self._look_at_decisions()
         self._look_at_tables()
+        self._look_at_disks()
 
     def _orders(self) -> dict[UUID, dict[Place, Decimal]]:
         """What was sent of each order: where, and with which amount."""
@@ -101,6 +109,22 @@ class Ending:
             for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
                 for table in (tables.seen, tables.statuses):
                     self._look_at_table(worker.number, table, partition)
+
+    def _look_at_disks(self) -> None:
+        """Whoever owns the partitions: a recovery passes over all up to the offset that stands there."""
+        for worker in self._world.workers:
+            for path, items in worker.disk.files.items():
+                if path not in worker.disk.damaged and Store.offset_key in items:
+                    self._look_at_disk(worker.number, Path(path).stem, items)
+
+    def _look_at_disk(self, number: int, name: str, items: dict[bytes, bytes]) -> None:
+        table, _, partition = name.rpartition("-")
+        log = self._world.broker.topics[self._world.topic(_CHANGELOGS[table])][int(partition)]
+        last = {record.key: record for record in log.records()}
+        for key, record in last.items():
+            if record.offset <= int(items[Store.offset_key]) and items.get(key) != record.value:
+                self.complain(f"I10: the disk of worker {number} has an offset of {name}, and not all before it")
+                return
 
     def _look_at_table(self, number: int, table: Any, partition: int) -> None:
         log = self._world.broker.topics[table.changelog][partition]

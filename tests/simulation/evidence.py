@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 
 from creditstream.operations.dead_letter import REPLAY_OF
+from schemas.headers import DUE, number
+from tests.simulation.clocks import BEGINNING
 from tests.simulation.load import Sent
 
 Place = tuple[str, int, int]
@@ -31,6 +33,8 @@ class Evidence:
         #: Of an order on `orders-retry`: partition and offset.
         self.tries: dict[UUID, list[tuple[int, int]]] = defaultdict(list)
         self.retries: dict[tuple[int, int], UUID] = {}
+        #: Of an order's newest record there: its partition, and when it is due, in virtual seconds, by its writer.
+        self.due: dict[UUID, tuple[int, float]] = {}
         self.versions: dict[UUID, int] = {}
         self.last: dict[UUID, bytes] = {}
         self.decisions: dict[UUID, set[bytes]] = defaultdict(set)
@@ -73,6 +77,8 @@ class Evidence:
         order_id = UUID(record.key.decode())
         self.tries[order_id].append((partition, record.offset))
         self.retries[partition, record.offset] = order_id
+        due = number(dict(record.headers).get(DUE))
+        self.due[order_id] = (partition, 0.0 if due is None else due / 1000 - BEGINNING)
         origin = _origin(record)
         if origin is not None:
             self.origins["orders-retry", partition, record.offset] = origin

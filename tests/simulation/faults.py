@@ -3,19 +3,21 @@
 import asyncio
 
 from creditstream.simulation.risk_control import Control
-from tests.simulation.kafka.faults import KafkaFaults
+from tests.simulation.oddities import Oddities
 from tests.simulation.plan import Event
 from tests.simulation.postgres import Trouble
 
 _SUPERVISOR = 1.0
 
 
-class Faults(KafkaFaults):
+class Faults(Oddities):
     """Each method plays one kind of event to its end."""
 
     async def play(self, event: Event) -> None:
         await asyncio.sleep(max(0.0, event.at - self._world.played))
+        self.active += 1
         await getattr(self, event.what)(event)
+        self.active -= 1
 
     # -- workers
 

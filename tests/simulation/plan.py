@@ -6,6 +6,8 @@ from typing import Any
 
 #: Virtual seconds in which orders come and things break. Then all is healed.
 TROUBLED = 20.0
+#: Of one seed.
+RECORDS = 200
 _FEWEST_FAULTS, _MOST_FAULTS = 5, 12
 
 
@@ -62,6 +64,10 @@ _WORDS = {
     "kafka_loses_answers": "Kafka's answers are lost for {lasts}: {share} of them",
     "kafka_loses_requests": "requests to Kafka are lost for {lasts}: {share} of them",
     "kafka_takes_no_records": "Kafka has too few replicas to take records, for {lasts}",
+    "kafka_takes_no_marks": "Kafka has too few replicas of what was seen to take marks, for twice {lasts}",
+    "kafka_forbids_records": "nobody has the right to write to Kafka, for {lasts}",
+    "kafka_forgets_topics": "Kafka is away for {lasts}, and knows its topics only as long after that",
+    "kafka_gives_no_retries": "Kafka gives nobody a record of orders-retry, for {lasts}",
     "slow_network": "{share} of what goes through the network is late, for {lasts}",
     "postgres_away": "PostgreSQL is away for {lasts}",
     "postgres_read_only": "PostgreSQL is read-only for {lasts}",
@@ -71,6 +77,11 @@ _WORDS = {
     "risk_hangs": "the risk API does not answer for {lasts}",
     "risk_breaks": "the risk API breaks every connection, for {lasts}",
     "risk_talks_nonsense": "the risk API answers with a page of HTML, for {lasts}",
+    "risk_asks_to_wait": "the risk API refuses {share} of 600 calls, and asks to be left alone for a minute",
+    "risk_slow": "the risk API takes {share} of a second for each answer, for {lasts}",
+    "repeats": "a producer repeats its last order {share} of 500 times",
+    "busy": "the machine of worker {worker} is busy for {lasts}: it stands still for moments",
+    "stray": "a library cancels one of the loops of worker {worker}",
     "log_start_moves": "what was committed is removed from the beginning of the logs",
     "log_is_cut": "Kafka loses the last records of a partition that it had taken",
     "open_transaction": "a producer leaves a transaction open for {lasts}, then commits it",
@@ -88,7 +99,7 @@ _COMMANDS = {
 COMMANDS = tuple(_COMMANDS)
 
 
-def make_plan(seed: int, records: int = 200) -> Plan:
+def make_plan(seed: int, records: int = RECORDS) -> Plan:
     """The same seed gives the same plan, in every process."""
     dice = random.Random(seed)
     workers = dice.choice((2, 2, 3, 3, 3, 4))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tests.simulation.clocks import now, real_process_time
 from tests.simulation.ending import Ending
-from tests.simulation.kafka.log import built
 from tests.simulation.load import make_load
 from tests.simulation.loop import NothingToDo
 from tests.simulation.plan import COMMANDS, TROUBLED, Plan
+from tests.simulation.watch import Watch
 from tests.simulation.world import World
 
 #: Virtual seconds after all is healed, within which every order has its outcome.
@@ -56,6 +56,7 @@ def play(plan: Plan) -> Outcome:
 
 async def _course(world: World, plan: Plan) -> None:
     await world.begin()
+    watch = asyncio.create_task(Watch(world, plan).run())
     produce = asyncio.create_task(_produce(world, plan))
     events = {each: asyncio.create_task(world.faults.play(each)) for each in plan.events}
     commands = [events.pop(each) for each in plan.events if each.what in COMMANDS]
@@ -70,23 +71,19 @@ async def _course(world: World, plan: Plan) -> None:
         await asyncio.sleep(0.5)
     else:
         await asyncio.sleep(1.0)
+    watch.cancel()
     ending.look()
 
 
 async def _produce(world: World, plan: Plan) -> None:
     load = make_load(plan.seed, plan.records, plan.partitions)
-    topic = world.topic("orders")
     for burst in plan.bursts:
         await asyncio.sleep(max(0.0, burst.at - world.played))
         by_partition: dict[int, list[int]] = {}
         for number in range(burst.first, burst.first + burst.count):
             by_partition.setdefault(load[number].partition, []).append(number)
         for partition, numbers in by_partition.items():
-            raw = built([(load[each].key, load[each].value, ()) for each in numbers], world.now_ms())
-            base = world.broker.topics[topic][partition].end
-            for place, number in enumerate(numbers):
-                world.checks.sent["orders", partition, base + place] = load[number]
-            world.broker.append(topic, partition, raw)
+            world.send(partition, [load[each] for each in numbers])
 
 
 def _digest(world: World) -> str:

@@ -1,5 +1,6 @@
 """Faults that the product had, or that others have: put back into its code, to see that the simulation finds them."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from tests.chaos.put_in import (
     redelivery_is_a_duplicate,
     status_from_memory,
 )
-from tests.simulation.plan import Event, Plan, make_plan
+from tests.simulation.plan import RECORDS, Burst, Event, Plan, make_plan
 from tests.simulation.put_back_late import (
     late_marks,
     loops_that_end_unseen,
@@ -30,6 +31,13 @@ from tests.simulation.put_back_runs import (
     positions_taken_unseen,
     room_that_is_never_given_back,
     rounds_that_go_on,
+)
+from tests.simulation.put_back_waits import (
+    a_full_room_holds_up_the_rest,
+    a_stuck_retry_topic_is_unseen,
+    leaders_that_know_no_topics,
+    one_topic_takes_every_place,
+    repeats_take_no_place,
 )
 
 
@@ -58,20 +66,101 @@ def _other(event: Event, kinds: tuple[str, ...], number: int, lasts: float) -> E
     return replace(event, what=kinds[number // 2 % len(kinds)], lasts=max(event.lasts, lasts))
 
 
+def _story(*steps: tuple[float, str, float], at_once: int = 0, **settings: Any) -> Callable[[int], Plan]:
+    """Plans of these events alone, in about these seconds: when, what, for how long. `at_once`: so many records."""
+
+    def plan(seed: int) -> Plan:
+        made, dice = make_plan(seed, at_once or RECORDS), random.Random(seed)
+        bursts = (Burst(0.5, 0, at_once),) if at_once else made.bursts
+        begin = dice.uniform(1.0, 3.0)
+        events = [
+            Event(
+                at=round(begin + at * dice.uniform(0.9, 1.1), 3),
+                what=what,
+                worker=dice.randrange(made.workers),
+                lasts=round(lasts * dice.uniform(0.9, 1.1), 3),
+                share=0.1,
+            )
+            for at, what, lasts in steps
+        ]
+        events.sort(key=lambda event: event.at)
+        return replace(made, bursts=bursts, events=tuple(events), settings=made.settings | settings)
+
+    return plan
+
+
+#: Busy workers, of which one more comes before the partitions are in place that another one took.
+_SWARM = (
+    *((0.0, "busy", 30.0),) * 3,
+    *((at, "join", 0.0) for at in (1.0, 1.8, 6.0, 6.8)),
+    *((at, "stop", 0.4) for at in (3.5, 4.2, 9.0, 10.0, 11.0)),
+)
+
 PUT_BACK: dict[str, Fault] = {
     "repeats_past_a_rebalance": Fault(
         repeats_past_a_rebalance,
-        _with("kafka_takes_no_records", "join", "risk_hangs", "kafka_takes_no_records", "stop", lasts=5.5),
+        _story(
+            (0.0, "risk_hangs", 3.0),
+            (1.5, "kafka_forbids_records", 8.0),
+            (2.5, "join", 0.0),
+            (10.0, "risk_hangs", 3.0),
+            (11.5, "kafka_forbids_records", 8.0),
+            (12.5, "join", 0.0),
+            under_review_after=0.2,
+            drain_timeout=1.0,
+        ),
     ),
     "waiting_over_a_settled_row": Fault(waiting_over_a_settled_row, _with("freeze", "risk_fails", "risk_hangs")),
-    "late_marks": Fault(late_marks, _with("slow_network", "freeze", "join")),
+    "late_marks": Fault(
+        late_marks,
+        _story(
+            (0.0, "kafka_takes_no_marks", 3.5),
+            (1.5, "freeze", 10.0),
+            (14.0, "kafka_takes_no_marks", 3.5),
+            (15.5, "freeze", 10.0),
+        ),
+    ),
     "silent_truncation": Fault(silent_truncation, _with("log_is_cut")),
-    "loops_that_end_unseen": Fault(loops_that_end_unseen),
+    "loops_that_end_unseen": Fault(loops_that_end_unseen, _with("stray")),
     "damaged_disks": Fault(damaged_disks, _with("kill_and_damage_disk")),
     "room_that_is_never_given_back": Fault(room_that_is_never_given_back, _with("risk_fails", "risk_hangs")),
-    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _with("join", "stop", "kafka_loses_answers")),
-    "rounds_that_go_on": Fault(rounds_that_go_on, _with("join", "stop", "freeze")),
-    "positions_taken_unseen": Fault(positions_taken_unseen, _with("kafka_away", "kafka_loses_answers")),
+    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, _story(*_SWARM, (0.0, "slow_network", 15.0))),
+    "rounds_that_go_on": Fault(rounds_that_go_on, _story(*_SWARM, at_once=600, max_in_flight=5)),
+    "positions_taken_unseen": Fault(positions_taken_unseen, _story(*_SWARM, at_once=600, max_in_flight=5)),
+    "a_full_room_holds_up_the_rest": Fault(
+        a_full_room_holds_up_the_rest,
+        _story(
+            (0.0, "risk_asks_to_wait", 0.0),
+            (6.0, "risk_breaks", 10.0),
+            max_in_flight=1,
+            retry_delay=3.0,
+            retry_max_delay=60.0,
+            retry_max_attempts=3,
+            risk_deadline=0.4,
+            risk_attempt_timeout=0.3,
+            risk_breaker_min_calls=1_000,
+        ),
+    ),
+    "a_stuck_retry_topic_is_unseen": Fault(
+        a_stuck_retry_topic_is_unseen,
+        _story(
+            (0.0, "risk_breaks", 14.0),
+            (14.5, "kafka_gives_no_retries", 35.0),
+            stuck_after=8.0,
+            max_in_flight=200,
+            retry_delay=12.0,
+            retry_max_delay=40.0,
+            retry_max_attempts=3,
+            risk_breaker_min_calls=1_000,
+        ),
+    ),
+    "repeats_take_no_place": Fault(repeats_take_no_place, _with("repeats", "risk_hangs", max_in_flight=20)),
+    "one_topic_takes_every_place": Fault(
+        one_topic_takes_every_place, _story(at_once=600, max_in_flight=1, risk_deadline=2.0)
+    ),
+    "leaders_that_know_no_topics": Fault(
+        leaders_that_know_no_topics, _with("kafka_forgets_topics", "join", "kafka_forgets_topics", "stop")
+    ),
     "ack_out_of_order": Fault(ack_out_of_order),
     "mark_before_the_effects": Fault(mark_before_the_effects),
     "status_from_memory": Fault(status_from_memory),

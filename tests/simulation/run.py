@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 
 from tests.simulation import world  # noqa: F401 - what is imported here, the forked processes need not
 from tests.simulation.clocks import real_monotonic
-from tests.simulation.plan import Plan, make_plan
+from tests.simulation.plan import RECORDS, Plan, make_plan
 from tests.simulation.play import Outcome, play
 from tests.simulation.put_back import PUT_BACK
 from tests.simulation.shrink import kind_of, shrunk, story
 
-#: Records of one seed.
-RECORDS = 200
 #: Seeds that are played before the results of the first of them are asked for.
 _AHEAD = 8
 #: CPU seconds in which a fault that was put back has to be found.
@@ -44,7 +42,7 @@ def main() -> int:
         return _play_one(PUT_BACK[given.fault].plan(given.seed), "" if given.repaired else given.fault)
     if given.fault:
         names = list(PUT_BACK) if given.fault == "all" else [given.fault]
-        return _find(names, given.first)
+        return _find(names, given.first, given.jobs)
     if given.seed is not None:
         return _play_one(make_plan(given.seed, given.records))
     first = _resumed(given.log) or given.first
@@ -138,12 +136,12 @@ def _tell_sum(total: _Sum, red: list[int], took: float) -> None:
     )
 
 
-def _find(names: list[str], first: int) -> int:
+def _find(names: list[str], first: int, jobs: int) -> int:
     missed = 0
     print(f"{'fault':34} {'seeds':>5} {'CPU s':>6}  found as")
     for name in names:
         fault, cpu, seeds, found = PUT_BACK[name], 0.0, 0, ""
-        for outcome in outcomes((fault.plan(seed) for seed in range(first, first + 10_000)), name):
+        for outcome in outcomes((fault.plan(seed) for seed in range(first, first + 10_000)), name, jobs):
             cpu, seeds = cpu + outcome.cpu, seeds + 1
             if outcome.wrong:
                 found = outcome.wrong[0]

@@ -15,6 +15,8 @@ from tests.simulation.disk import Disk
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+#: Of a busy machine: how often a callback has to wait, and seconds.
+_PAUSES, _LONGEST_PAUSE = 0.05, 0.05
 _AGENTS = ("agents.orders", "agents.orders_by_id", "agents.retries")
 
 
@@ -29,6 +31,8 @@ class Worker:
         self.life: Life | None = None
         #: By an operator: no supervisor starts it.
         self.is_stopped = False
+        #: Others run on this machine: it stands still for moments.
+        self.is_busy = False
 
     @property
     def lives(self) -> bool:
@@ -54,7 +58,9 @@ class Life:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.is_dead = self.is_frozen = self.has_ended = False
+        self.is_dead = self.is_frozen = self.has_ended = self._is_paused = False
+        #: One of its loops was cancelled: it ends by that.
+        self.has_strays = False
         self.app: CreditApp | None = None
         self.error: BaseException | None = None
         self._held: list[Any] = []
@@ -77,10 +83,23 @@ class Life:
     def runs(self, handle: object) -> bool:
         if self.is_dead:
             return False
-        if self.is_frozen:
+        if self.worker.is_busy and not self._is_paused:
+            self._may_pause()
+        if self.is_frozen or self._is_paused:
             self._held.append(handle)
             return False
         return True
+
+    def _may_pause(self) -> None:
+        world = self.worker.world
+        self._is_paused = world.chance.random() < _PAUSES
+        if self._is_paused:
+            world.loop.call_later(world.chance.uniform(0.0, _LONGEST_PAUSE), self._go_on, context=Context())
+
+    def _go_on(self) -> None:
+        self._is_paused = False
+        if not self.is_frozen:
+            self._run_held()
 
     # -- its course
 
@@ -120,6 +139,10 @@ class Life:
 
     def thaw(self) -> None:
         self.is_frozen = False
+        if not self._is_paused:
+            self._run_held()
+
+    def _run_held(self) -> None:
         held, self._held = self._held, []
         self.worker.world.loop.run_again(held)
 

@@ -15,7 +15,7 @@ from tests.simulation.kafka.log import Log
 from tests.simulation.kafka.transactions import TRANSACTIONS, Transaction
 
 HOST, PORT, NODE, CLUSTER = "kafka", 9092, 0, "simulated"
-_TOO_FEW = errors.NotEnoughReplicasError.errno
+_NO_LEADER = errors.LeaderNotAvailableError.errno
 _NO_TOPIC = errors.UnknownTopicOrPartitionError.errno
 _OUT_OF_RANGE = errors.OffsetOutOfRangeError.errno
 _FIRST, _LAST = -2, -1
@@ -38,8 +38,12 @@ class Broker:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_up = True
-        #: False: too few replicas are in step, and producers are told so; everything else goes on.
-        self.takes_records = True
+        #: By topic, the code by which producers are refused while everything else goes on.
+        self.refusals: dict[str, int] = {}
+        #: Topics of which fetches get nothing, as a quota does it.
+        self.unread: set[str] = set()
+        #: False: it has come back a moment ago, and knows no topic's leader yet.
+        self.knows_topics = True
         self.topics: dict[str, dict[int, Log]] = {}
         self.configs: dict[str, dict[str, str]] = {}
         self.groups: dict[str, Group] = defaultdict(lambda: Group(self.loop))
@@ -111,8 +115,8 @@ class Broker:
             done = []
             for partition, raw in partitions:
                 log = self.log(topic, partition)
-                if log is None or not self.takes_records:
-                    done.append((partition, _NO_TOPIC if log is None else _TOO_FEW, -1, -1))
+                if log is None or topic in self.refusals:
+                    done.append((partition, _NO_TOPIC if log is None else self.refusals[topic], -1, -1))
                     continue
                 known = log.repeated(raw)
                 base = self.append(topic, partition, raw) if known is None else known
@@ -156,7 +160,8 @@ class Broker:
                 elif not log.start <= offset <= log.end:
                     parts.append((partition, _OUT_OF_RANGE, -1, -1, [], b""))
                 else:
-                    raw, aborted = log.read(offset, most, request.isolation_level)
+                    isolation = request.isolation_level
+                    raw, aborted = (b"", []) if topic in self.unread else log.read(offset, most, isolation)
                     over = [(each.producer, each.first) for each in aborted]
                     parts.append((partition, 0, log.end, log.stable, over, raw))
                 has_any = has_any or bool(parts[-1][1] or parts[-1][5])
@@ -184,8 +189,8 @@ class Broker:
         topics: list[Any] = []
         for name in names:
             logs = self.topics.get(name)
-            if logs is None:
-                topics.append((_NO_TOPIC, name, False, []))
+            if logs is None or not self.knows_topics:
+                topics.append((_NO_TOPIC if logs is None else _NO_LEADER, name, False, []))
             else:
                 topics.append((0, name, False, [(0, number, NODE, [NODE], [NODE]) for number in logs]))
         reply(request.RESPONSE_TYPE([(NODE, HOST, PORT, None)], CLUSTER, NODE, topics))

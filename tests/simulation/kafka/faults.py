@@ -1,8 +1,11 @@
 """What may happen to Kafka and to the network in front of it."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aiokafka import errors
+
+from creditstream.kafka.topics import SEEN_CHANGELOG
 from tests.simulation.kafka.log import built
 from tests.simulation.network import Weather
 from tests.simulation.operators import OperatorsWork
@@ -18,6 +21,8 @@ class KafkaFaults(OperatorsWork):
     def __init__(self, world: "World") -> None:
         super().__init__(world)
         self._producers = 500
+        #: Events that are not over.
+        self.active = 0
 
     async def kafka_away(self, event: Event) -> None:
         broker = self._world.broker
@@ -28,6 +33,13 @@ class KafkaFaults(OperatorsWork):
         for group in broker.groups.values():
             group.forget_members()
 
+    async def kafka_forgets_topics(self, event: Event) -> None:
+        """As a broker that has just come back: the topics' leaders are told to it later."""
+        self._world.broker.knows_topics = False
+        await self.kafka_away(event)
+        await asyncio.sleep(event.lasts)
+        self._world.broker.knows_topics = True
+
     async def kafka_frozen(self, event: Event) -> None:
         self._world.broker.freeze()
         await asyncio.sleep(event.lasts)
@@ -35,9 +47,28 @@ class KafkaFaults(OperatorsWork):
 
     async def kafka_takes_no_records(self, event: Event) -> None:
         """A producer gives a batch up after ten seconds: often it lasts longer than that."""
-        self._world.broker.takes_records = False
-        await asyncio.sleep(event.lasts * 2)
-        self._world.broker.takes_records = True
+        await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2)
+
+    async def kafka_forbids_records(self, event: Event) -> None:
+        """A producer gives a batch up at once."""
+        await self._refuse(errors.TopicAuthorizationFailedError, event.lasts)
+
+    async def kafka_takes_no_marks(self, event: Event) -> None:
+        await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(SEEN_CHANGELOG))
+
+    async def _refuse(self, error: Any, lasts: float, *topics: str) -> None:
+        """`topics`: all, if none are given."""
+        broker = self._world.broker
+        broker.refusals |= dict.fromkeys(topics or broker.topics, error.errno)
+        await asyncio.sleep(lasts)
+        for topic in topics or broker.topics:
+            broker.refusals.pop(topic, None)
+
+    async def kafka_gives_no_retries(self, event: Event) -> None:
+        topic = self._world.topic("orders-retry")
+        self._world.broker.unread.add(topic)
+        await asyncio.sleep(event.lasts)
+        self._world.broker.unread.discard(topic)
 
     async def kafka_loses_answers(self, event: Event) -> None:
         await self._weather(event, lost_answers=event.share / 5)
