@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError, PolicyViolationError, for_code
 from aiokafka.structs import TopicPartition
 
 from creditstream.errors import BrokerUnavailable, StartError
+from creditstream.kafka.topics import partition_counts
 
 #: DescribeConfigs: set for this topic, not inherited from the broker.
 _OF_THE_TOPIC = 1
@@ -24,10 +25,8 @@ class Cluster:
         self._admin = admin
 
     async def partition_counts(self, names: Sequence[str]) -> dict[str, int]:
-        """Of those topics that exist."""
-        existing = set(await self._admin.list_topics())
-        described = await self._admin.describe_topics([name for name in names if name in existing])
-        return {topic["topic"]: len(topic["partitions"]) for topic in described}
+        """Of those topics that exist. Raises BrokerUnavailable."""
+        return await partition_counts(self._admin, names)
 
     async def members(self, group: str) -> int:
         """How many consumers the group has now, dead ones whose session still lasts included."""

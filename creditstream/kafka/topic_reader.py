@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka.client import client_options, open_admin, stop
+from creditstream.kafka.topics import partition_counts
 
 #: A broker that gives nothing for this long, although there is more, has a fault.
 _STALLED_AFTER = 30.0
@@ -51,7 +52,7 @@ class Topics:
 
     async def _fix_ends(self, names: Sequence[str]) -> None:
         for name, partitions in (await _partitions(self._settings, names)).items():
-            where = [TopicPartition(name, number) for number in partitions]
+            where = [TopicPartition(name, number) for number in range(partitions)]
             self._starts |= await self._consumer.beginning_offsets(where)
             self._ends |= await self._consumer.end_offsets(where)
 
@@ -100,15 +101,14 @@ class Topics:
         return found
 
 
-async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, list[int]]:
+async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, int]:
     """Asked of the cluster: a consumer knows only the topics that it reads, and would call the others empty."""
     admin = await open_admin(settings)
     try:
-        existing = set(await admin.list_topics())
-        for name in names:
-            if name not in existing:
-                raise StartError(f"topic {name} does not exist (CREDITSTREAM_TOPIC_PREFIX?)")
-        described = await admin.describe_topics(list(names))
+        counts = await partition_counts(admin, names)
     finally:
         await admin.close()
-    return {topic["topic"]: [each["partition"] for each in topic["partitions"]] for topic in described}
+    for name in names:
+        if name not in counts:
+            raise StartError(f"topic {name} does not exist (CREDITSTREAM_TOPIC_PREFIX?)")
+    return counts

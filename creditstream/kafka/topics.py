@@ -1,12 +1,14 @@
 """Every topic: its name, what keys it has, and how Kafka keeps it."""
 
+import asyncio
+from collections.abc import Collection
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from creditstream.config.settings import Settings
-from creditstream.errors import StartError
+from creditstream.errors import BrokerUnavailable, StartError
 from creditstream.kafka.client import MAX_REQUEST_BYTES, open_admin
 
 ORDERS = "orders"
@@ -17,6 +19,8 @@ ORDERS_DEAD_LETTER = "orders-dead-letter"
 #: Changelog of the `seen` table.
 SEEN_CHANGELOG = "seen-changelog"
 
+#: Seconds between two looks at whether all topics are known, and how many looks.
+_POLL, _POLLS = 0.1, 100
 _LARGE_RECORDS = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
 
 #: Of the window of `seen`: its changelog is at most so much longer than the window.
@@ -53,18 +57,20 @@ def topic_name(settings: Settings, name: str) -> str:
 
 
 async def create_topics(settings: Settings) -> int:
-    """Create the topics that are missing. Returns the number of partitions that all of them have.
+    """Create the topics that are missing. Returns the number of partitions that all of them have, as Kafka tells it.
 
-    Raises StartError when Kafka is away, refuses, or holds them with unequal partition counts.
+    Raises StartError when Kafka is away, refuses, or holds them with unequal partition counts; BrokerUnavailable when
+    it does not come to know them.
     """
     admin = await open_admin(settings)
     try:
-        existing = await _partition_counts(admin, settings)
-        partitions = existing.get(topic_name(settings, ORDERS), settings.partitions)
-        await _create(admin, settings, partitions, existing)
-        unequal = {name: count for name, count in existing.items() if count != partitions}
+        counts = await partition_counts(admin, _names(settings))
+        await _create(admin, settings, counts.get(topic_name(settings, ORDERS), settings.partitions), counts)
+        counts = await _all_known(admin, settings)
     finally:
         await admin.close()
+    partitions = counts[topic_name(settings, ORDERS)]
+    unequal = {name: count for name, count in counts.items() if count != partitions}
     if unequal:
         name, count = next(iter(unequal.items()))
         raise StartError(
@@ -74,10 +80,32 @@ async def create_topics(settings: Settings) -> int:
     return partitions
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
-    wanted = {topic_name(settings, topic.name) for topic in all_topics(settings)}
-    described = await admin.describe_topics(sorted(wanted & set(await admin.list_topics())))
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+async def partition_counts(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
+    """Of those topics that exist. A broker that has just come back may know a topic and not yet its partitions: a home
+    partition must not be computed from that. Raises BrokerUnavailable then.
+    """
+    described = await admin.describe_topics(sorted(set(names) & set(await admin.list_topics())))
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    for name, count in counts.items():
+        if not count:
+            raise BrokerUnavailable(f"Kafka does not know yet how many partitions {name} has")
+    return counts
+
+
+def _names(settings: Settings) -> list[str]:
+    return [topic_name(settings, topic.name) for topic in all_topics(settings)]
+
+
+async def _all_known(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+    """What was created, now or long ago, the brokers may learn of a moment later."""
+    names = _names(settings)
+    for _ in range(_POLLS):
+        counts = await partition_counts(admin, names)
+        if len(counts) == len(names):
+            return counts
+        await asyncio.sleep(_POLL)
+    missing = next(name for name in names if name not in counts)
+    raise BrokerUnavailable(f"Kafka does not come to know topic {missing}")
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, partitions: int, existing: dict[str, int]) -> None:

@@ -69,17 +69,18 @@ async def _nothing(*_: object) -> None:
 async def _topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     created: list[Any] = []
 
-    async def nothing_is_there(*_: object) -> list[Any]:
-        return []
+    async def listed() -> list[str]:
+        return [topic.name for topic in created]
+
+    async def described(names: list[str]) -> list[Any]:
+        return [{"topic": topic.name, "partitions": range(topic.num_partitions)} for topic in created]
 
     async def create(topics: list[Any]) -> Any:
         created.extend(topics)
         return SimpleNamespace(topic_errors=[])
 
     async def open_admin(_: Settings) -> Any:
-        return SimpleNamespace(
-            list_topics=nothing_is_there, describe_topics=nothing_is_there, create_topics=create, close=_nothing
-        )
+        return SimpleNamespace(list_topics=listed, describe_topics=described, create_topics=create, close=_nothing)
 
     monkeypatch.setattr("creditstream.kafka.topics.open_admin", open_admin)
     await create_topics(settings)
