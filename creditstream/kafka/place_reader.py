@@ -22,8 +22,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _WAIT_MS = 200
 #: Seconds without an answer until Kafka is taken for away.
 _PATIENCE = 10.0
-#: The same once some partition has answered: the others are not waited for.
-_MOMENT = 1.0
+#: The same since the last answer, once there is one: time for a large batch, and no more for who does not answer.
+_MOMENT = 3.0
 _NO_LEADER = -1
 
 Found = dict[tuple[int, int], Any]

@@ -26,7 +26,7 @@ _TICK = 0.1
 #: Records that are read again in one go: a second's worth of a busy worker.
 _BATCH = 500
 #: Seconds before Kafka is asked again; and for a partition that is silent while others are read: asking for it costs
-#: the others a second.
+#: the others three seconds.
 _BACKOFF, _REST = 0.5, 5.0
 
 

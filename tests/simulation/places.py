@@ -138,8 +138,11 @@ async def a_log_that_begins_behind_the_place(reading: Reading) -> None:
 
 
 async def far_and_near_and_more_than_one_go_takes(reading: Reading) -> None:
+    """The other partition answers when the first one has filled the go."""
     reading.broker.write(0, 200, size=100_000)
     reading.broker.write(1, 2)
+    reading.broker.denied.add(1)
+    reading.broker.loop.call_later(0.5, reading.broker.denied.discard, 1)
     await reading.read({0: range(0, 200, 2), 1: [1]})
 
 

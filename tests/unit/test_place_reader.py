@@ -60,7 +60,7 @@ def test_memory_bounds_a_go_and_each_partition_has_its_turn(told: Told) -> None:
     ("fault", "others_within", "alone_within"),
     [
         ("a_partition_without_a_leader", _AT_ONCE, _AT_ONCE),
-        ("a_leader_that_denies_it", 1.5, 10.5),
+        ("a_leader_that_denies_it", 3.5, 10.5),
         ("a_damaged_record", _AT_ONCE, _AT_ONCE),
     ],
 )
