@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRang
 
 from creditstream.config.settings import Settings
 from creditstream.errors import BrokerUnavailable
-from creditstream.kafka.client import client_options, start
+from creditstream.kafka.client import client_options, start, stop
 
 #: What is asked of each partition at a time: most places stand far from each other, and the rest of it is for nothing.
 _FETCH_BYTES = 64 * 1024
@@ -40,7 +40,7 @@ class PlaceReader:
         """At the worker's end."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await stop(consumer)
 
     async def read(self, places: Mapping[int, Iterable[int]]) -> Found:
         """`places`: partition -> offsets. At least one record; None for what Kafka has no more.

@@ -1,6 +1,7 @@
 """A broker that has just come back, and does not know its topics yet: nothing is computed from what it says then."""
 
 import asyncio
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ _NAMES = [topic.name for topic in all_topics(Settings())]
 class _Broker:
     """What it answers, look by look: how many partitions each topic has; None: it does not list it."""
 
-    def __init__(self, *looks: dict[str, int | None]) -> None:
+    def __init__(self, *looks: Mapping[str, int | None]) -> None:
         self._looks, self._now = list(looks), looks[0]
         self.created: list[str] = []
 
@@ -60,7 +61,7 @@ def test_a_topic_without_partitions_is_not_known_yet(unknown: str, monkeypatch: 
     with pytest.raises(BrokerUnavailable, match=unknown):
         _started(broker, monkeypatch)
     with pytest.raises(BrokerUnavailable, match=unknown):
-        asyncio.run(partition_counts(broker, _NAMES))  # type: ignore[arg-type]
+        asyncio.run(partition_counts(broker, _NAMES))
 
 
 def test_topics_that_never_come_to_be_known_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
