@@ -10,6 +10,8 @@ from creditstream.kafka import table_files
 from creditstream.kafka.table_files import TableFiles
 from tests.simulation.clocks import WORKER
 
+NO_SPACE = "IO error: No space left on device"
+
 
 class Disk:
     """One worker's. By path, what is in each database."""
@@ -17,7 +19,7 @@ class Disk:
     def __init__(self) -> None:
         self.files: dict[str, dict[bytes, bytes]] = {}
         self.damaged: set[str] = set()
-        self.is_full = False
+        self.is_full = self.was_full = False
 
     def open(self, path: str) -> "Opened":
         """Raises Exception, as rocksdict does, when the files are damaged."""
@@ -65,7 +67,7 @@ class Opened:
 
     def _refuse_if_full(self) -> None:
         if self._disk.is_full:
-            raise Exception("IO error: No space left on device")
+            raise Exception(NO_SPACE)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(self._items.items()))

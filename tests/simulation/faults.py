@@ -1,6 +1,7 @@
 """What may happen to a world, by the name that a plan's event has. Everything ends by itself, or when all is healed."""
 
 import asyncio
+from dataclasses import replace
 
 from creditstream.simulation.risk_control import Control
 from tests.simulation.oddities import Oddities
@@ -44,6 +45,12 @@ class Faults(Oddities):
             await asyncio.sleep(event.lasts)
             worker.start_if_down()
 
+    async def disk_full(self, event: Event) -> None:
+        disk = self._world.worker(event.worker).disk
+        disk.is_full = disk.was_full = True
+        await asyncio.sleep(event.lasts)
+        disk.is_full = False
+
     async def stop(self, event: Event) -> None:
         worker = self._world.worker(event.worker)
         if worker.life is not None and worker.lives:
@@ -78,6 +85,11 @@ class Faults(Oddities):
 
     async def postgres_read_only(self, event: Event) -> None:
         await self._postgres(event, "read-only")
+
+    async def postgres_fails_over(self, event: Event) -> None:
+        """What was asked has no answer. The standby has every commit, and takes none until it is promoted."""
+        await self._postgres(replace(event, lasts=event.lasts / 2), "away")
+        await self._postgres(replace(event, lasts=event.lasts / 2), "read-only")
 
     async def _postgres(self, event: Event, fault: str) -> None:
         server = self._world.postgres

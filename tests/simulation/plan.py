@@ -70,6 +70,8 @@ _WORDS = {
     "kafka_gives_no_retries": "Kafka gives nobody a record of orders-retry, for {lasts}",
     "slow_network": "{share} of what goes through the network is late, for {lasts}",
     "postgres_away": "PostgreSQL is away for {lasts}",
+    "postgres_fails_over": "PostgreSQL's primary is lost, and its standby is promoted {lasts} later",
+    "disk_full": "the disk of worker {worker} is full for {lasts}",
     "postgres_read_only": "PostgreSQL is read-only for {lasts}",
     "postgres_loses_answers": "PostgreSQL's answers are lost for {lasts}, {share} of them, after the commit",
     "postgres_slow": "PostgreSQL is slow for {lasts}",

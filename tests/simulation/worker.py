@@ -129,6 +129,12 @@ class Life:
             loop = self.worker.world.loop
             self._tasks.append(self._context.run(loop.create_task, self.app.stop()))
 
+    def end(self) -> None:
+        """As `os._exit`, if it has not come to its end."""
+        if not self.is_over:
+            self.kill()
+            self.worker.world.on_end(self)
+
     def kill(self) -> None:
         self.is_dead = True
         self._held.clear()

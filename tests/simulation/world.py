@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from contextvars import Context
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,8 @@ from creditstream.simulation.risk_simulator import Simulator
 from creditstream.worker.loops import LoopEnded
 from tests.simulation import postgres
 from tests.simulation.checks import Checks
-from tests.simulation.clocks import BEGINNING, now
-from tests.simulation.disk import replace_rocksdb
+from tests.simulation.clocks import BEGINNING, WORKER, now
+from tests.simulation.disk import NO_SPACE, replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
 from tests.simulation.kafka.log import built
@@ -148,8 +149,13 @@ class World:
         preflight.pending = _nothing_is_pending
         _tell_virtual_dates()
         app: Any = creditstream.worker.app
-        app.end_within = lambda *_args: None  # a thread that ends the process
+        app.end_within = self._end_within
         replace_rocksdb()
+
+    def _end_within(self, seconds: float, _exit_code: object) -> None:
+        """In place of a thread that ends the process."""
+        life: Any = WORKER.get()
+        self.loop.call_later(seconds, life.end, context=Context())
 
     def _serve_risk(self, client: Any) -> Pipe:
         return joined(self.network, client, HttpProtocol(self.risk.handle))
@@ -162,7 +168,8 @@ class World:
     def on_end(self, life: Life) -> None:
         """A worker's process has come to its end by itself."""
         expected = (StartError, LoopEnded) if life.has_strays else StartError
-        if life.error is not None and not isinstance(life.error, expected):
+        is_of_the_disk = NO_SPACE in str(life.error) and life.worker.disk.was_full
+        if life.error is not None and not isinstance(life.error, expected) and not is_of_the_disk:
             self.checks.complain(f"worker {life.worker.number} ended with {life.error!r}")
         supervisor = asyncio.create_task(self._start_again(life.worker))
         self._supervised.add(supervisor)
