@@ -6,14 +6,13 @@ from collections import defaultdict
 from types import FrameType
 from typing import Any
 
-#: Calls in one test. What Hypothesis tries thousands of times, has run its lines by then.
-_MOST_CALLS = 2_000_000
-
 
 class Tracer:
     """Of files below a folder that are no tests."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, most_calls: float = float("inf")) -> None:
+        """`most_calls`: of one test, after which no more is noted of it."""
+        self._most_calls = most_calls
         self._folder, self._not = folder, f"{folder}tests"
         self._ours: dict[str, bool] = {}
         self._calls = 0
@@ -31,9 +30,13 @@ class Tracer:
         self._calls, self.lines = 0, defaultdict(set)
         self.start()
 
+    def plain(self) -> dict[str, list[int]]:
+        """Of the lines that ran since the last call of `begin`, by path below the folder."""
+        return {path.removeprefix(self._folder): sorted(lines) for path, lines in self.lines.items()}
+
     def _entered(self, frame: FrameType, event: str, _: Any) -> Any:
         self._calls += 1
-        if self._calls > _MOST_CALLS:
+        if self._calls > self._most_calls:
             sys.settrace(None)
         path = frame.f_code.co_filename
         if path not in self._ours:

@@ -122,7 +122,8 @@ def _called(node: ast.Call, source: Source, defaults: Defaults) -> Iterator[Chan
     if isinstance(node.func, ast.Name) and node.func.id in _CALLED:
         yield Change(source.start(node.func), source.end(node.func), _CALLED[node.func.id])
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    given = sorted([*node.args, *node.keywords], key=source.start)
+    parts: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
+    given = sorted(parts, key=source.start)
     for number, this in enumerate(given):
         if isinstance(this, ast.keyword) and (name, this.arg) in defaults:
             yield Change(*_with_its_comma(given, number, source), "")

@@ -11,17 +11,19 @@ import pytest
 from tests.mutants.collected import Collected, run_pytest
 from tests.mutants.hits import Tracer
 
+#: In one test. What Hypothesis tries thousands of times has run its lines by then.
+_MOST_CALLS = 2_000_000
+
 
 class Recorder(Collected):
     def __init__(self, to: Path) -> None:
         super().__init__()
         self._to = to
-        self._folder = f"{Path.cwd()}{os.sep}"
-        self._tracer = Tracer(self._folder)
+        self._tracer = Tracer(f"{Path.cwd()}{os.sep}", _MOST_CALLS)
         self._tracer.start()
 
     def loop(self, items: dict[str, pytest.Item]) -> None:
-        at_import, seconds = self._plain(), {}
+        at_import, seconds = self._tracer.plain(), {}
         hits: dict[str, dict[str, list[int]]] = {}
         order = [*items.values()]
         for item, following in zip(order, [*order[1:], None], strict=True):
@@ -29,13 +31,9 @@ class Recorder(Collected):
             started = time.process_time()
             if not self.fails(item, following):
                 seconds[item.nodeid] = round(time.process_time() - started, 3)
-                hits[item.nodeid] = self._plain()
+                hits[item.nodeid] = self._tracer.plain()
         self._tracer.stop()
         self._to.write_text(json.dumps({"at_import": at_import, "seconds": seconds, "hits": hits}), encoding="utf-8")
-
-    def _plain(self) -> dict[str, list[int]]:
-        """Of the lines that ran since the last call of `begin`."""
-        return {path.removeprefix(self._folder): sorted(lines) for path, lines in self._tracer.lines.items()}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.mutants.equivalent import LIST, reasons
 from tests.mutants.log import Log
@@ -16,7 +17,7 @@ from tests.mutants.report import Found, report
 from tests.mutants.sample import ROOMS, Room, Taken, sample
 from tests.mutants.selection import Record
 from tests.mutants.tree import Tree
-from tests.mutants.trial import Trials
+from tests.mutants.trial import ENVIRON, Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Of the simulation, for a mutant that no test has found: about a second of CPU each.
@@ -58,7 +59,7 @@ def tried(plan: Plan, seed: int, count: int, path: Path | None) -> Iterator[Foun
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Tree(plan.root, Path(folder) / "tree")
         taken, log = sample(tree.path, plan.rooms, seed, count), Log(path, tree.digest)
-        with closing(Trials(tree, recorded(plan, tree), plan.tests, plan.seeds)) as trials:
+        with closing(Trials(tree, recorded(plan, tree), plan.tests)) as trials:
             for number, each in enumerate(taken, 1):
                 yield _tried(each, f"{number}/{len(taken)}", trials, log)
 
@@ -74,17 +75,26 @@ def _tried(taken: Taken, number: str, trials: Trials, log: Log) -> Found:
 
 
 def recorded(plan: Plan, tree: Tree) -> Record:
-    """Once for each tree: the tests run with every line of the product noted."""
+    """Once for each tree: tests and seeds run with every line of the product noted."""
     kept = plan.cache / f"{tree.digest}.json"
     if not kept.exists():
         print("mutants: which test runs which lines? (once for each tree)", file=sys.stderr, flush=True)
+        found = _written(tree, "tests.mutants.record", *plan.tests)
+        found["seeds"] = _written(tree, "tests.mutants.simulated", str(plan.seeds)) if plan.seeds else {}
         plan.cache.mkdir(parents=True, exist_ok=True)
-        written = tree.path / "record.json"
-        command = [sys.executable, "-m", "tests.mutants.record", str(written), *plan.tests]
-        done = subprocess.run(command, cwd=tree.path, capture_output=True, text=True, check=False)
-        if not written.exists():
-            raise RuntimeError(f"the tests could not be recorded:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        written.replace(kept.with_suffix(".new"))
+        kept.with_suffix(".new").write_text(json.dumps(found), encoding="utf-8")
         kept.with_suffix(".new").replace(kept)
     texts = {path.relative_to(tree.path).as_posix(): path.read_text("utf-8") for path in tree.path.rglob("*.py")}
     return Record(**json.loads(kept.read_text(encoding="utf-8")), texts=texts)
+
+
+def _written(tree: Tree, program: str, *more: str) -> dict[str, Any]:
+    """What the program writes."""
+    to = tree.path / "record.json"
+    to.unlink(missing_ok=True)
+    command = [sys.executable, "-m", program, str(to), *more]
+    done = subprocess.run(command, cwd=tree.path, env=ENVIRON, capture_output=True, text=True, check=False)
+    if not to.exists():
+        raise RuntimeError(f"{program} has found nothing:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    written: dict[str, Any] = json.loads(to.read_text(encoding="utf-8"))
+    return written

@@ -15,12 +15,16 @@ _MOST = 120.0
 
 @dataclass(frozen=True)
 class Record:
-    """`seconds`, `hits`: of each test that passes without a mutant. `texts`: of the tree's Python files."""
+    """`seconds`, `hits`: of each test that passes without a mutant; `seeds`: what those of the simulation run.
+
+    `texts`: of the tree's Python files.
+    """
 
     at_import: Lines
     seconds: dict[str, float]
     hits: dict[str, Lines]
     texts: dict[str, str]
+    seeds: dict[str, Lines]
 
     def is_imported(self, mutant: Mutant) -> bool:
         """Whether its lines run when modules are imported: a process that has done that does not notice it."""
@@ -34,6 +38,11 @@ class Record:
         else:
             found = {test for test, lines in self.hits.items() if _meet(mutant, lines)}
         return dict(self._affordable(found))
+
+    def seeds_for(self, mutant: Mutant) -> list[str]:
+        """Until a seed comes to the line it is what it was; so the others need not be played."""
+        imported = self.is_imported(mutant)
+        return [seed for seed, lines in self.seeds.items() if imported or _meet(mutant, lines)]
 
     def _affordable(self, tests: set[str]) -> Iterator[tuple[str, float]]:
         left = _MOST

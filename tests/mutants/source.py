@@ -1,6 +1,7 @@
 """PURE: a source file by byte, since that is how its syntax tree counts columns."""
 
 import ast
+from bisect import bisect_right
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -20,8 +21,7 @@ class Source:
         self.text = text
         self.tree = ast.parse(text)
         self._bytes = text.encode()
-        self._lines = self._bytes.splitlines(keepends=True)
-        self._starts = [0, *accumulate(map(len, self._lines))]
+        self._starts = [0, *accumulate(map(len, self._bytes.splitlines(keepends=True)))]
 
     def start(self, node: ast.expr | ast.stmt | ast.keyword) -> int:
         return self._starts[node.lineno - 1] + node.col_offset
@@ -38,7 +38,7 @@ class Source:
 
     def line_of(self, offset: int) -> int:
         """From 1."""
-        return sum(start <= offset for start in self._starts[1 : len(self._lines)]) + 1
+        return bisect_right(self._starts, offset)
 
     def changed(self, change: Change) -> str:
         """The whole text, with that change."""

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, Self
 
-from tests.mutants.forked import FINE, NOT_SO, End
+from tests.mutants.forked import FAILED, FINE, NOT_SO, End
 from tests.mutants.jobs import Job
 from tests.mutants.places import Mutant
 from tests.mutants.report import ALIVE
@@ -17,6 +16,10 @@ from tests.mutants.sample import Taken
 from tests.mutants.selection import Record
 from tests.mutants.tree import Tree
 
+#: Of all programs of ours. Sets are gone through in one order, and only the tree's own modules are found.
+ENVIRON = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": ""}
+_TESTS, _SIMULATION = "tests.mutants.server", "tests.mutants.simulated"
+_NOT_TRIED = End(FINE, "", 0.0)
 _HANGS = {-signal.SIGXCPU, -signal.SIGALRM}
 
 
@@ -32,12 +35,11 @@ class Program:
     """A server of ours, from its start to its end."""
 
     def __init__(self, tree: Tree, *command: str) -> None:
-        environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": ""}
         self._log = (tree.path / "mutants.log").open("a", encoding="utf-8")
         self._running = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=tree.path,
-            env=environ,
+            env=ENVIRON,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -67,14 +69,13 @@ class Program:
 
 
 class Trials:
-    """`seeds` of the simulation are played with a mutant that no test has found; 0: there is no simulation."""
+    """The seeds of the simulation are played with a mutant that no test has found."""
 
-    def __init__(self, tree: Tree, record: Record, folders: Sequence[str], seeds: int) -> None:
-        self._tree, self._record, self._seeds = tree, record, seeds
-        self._simulated = ("tests.mutants.simulated", str(seeds))
-        self._running = {"tests": Program(tree, "tests.mutants.server", *folders)}
-        if seeds:
-            self._running["simulation"] = Program(tree, *self._simulated)
+    def __init__(self, tree: Tree, record: Record, folders: Sequence[str]) -> None:
+        self._tree, self._record = tree, record
+        self._running = {_TESTS: Program(tree, _TESTS, *folders)}
+        if record.seeds:
+            self._running[_SIMULATION] = Program(tree, _SIMULATION)
 
     def close(self) -> None:
         for program in self._running.values():
@@ -82,37 +83,32 @@ class Trials:
 
     def verdict(self, taken: Taken) -> Verdict:
         mutant, cpu = taken.mutant, 0.0
-        tests = self._record.tests_for(mutant)
+        tests, seeds = self._record.tests_for(mutant), dict.fromkeys(self._record.seeds_for(mutant), 0.0)
         with self._tree.mutated(mutant.file, taken.text):
-            if tests:
-                files = sorted({name.partition("::")[0] for name in tests})
-                end = self._shown(mutant, "tests", ("tests.mutants.server", *files), tests)
+            for program, what in ((_TESTS, tests), (_SIMULATION, seeds)):
+                end = self._shown(mutant, program, what) if what else _NOT_TRIED
                 cpu += end.cpu
                 if end.code != FINE:
                     return Verdict(_folder(end.told), end.told + _how(end), cpu)
-            if self._seeds:
-                end = self._shown(mutant, "simulation", self._simulated, {})
-                cpu += end.cpu
-                if end.code != FINE:
-                    return Verdict("simulation", end.told + _how(end), cpu)
-        return Verdict(ALIVE, "" if tests else "no test runs this line", cpu)
+        return Verdict(ALIVE, f"run by {len(tests)} tests, {len(seeds)} seeds", cpu)
 
-    def _shown(self, mutant: Mutant, program: str, cold: tuple[str, ...], tests: dict[str, float]) -> End:
+    def _shown(self, mutant: Mutant, program: str, what: dict[str, float]) -> End:
         """By the server that runs, if it can give the mutant's code to functions; else by a new one."""
-        path = str(Path(mutant.file))
         if not self._record.is_imported(mutant):
-            end = self._running[program].do(Job(path, mutant.outer, tests))
+            end = self._running[program].do(Job(mutant.file, mutant.outer, what))
             if end is None:
-                raise RuntimeError(f"the server of the {program} has died")
+                raise RuntimeError(f"{program} has died")
             if end.code != NOT_SO:
                 return end
-        with Program(self._tree, *cold) as new:
-            return new.do(Job(path, None, tests)) or End(1, "unit: not even imported", 0.0)
+        files = sorted({name.partition("::")[0] for name in what}) if program == _TESTS else []
+        with Program(self._tree, program, *files) as new:
+            return new.do(Job(mutant.file, None, what)) or End(FAILED, "not even imported", 0.0)
 
 
-def _folder(test: str) -> str:
-    parts = test.split("/")
-    return parts[1] if parts[0] == "tests" and parts[2:] else "unit"
+def _folder(told: str) -> str:
+    """Of a test's name; or of what a seed was told to be."""
+    parts = told.split("/")
+    return "simulation" if told.startswith("seed ") else parts[1] if parts[2:] else "unit"
 
 
 def _how(end: End) -> str:
