@@ -1,13 +1,17 @@
 """The mutants themselves: what is changed, which a seed takes, and that a test finds one that it should find."""
 
+import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from creditstream.kafka.offsets import Progress
 from tests.mutants.equivalent import LIST, reasons
 from tests.mutants.forked import FAILED, FINE, Tell, in_child, within
+from tests.mutants.hits import Tracer
 from tests.mutants.log import Log
 from tests.mutants.places import Mutant, compiles, defaults_of, mutants
 from tests.mutants.report import Found, report
@@ -142,6 +146,17 @@ def test_of_what_runs_at_import_they_are_those_of_its_importers() -> None:
     record = Record({"toy.py": [1]}, dict.fromkeys(hits, 1.0), hits, texts, {"1": {}})
     assert set(record.tests_for(mutant)) == {"own", "near", "tests/far.py::far"}
     assert record.seeds_for(mutant) == ["1"]
+
+
+def test_a_test_that_ends_the_tracing_ends_it_for_no_other() -> None:
+    """Python does so too when a trace function raises, as at the end of the stack."""
+    tracer = Tracer(f"{ROOT}{os.sep}")
+    tracer.begin()
+    sys.settrace(None)
+    tracer.begin()
+    Progress(1).finish(1)
+    tracer.stop()
+    assert "creditstream/kafka/offsets.py" in tracer.plain()
 
 
 def test_equivalent_ones_are_known_by_their_text_and_printed_with_their_reason() -> None:
