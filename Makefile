@@ -1,6 +1,6 @@
 # One line per target: all that is needed is Python 3.11+ and make; the first call installs the rest into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean lint bench chaos simulate lock licences wheel
+.PHONY: help demo test up down clean lint bench chaos simulate mutants lock licences wheel
 ORDERS ?= 2000
 INSTALL = @sh scripts/bootstrap.sh &&
 PY = .venv/bin/python
@@ -35,6 +35,9 @@ chaos:  ## orders flow while things are killed, by a seed; then an audit (SEED=1
 
 simulate:  ## whole workers under virtual time, by seeds (SEEDS=1000 FIRST=1; SEED=n for one and its story; FAULT=name or all; LOG=file to go on from; SEEDS=0 until it is stopped)
 	$(INSTALL) $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(FAULT),--fault $(FAULT)) $(if $(LOG),--log $(LOG))
+
+mutants:  ## random changes of the core by a seed, and which of them the tests kill (SEED=1 COUNT=300; LOG=file to go on from)
+	$(INSTALL) $(PY) -m tests.mutants $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(LOG),--log $(LOG))
 
 lock:  ## requirements/lock.txt again, from pyproject.toml
 	$(INSTALL) $(PY) scripts/lock.py

@@ -48,6 +48,16 @@ def test_a_question_to_the_risk_api_is_asked_again() -> None:
     asyncio.run(ask())
 
 
+def test_a_connection_to_the_risk_api_that_was_lost_while_it_was_free_is_not_used_again() -> None:
+    async def lose() -> None:
+        connection = Connection(1_000)
+        connection.connection_made(Closed())
+        connection.connection_lost(None)
+        assert not connection.usable
+
+    asyncio.run(lose())
+
+
 def test_an_open_page_goes_and_no_other_notices() -> None:
     async def write() -> None:
         transport = Closed()

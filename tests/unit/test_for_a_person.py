@@ -93,6 +93,15 @@ def test_it_has_a_row_a_status_a_letter_and_is_done(reason: str) -> None:
     assert len(rig.risk.calls) == (reason != "unknown_product")
 
 
+@each
+def test_its_letter_is_counted_but_for_answers_without_a_score(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those have a limit of their own."""
+    rig, counted = Rig(), list[bool]()
+    monkeypatch.setattr(rig.brakes, "ended", lambda *, letter: counted.append(letter))
+    settled(rig, reason)
+    assert counted == [reason != "no_usable_answer"]
+
+
 def test_what_can_be_kept_of_an_unusable_answer_is_kept() -> None:
     rig = Rig()
     row = rig.store.rows[id_of(settled(rig, "no_usable_answer"))]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from creditstream.operations.dead_letter import read_letter
+from schemas.headers import REPLAYED
 from schemas.status import decode_status
 from tests.unit.formats import ORDER, written
 from tests.unit.pipeline_rig import Rig, home_of, id_of, run
@@ -39,6 +40,12 @@ def test_what_is_written_holds_all_that_the_release_before_reads(topic: str) -> 
         kept(json.loads(before["value"]), json.loads(now["value"]))
     else:
         assert now["value"] == before["value"], "the producer's untouched bytes; of seen, the fingerprint"
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_forward_says_that_its_order_may_be_settled_only_if_it_may(replayed: bool) -> None:
+    forwarded = dict(Rig().record(ORDER, replayed=replayed).traced())
+    assert (REPLAYED in forwarded) == replayed
 
 
 def test_a_forward_of_the_release_before_is_read() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditstream.kafka.offsets import Admission, Progress
+from creditstream.kafka.watchdog import Standing
 
 
 def delivered(start: int, count: int) -> Progress:
@@ -40,6 +41,15 @@ def test_finishing_twice_or_what_was_never_delivered_changes_nothing() -> None:
     progress.finish(6)
     progress.finish(7)
     assert progress.position == 8
+
+
+def test_what_is_unfinished_is_counted_in_whatever_order_it_ends() -> None:
+    progress = delivered(0, 3)
+    counts = []
+    for offset in (0, 2, 2, 1):
+        progress.finish(offset)
+        counts.append(progress.standing(9))
+    assert counts == [Standing(1, 9, 3, 2), Standing(1, 9, 3, 1), Standing(1, 9, 3, 1), Standing(3, 9, 3, 0)]
 
 
 def test_a_jump_is_read_again_before_it_counts_as_a_hole() -> None:

@@ -1,0 +1,5 @@
+"""`make mutants`: see tests/mutants/run.py."""
+
+from tests.mutants.run import main
+
+raise SystemExit(main())
