@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
@@ -25,6 +25,7 @@ class Publisher(Publishes):
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
+        self._publishing: set[asyncio.Task[dict[int, int]]] = set()
 
     @classmethod
     async def open(cls, settings: Settings, *, may_send: Callable[[], bool] | None = None) -> Self:
@@ -50,11 +51,13 @@ class Publisher(Publishes):
         return cls(producer)
 
     async def abandon(self) -> None:
-        """Close without delivering what is still held."""
+        """Close without delivering what is still held. Whoever publishes through it has BrokerUnavailable."""
         await self._producer._sender.close()
         self._producer._message_accumulator.fail_all(BrokerUnavailable("given up"))
         await self._producer.client.close()
         self._producer._closed = True
+        for publishing in self._publishing:
+            publishing.cancel()  # it waits for metadata, and a client that is closed never has any
 
     async def close(self) -> None:
         await self._producer.stop()
@@ -66,6 +69,18 @@ class Publisher(Publishes):
 
     async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         """See `Publishes.publish`."""
+        publishing = asyncio.ensure_future(self._publish_all(topic, records))
+        self._publishing.add(publishing)
+        try:
+            return await publishing
+        except asyncio.CancelledError:
+            if cast(asyncio.Task[Any], asyncio.current_task()).cancelling():
+                raise
+            raise BrokerUnavailable(f"{topic}: given up") from None
+        finally:
+            self._publishing.discard(publishing)
+
+    async def _publish_all(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
         try:
             return await self._publish(topic, records)
         except Unsendable:
