@@ -16,9 +16,8 @@ from tests.mutants.hits import Tracer
 from tests.mutants.jobs import Job, own_streams, serve
 from tests.mutants.swap import Loaded, loaded_functions, put_in
 from tests.simulation import world  # noqa: F401 - imported here, and not again in each child
-from tests.simulation.plan import make_plan
+from tests.simulation.plan import RECORDS, make_plan
 from tests.simulation.play import play
-from tests.simulation.run import RECORDS
 
 #: Seconds of a seed that takes two: of CPU, and while it waits for nothing.
 _CPU, _WALL = 20.0, 120.0
