@@ -15,7 +15,7 @@ class RetryWork(NamedTuple):
     takes: bool
     """Whether more are taken: the waiting room is not full."""
     next_due: int | None
-    """Of the order that is due and not started; None: none is."""
+    """Of the orders that are due and not started; None: none is."""
     first_started: int | None
     """Of the order that is on its way and started first; None: none is."""
 
@@ -28,13 +28,10 @@ class RetriesAtWork:
 
     def look(self, partitions: frozenset[int]) -> dict[int, RetryWork]:
         """By partition."""
-        held, takes, due = self._waiting_room.partitions(), self._waiting_room.has_room(), self._waiting_room.next()
+        held, takes, due = self._waiting_room.partitions(), self._waiting_room.has_room(), self._waiting_room.due()
         first: dict[int, int] = {}
         flying = {(record.partition, record.offset): None for record in self._flights.retries()}
         for partition, offset in flying:
             first.setdefault(partition, offset)
         held += Counter(partition for partition, _ in flying)
-        return {
-            each: RetryWork(held[each], takes, due[1] if due and due[0] == each else None, first.get(each))
-            for each in partitions
-        }
+        return {each: RetryWork(held[each], takes, due.get(each), first.get(each)) for each in partitions}

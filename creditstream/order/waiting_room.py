@@ -47,9 +47,11 @@ class WaitingRoom:
         self._longest_wait, self._topic = longest_wait, topic
         self._reception, self._backpressure, self._metrics = reception, backpressure, metrics
         self._monotonic, self._now = monotonic, now
-        self._delayed, self._started = Delays(), 0
+        self._delayed, self._started = Delays(), Counter[int]()
         #: Those that are being read again. Replaced whenever partitions are given up.
         self._reading: dict[Place, None] = {}
+        #: Partitions of which the last go did not bring all.
+        self._unread: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         """Orders whose time has not come."""
@@ -96,7 +98,7 @@ class WaitingRoom:
             if reading is not self._reading:
                 return  # their partitions are given up
             del reading[place]
-            self._started += 1
+            self._started[place.partition] += 1
             record = found[place]
             if record is None:
                 self._topic.acknowledge(place)
@@ -104,6 +106,7 @@ class WaitingRoom:
                 self._reception.guarded(self._reception.resume, record)
         if reading is self._reading:
             self._tell_lost([place for place, record in found.items() if record is None])
+            self._unread = frozenset(place.partition for place in reading)
             for place in reading:
                 self._delayed.add(0.0, place)  # not read yet: the first of the next batch
             reading.clear()
@@ -134,12 +137,13 @@ class WaitingRoom:
         """How many orders are here, by partition; for liveness."""
         return self._delayed.partitions() + Counter(place.partition for place in self._reading)
 
-    def next(self) -> tuple[int, int] | None:
-        """The partition of the first order that is due and not started, and a number that changes when one starts."""
-        place = next(iter(self._reading), None) or self._delayed.first_due(self._monotonic())
-        return (place.partition, self._started) if place else None
+    def due(self) -> dict[int, int]:
+        """By partition on which an order is due and not started: a number that changes when one of it starts."""
+        first = self._delayed.first_due(self._monotonic())
+        partitions = self._unread | {place.partition for place in (*self._reading, *([first] if first else ()))}
+        return {partition: self._started[partition] for partition in partitions}
 
     def clear(self) -> None:
         """Its partitions are given up."""
         self._delayed.clear()
-        self._reading = {}
+        self._reading, self._unread = {}, frozenset()
