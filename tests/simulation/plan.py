@@ -80,7 +80,7 @@ _WORDS = {
     "risk_asks_to_wait": "the risk API refuses {share} of 600 calls, and asks to be left alone for a minute",
     "risk_slow": "the risk API takes {share} of a second for each answer, for {lasts}",
     "repeats": "a producer repeats its last order {share} of 500 times",
-    "busy": "the machine of worker {worker} is busy for {lasts}: it stands still for moments",
+    "busy": "the workers' machines are busy for {lasts}: each stands still for moments",
     "stray": "a library cancels one of the loops of worker {worker}",
     "log_start_moves": "what was committed is removed from the beginning of the logs",
     "log_is_cut": "Kafka loses the last records of a partition that it had taken",

@@ -91,7 +91,7 @@ def _story(*steps: tuple[float, str, float], at_once: int = 0, **settings: Any) 
 
 #: Busy workers, of which one more comes before the partitions are in place that another one took.
 _SWARM = (
-    *((0.0, "busy", 30.0),) * 3,
+    (0.0, "busy", 30.0),
     *((at, "join", 0.0) for at in (1.0, 1.8, 6.0, 6.8)),
     *((at, "stop", 0.4) for at in (3.5, 4.2, 9.0, 10.0, 11.0)),
 )

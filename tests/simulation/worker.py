@@ -29,8 +29,6 @@ class Worker:
         self.disk = Disk()
         self.drift, self.offset = 0.0, 0.0
         self.life: Life | None = None
-        #: Others run on this machine: it stands still for moments.
-        self.is_busy = False
 
     @property
     def lives(self) -> bool:
@@ -81,7 +79,7 @@ class Life:
     def runs(self, handle: object) -> bool:
         if self.is_dead:
             return False
-        if self.worker.is_busy and not self._is_paused:
+        if self.worker.world.is_busy and not self._is_paused:
             self._may_pause()
         if self.is_frozen or self._is_paused:
             self._held.append(handle)
