@@ -40,6 +40,8 @@ class Oddities(KafkaFaults):
     async def risk_asks_to_wait(self, event: Event) -> None:
         refused = Script(status=503, retry_after="60")
         self._world.risk.control(Control(next=(refused,) * round(event.share * _MOST_REFUSED)))
+        await asyncio.sleep(event.lasts)
+        self._world.risk._next.clear()
 
     async def risk_slow(self, event: Event) -> None:
         self._world.risk.control(Control(latency_ms=event.share * 1_000))

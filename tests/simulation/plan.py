@@ -77,7 +77,7 @@ _WORDS = {
     "risk_hangs": "the risk API does not answer for {lasts}",
     "risk_breaks": "the risk API breaks every connection, for {lasts}",
     "risk_talks_nonsense": "the risk API answers with a page of HTML, for {lasts}",
-    "risk_asks_to_wait": "the risk API refuses {share} of 600 calls, and asks to be left alone for a minute",
+    "risk_asks_to_wait": "the risk API refuses calls for {lasts}, {share} of 600, and asks to be left alone for a minute",
     "risk_slow": "the risk API takes {share} of a second for each answer, for {lasts}",
     "repeats": "a producer repeats its last order {share} of 500 times",
     "busy": "the workers' machines are busy for {lasts}: each stands still for moments",

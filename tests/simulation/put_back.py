@@ -130,7 +130,7 @@ PUT_BACK: dict[str, Fault] = {
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         _story(
-            (0.0, "risk_asks_to_wait", 0.0),
+            (0.0, "risk_asks_to_wait", 5.0),
             (6.0, "risk_breaks", 10.0),
             max_in_flight=1,
             retry_delay=3.0,
