@@ -168,7 +168,15 @@ PUT_BACK: dict[str, Fault] = {
     "fausts_own_consumer": Fault(fausts_own_consumer),
     "redelivery_is_a_duplicate": Fault(redelivery_is_a_duplicate),
     "publishing_past_the_fence": Fault(publishing_past_the_fence, _with("freeze", "kafka_frozen")),
-    "mark_before_what_follows": Fault(mark_before_what_follows, _with("kill", "risk_fails")),
+    "mark_before_what_follows": Fault(
+        mark_before_what_follows,
+        _story(
+            (0.0, "risk_breaks", 12.0),
+            *((at, "kafka_takes_no_retries", 3.0) for at in (1.0, 8.0)),
+            *((at, "kill", 1.0) for at in (3.0, 5.0, 10.0, 12.0)),
+            risk_breaker_min_calls=1_000,
+        ),
+    ),
     "inverted_policy": Fault(inverted_policy),
     "approval_without_score": Fault(approval_without_score),
 }
