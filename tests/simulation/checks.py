@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from creditstream.order.home_partition import home_partition
 from schemas.decision import FOR_A_PERSON, WAITING
 from schemas.status import FORGOTTEN, Row
 from tests.simulation.evidence import Evidence, Place, amount_of
@@ -53,6 +54,12 @@ class Checks:
             self.evidence.take(name, partition, record)
             if name == "order-status" and record.value is not None:
                 self._is_committed(UUID(record.key.decode()))
+                self._is_at_home(UUID(record.key.decode()), partition, len(self._world.broker.topics[topic]))
+
+    def _is_at_home(self, order_id: UUID, partition: int, partitions: int) -> None:
+        """Else another worker may publish another state of it, in an order that nobody decides."""
+        if partition != home_partition(order_id, partitions):
+            self.complain(f"I2: a status of {order_id} is on another partition than the order's home")
 
     def _is_committed(self, order_id: UUID) -> None:
         row = self.row(order_id)

@@ -33,10 +33,9 @@ class Oddities(KafkaFaults):
         tasks[round(event.at * 1_000) % len(tasks)].cancel()
 
     async def busy(self, event: Event) -> None:
-        worker = self._world.worker(event.worker)
-        worker.is_busy = True
+        self._world.is_busy = True
         await asyncio.sleep(event.lasts)
-        worker.is_busy = False
+        self._world.is_busy = False
 
     async def risk_asks_to_wait(self, event: Event) -> None:
         refused = Script(status=503, retry_after="60")

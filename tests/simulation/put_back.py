@@ -91,7 +91,7 @@ def _story(*steps: tuple[float, str, float], at_once: int = 0, **settings: Any) 
 
 #: Busy workers, of which one more comes before the partitions are in place that another one took.
 _SWARM = (
-    *((0.0, "busy", 30.0),) * 3,
+    (0.0, "busy", 30.0),
     *((at, "join", 0.0) for at in (1.0, 1.8, 6.0, 6.8)),
     *((at, "stop", 0.4) for at in (3.5, 4.2, 9.0, 10.0, 11.0)),
 )
@@ -130,7 +130,7 @@ PUT_BACK: dict[str, Fault] = {
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         _story(
-            (0.0, "risk_asks_to_wait", 0.0),
+            (0.0, "risk_asks_to_wait", 5.0),
             (6.0, "risk_breaks", 10.0),
             max_in_flight=1,
             retry_delay=3.0,
@@ -168,7 +168,15 @@ PUT_BACK: dict[str, Fault] = {
     "fausts_own_consumer": Fault(fausts_own_consumer),
     "redelivery_is_a_duplicate": Fault(redelivery_is_a_duplicate),
     "publishing_past_the_fence": Fault(publishing_past_the_fence, _with("freeze", "kafka_frozen")),
-    "mark_before_what_follows": Fault(mark_before_what_follows, _with("kill", "risk_fails")),
+    "mark_before_what_follows": Fault(
+        mark_before_what_follows,
+        _story(
+            (0.0, "risk_breaks", 12.0),
+            *((at, "kafka_takes_no_retries", 3.0) for at in (1.0, 8.0)),
+            *((at, "kill", 1.0) for at in (3.0, 5.0, 10.0, 12.0)),
+            risk_breaker_min_calls=1_000,
+        ),
+    ),
     "inverted_policy": Fault(inverted_policy),
     "approval_without_score": Fault(approval_without_score),
 }

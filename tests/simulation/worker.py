@@ -31,8 +31,6 @@ class Worker:
         self.life: Life | None = None
         #: By an operator: no supervisor starts it.
         self.is_stopped = False
-        #: Others run on this machine: it stands still for moments.
-        self.is_busy = False
 
     @property
     def lives(self) -> bool:
@@ -83,7 +81,7 @@ class Life:
     def runs(self, handle: object) -> bool:
         if self.is_dead:
             return False
-        if self.worker.is_busy and not self._is_paused:
+        if self.worker.world.is_busy and not self._is_paused:
             self._may_pause()
         if self.is_frozen or self._is_paused:
             self._held.append(handle)

@@ -64,7 +64,8 @@ class World:
         self.checks, self.faults = Checks(self), Faults(self)
         self.broker.on_append, self.broker.on_commit = self.checks.on_append, self.checks.on_commit
         self.postgres.on_write = self.checks.on_write
-        self._begun = 0.0
+        #: The workers' machines have other work too: each stands still for moments.
+        self.is_busy, self._begun = False, 0.0
         self._supervised: set[asyncio.Task[None]] = set()
         self._replace()
 

@@ -60,11 +60,12 @@ class FakePublisher(Publishes):
 
 
 class FakeRetryTopic(RetryTopic):
-    """Keeps the records that were delivered, as Kafka does; `gone` are those that it has lost."""
+    """Keeps the records that were delivered, as Kafka does; `gone`: lost; `silent`: partitions that give nothing."""
 
     def __init__(self) -> None:
         self.records: dict[Place, Record] = {}
         self.gone: set[Place] = set()
+        self.silent: set[int] = set()
         self.reads: list[list[Place]] = []
         self.failures = 0
 
@@ -73,7 +74,8 @@ class FakeRetryTopic(RetryTopic):
         if self.failures:
             self.failures -= 1
             raise BrokerUnavailable("told to fail")
-        return {place: None if place in self.gone else self.records[place] for place in places}
+        given = [place for place in places if place.partition not in self.silent]
+        return {place: None if place in self.gone else self.records[place] for place in given}
 
     def acknowledge(self, place: Place) -> None:
         self.records[place].acknowledge()

@@ -15,7 +15,7 @@ from creditstream.kafka.watchdog import Standing
 from creditstream.order.record import Turn
 from creditstream.order.retry import RetryRule
 from creditstream.worker.liveness import Liveness
-from tests.unit.pipeline_rig import Rig, home_of, order_json, run
+from tests.unit.pipeline_rig import Rig, home_of, order_json, run, turns
 
 _AFTER = 60.0
 _HOURS = 3_600.0
@@ -100,6 +100,32 @@ def test_an_order_that_is_due_and_is_not_started_is_stuck(scene: Scene) -> None:
     scene.starts = True
     scene.pass_time(5)
     assert not scene.liveness.stuck
+
+
+def test_a_partition_that_cannot_be_read_is_stuck_although_others_get_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulation: with each order that another partition started, it was given its time anew."""
+    monkeypatch.setattr("creditstream.order.waiting_room._BACKOFF", 0)
+    rig, scene.starts = scene.rig, False
+    scene.deliver(scene.another())
+    rig.retry_topic.silent = {scene.tp.partition}
+    for number in range(20):
+        value = next(value for value in iter(order_json, None) if home_of(value) != scene.tp.partition)
+        headers = rig.record(value).waiting(Turn(1, rig.now, rig.now))
+        rig.accept_retry(rig.record(value, topic=scene.tp.topic, offset=number, headers=headers))
+        run(_a_moment(rig))
+        scene.pass_time(5)
+        assert len(rig.pipeline.flights) == number + 1, "the others get on"
+    assert scene.stuck
+
+
+async def _a_moment(rig: Rig) -> None:
+    """Of the loop that starts orders: it does not end while one cannot be read."""
+    task = asyncio.ensure_future(rig.pipeline.start_due())
+    await turns(50)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def test_a_record_that_is_delivered_and_not_taken_is_stuck(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
 
-from creditstream.kafka.topics import SEEN_CHANGELOG
+from creditstream.kafka.topics import ORDERS_RETRY, SEEN_CHANGELOG
 from tests.simulation.kafka.log import built
 from tests.simulation.network import Weather
 from tests.simulation.operators import OperatorsWork
@@ -55,6 +55,9 @@ class KafkaFaults(OperatorsWork):
 
     async def kafka_takes_no_marks(self, event: Event) -> None:
         await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(SEEN_CHANGELOG))
+
+    async def kafka_takes_no_retries(self, event: Event) -> None:
+        await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(ORDERS_RETRY))
 
     async def _refuse(self, error: Any, lasts: float, *topics: str) -> None:
         """`topics`: all, if none are given."""
