@@ -25,6 +25,12 @@ def test_new_seeds_find_nothing() -> None:
     assert "red: none" in done.stdout
 
 
+def test_stories_in_which_a_fault_was_found_are_clean() -> None:
+    done = simulate("--stories")
+    assert done.returncode == 0, done.stdout
+    assert "red: none" in done.stdout
+
+
 def test_a_seed_gives_the_same_digest_whatever_the_hashes_are() -> None:
     told = [simulate("--seeds", "3", "--digests", hash_seed=each).stdout.splitlines()[:3] for each in ("1", "2")]
     assert told[0] == told[1]

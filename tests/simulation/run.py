@@ -16,6 +16,7 @@ from tests.simulation.plan import RECORDS, Plan, make_plan
 from tests.simulation.play import Outcome, play
 from tests.simulation.put_back import PUT_BACK
 from tests.simulation.shrink import kind_of, shrunk, story
+from tests.simulation.stories import STORIES
 
 #: Seeds that are played before the results of the first of them are asked for.
 _AHEAD = 8
@@ -38,6 +39,8 @@ class _Sum(NamedTuple):
 def main() -> int:
     """Returns 1 if a seed is red, or if a fault that was put back is not found."""
     given = _arguments()
+    if given.stories:
+        return _play_all(iter(STORIES.values()), given)
     if given.fault and given.seed is not None:
         return _play_one(PUT_BACK[given.fault].plan(given.seed), "" if given.repaired else given.fault)
     if given.fault:
@@ -59,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=RECORDS, help="of each seed (default: %(default)s)")
     parser.add_argument("--fault", choices=[*PUT_BACK, "all"], help="put this fault back, and find it")
     parser.add_argument("--repaired", action="store_true", help="with --fault and --seed: its plan, without the fault")
+    parser.add_argument("--stories", action="store_true", help="those in which a fault of the product was found")
     parser.add_argument("--log", type=Path, help="a line for each seed; a run with the same file goes on from there")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time (default: %(default)s)")
     parser.add_argument("--digests", action="store_true", help="print each seed's digest")
