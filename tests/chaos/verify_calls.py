@@ -43,7 +43,7 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
         scored = _scored(calls)
         again = [call.at for call in scored if not _is_within(call.at, allowed.lost_answers)]
         verdict.extra_calls += max(0, len(again) - 1)
-        if _is_excess(again, Span.of(scored, decided.get(key)), allowed):
+        if is_excess(again, Span.of(scored, decided.get(key)), allowed):
             gaps = ", ".join(f"{after - before:.1f} s" for before, after in itertools.pairwise(again))
             told = f"{key}: asked again {gaps} later, and in flight at no disruption that explains it"
             unexplained.append(told)
@@ -74,7 +74,7 @@ def in_flight(books: Books, disruptions: Iterable[Window]) -> list[int]:
     return [sum(span.meets(window) for span in spans) for window in disruptions]
 
 
-def _is_excess(asked: Sequence[float], span: Span, allowed: Allowed) -> bool:
+def is_excess(asked: Sequence[float], span: Span, allowed: Allowed) -> bool:
     """Whether one order was asked about more often than its own disruptions and retries explain."""
     retries = [
         at

@@ -10,6 +10,8 @@ import msgspec
 from creditstream.order.home_partition import home_partition
 from schemas.decision import FOR_A_PERSON, WAITING
 from schemas.status import FORGOTTEN, Row
+from tests.simulation.calls import Calls
+from tests.simulation.clocks import now
 from tests.simulation.evidence import Evidence, Place, amount_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Checks:
         self.wrong: list[str] = []
         self.evidence = Evidence(self.complain)
         self.sent = self.evidence.sent
+        self.calls = Calls(world)
         self._committed: dict[tuple[str, int], int] = defaultdict(int)
         self._looked_at: dict[tuple[str, int], int] = defaultdict(int)
         #: Contents of orders whose records Kafka has lost, and offsets that it gives twice.
@@ -68,6 +71,8 @@ class Checks:
 
     def on_write(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """Step 6: the first settled state stays, and *waiting* only ever makes a row."""
+        if after["score"] is not None:
+            self.calls.decided(after["order_id"], now.seconds)
         if before is None:
             return
         order_id = after["order_id"]

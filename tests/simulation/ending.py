@@ -52,6 +52,7 @@ class Ending:
         if self._world.faults.operators.unpublished:
             self.complain("an operator's forget is done, and some of its statuses are not published")
         self._look_at_decisions()
+        self._checks.calls.look()
         self._look_at_tables()
         self._look_at_disks()
 

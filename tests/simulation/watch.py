@@ -37,6 +37,7 @@ class Watch:
     def look(self) -> None:
         lives = [life for worker in self._world.workers if (life := worker.life) and is_at_work(life)]
         if self._world.faults.active or not self._world.is_calm() or any(rests(life) for life in lives):
+            self._world.checks.calls.disturbed(now.seconds - _EVERY, now.seconds)
             self._healthy_since = now.seconds
         for life in lives:
             self._look_at_memory(life)
