@@ -34,11 +34,14 @@ from tests.simulation.put_back_runs import (
 )
 from tests.simulation.put_back_waits import (
     a_full_room_holds_up_the_rest,
+    a_status_waits_for_ever,
     a_stuck_retry_topic_is_unseen,
+    every_order_is_asked_about_twice,
     leaders_that_know_no_topics,
     one_topic_takes_every_place,
     repeats_take_no_place,
 )
+from tests.simulation.stories import STORIES
 
 
 @dataclass(frozen=True)
@@ -179,5 +182,9 @@ PUT_BACK: dict[str, Fault] = {
     ),
     "inverted_policy": Fault(inverted_policy),
     "approval_without_score": Fault(approval_without_score),
+    "a_status_waits_for_ever": Fault(
+        a_status_waits_for_ever, lambda seed: replace(STORIES["topics_come_to_be_known_late"], seed=seed)
+    ),
+    "every_order_is_asked_about_twice": Fault(every_order_is_asked_about_twice),
 }
 """By name: the faults of issue 17, the calibrations of docs/measurements/calibration.md, and what long runs found."""

@@ -3,11 +3,13 @@
 from typing import Any
 
 from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.kafka.watchdog import Standing
 from creditstream.order.backpressure import Backpressure
 from creditstream.order.flights import Flights
 from creditstream.order.waiting_room import WaitingRoom
+from creditstream.risk.guarded import GuardedRisk
 from creditstream.worker.liveness import Liveness, Orders
 from tests.chaos.put_in import put_in
 
@@ -52,3 +54,19 @@ def one_topic_takes_every_place() -> None:
 def leaders_that_know_no_topics() -> None:
     """The group's leader gives out the partitions that it knows: none, just after Kafka has come back."""
     put_in(InOrderThread, "_assign_known_topics_only", lambda self, coordinator: None)
+
+
+def a_status_waits_for_ever() -> None:
+    """Who publishes through a producer that is thrown away is not told."""
+    put_in(Publisher, "publish", Publisher._publish_all)
+
+
+def every_order_is_asked_about_twice() -> None:
+    """The first score is passed over (I6)."""
+    assess = GuardedRisk.assess
+
+    async def twice(self: GuardedRisk, *given: Any, **options: Any) -> Any:
+        await assess(self, *given, **options)
+        return await assess(self, *given, **options)
+
+    put_in(GuardedRisk, "assess", twice)
