@@ -14,6 +14,8 @@ from creditstream.kafka.security import security_options, why_refused
 
 #: Records are a few hundred bytes; a dead letter carries up to 4 MiB of original value and its headers.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
+#: Seconds until a task that was told to end, and goes on, is told again.
+_AGAIN = 0.5
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -34,16 +36,21 @@ async def start(client: Any) -> None:
 async def stop(consumer: Any) -> None:
     """Close one of aiokafka's consumers, to its end even if the caller is cancelled meanwhile.
 
-    Its own `stop` raises CancelledError half-way when a fetch had just failed, and leaves its connections open.
+    Its own `stop` raises CancelledError half-way when a fetch had just failed, and leaves its connections open. When
+    partitions had just been given up it waits for ever: the task that fetches ends by a cancel, and loses this one.
     """
     await asyncio.shield(_to_its_end(consumer))
 
 
 async def _to_its_end(consumer: Any) -> None:
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
+    stopping = asyncio.ensure_future(consumer.stop())
+    while not (await asyncio.wait([stopping], timeout=_AGAIN))[0]:
+        if consumer._fetcher is not None:
+            consumer._fetcher._fetch_task.cancel()
+    if stopping.cancelled():
         await consumer._client.close()
+    else:
+        stopping.result()
 
 
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:

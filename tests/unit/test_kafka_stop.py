@@ -1,6 +1,7 @@
 """Closing aiokafka's consumers, and commands whose admin client meets a broker that goes away."""
 
 import asyncio
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from creditstream.config.settings import Settings
+from creditstream.kafka import client
 from creditstream.kafka.client import stop
 from creditstream.operations.commands import _Command
 
@@ -17,7 +19,7 @@ class _Consumer:
 
     def __init__(self, *, fails: bool) -> None:
         self._fails, self.may_end, self.closed = fails, asyncio.Event(), asyncio.Event()
-        self._client = SimpleNamespace(close=self._close)
+        self._client, self._fetcher = SimpleNamespace(close=self._close), None
 
     async def stop(self) -> None:
         await self.may_end.wait()
@@ -50,6 +52,36 @@ def test_a_caller_who_is_cancelled_is_cancelled_and_the_consumer_is_closed_all_t
         assert stopping.cancelled()
         consumer.may_end.set()
         await consumer.closed.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10.0))
+
+
+class _Deaf(_Consumer):
+    """Its partitions were given up just now: it loses the first cancel of the task that fetches."""
+
+    def __init__(self) -> None:
+        super().__init__(fails=False)
+        self._fetcher: Any = SimpleNamespace(_fetch_task=asyncio.ensure_future(self._fetch()))
+
+    async def stop(self) -> None:
+        self._fetcher._fetch_task.cancel()
+        await asyncio.wait([self._fetcher._fetch_task])
+        await self._close()
+
+    async def _fetch(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+
+def test_a_consumer_that_loses_a_cancel_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_AGAIN", 0.01)
+
+    async def scenario() -> None:
+        consumer = _Deaf()
+        await asyncio.sleep(0)  # it fetches
+        await stop(consumer)
+        assert consumer.closed.is_set()
 
     asyncio.run(asyncio.wait_for(scenario(), 10.0))
 
