@@ -52,12 +52,14 @@ class Publisher(Publishes):
 
     async def abandon(self) -> None:
         """Close without delivering what is still held. Whoever publishes through it has BrokerUnavailable."""
-        await self._producer._sender.close()
-        self._producer._message_accumulator.fail_all(BrokerUnavailable("given up"))
-        await self._producer.client.close()
-        self._producer._closed = True
-        for publishing in self._publishing:
-            publishing.cancel()  # it waits for metadata, and a client that is closed never has any
+        try:
+            await self._producer._sender.close()
+        finally:
+            self._producer._message_accumulator.fail_all(BrokerUnavailable("given up"))
+            self._producer._closed = True
+            await self._producer.client.close()
+            for publishing in self._publishing:
+                publishing.cancel()  # it waits for metadata, and a client that is closed never has any
 
     async def close(self) -> None:
         await self._producer.stop()
