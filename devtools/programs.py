@@ -15,7 +15,7 @@ from devtools.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 #: A worker joins its group and recovers its tables first; on a loaded machine with two cores.
-_READY_WITHIN = 60.0
+_READY_WITHIN = 180.0
 _STOP_WITHIN = 60.0
 _TAIL = 4_000
 

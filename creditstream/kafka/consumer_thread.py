@@ -104,7 +104,11 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         coordinator._perform_assignment = assign_all
 
     async def on_thread_stop(self) -> None:
-        """Bounded, and over when it is over: with the broker away aiokafka's own stop may wait, or be cancelled."""
+        """Bounded, and over when it is over: with the broker away aiokafka's own stop may wait, or be cancelled.
+
+        A worker that crashed may go on for a while after it has left its group.
+        """
+        self._lease.end()
         await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
         if self._consumer is None:
             return

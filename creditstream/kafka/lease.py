@@ -15,10 +15,15 @@ class Lease:
     def __init__(self, session_timeout: float) -> None:
         self._holds_for = session_timeout * SHARE_OF_SESSION
         self._until = float("-inf")
+        self._is_over = False
 
     def renew(self, sent_at: float) -> None:
         """The coordinator answered a heartbeat, or a join, that was sent at this time."""
         self._until = max(self._until, sent_at + self._holds_for)
 
+    def end(self) -> None:
+        """This worker leaves the group: others have its partitions at once, whatever it still does."""
+        self._is_over = True
+
     def holds(self, now: float) -> bool:
-        return now < self._until
+        return now < self._until and not self._is_over

@@ -17,7 +17,7 @@ from tests.mutants.selection import Record
 from tests.mutants.tree import Tree
 
 #: Of all programs of ours. Sets are gone through in one order, and only the tree's own modules are found.
-ENVIRON = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": ""}
+ENVIRON = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
 _TESTS, _SIMULATION = "tests.mutants.server", "tests.mutants.simulated"
 _NOT_TRIED = End(FINE, "", 0.0)
 _HANGS = {-signal.SIGXCPU, -signal.SIGALRM}

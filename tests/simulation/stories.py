@@ -28,6 +28,8 @@ def _story(seed: int, *events: Event, workers: int) -> Plan:
 STORIES: dict[str, Plan] = {
     # A status waited for metadata when its producer was thrown away: it waited for ever, and the pipeline with it.
     "topics_come_to_be_known_late": _story(4, Event(6.0, "kafka_forgets_topics", lasts=8.0), workers=4),
+    # A worker whose loop had ended left its group, went on, and wrote a mark behind others that it never had.
+    "a_worker_that_crashed_goes_on": _story(2, Event(6.5, "stray", worker=0), workers=2),
     # The number of a topic's partitions was taken to be none.
     "forget_while_topics_are_unknown": _story(
         2, Event(5.0, "kafka_forgets_topics", lasts=3.0), Event(8.1, "forget", share=0.2), workers=2

@@ -200,3 +200,11 @@ def test_a_lease_ends_before_the_session_and_an_answer_that_comes_late_shortens_
     lease.renew(90.0)
     assert lease.holds(100.0 + 10.0 * SHARE_OF_SESSION - 0.001)
     assert not lease.holds(100.0 + 10.0 * SHARE_OF_SESSION)
+
+
+def test_a_lease_that_was_ended_is_renewed_by_no_answer() -> None:
+    lease = Lease(10.0)
+    lease.renew(100.0)
+    lease.end()
+    lease.renew(101.0)
+    assert not lease.holds(101.0)
