@@ -113,7 +113,10 @@ PUT_BACK: dict[str, Fault] = {
             drain_timeout=1.0,
         ),
     ),
-    "waiting_over_a_settled_row": Fault(waiting_over_a_settled_row, _with("freeze", "risk_fails", "risk_hangs")),
+    "waiting_over_a_settled_row": Fault(
+        waiting_over_a_settled_row,
+        _with("freeze", "kafka_frozen", "risk_slow", "postgres_slow", lasts=6.0, under_review_after=0.2),
+    ),
     "late_marks": Fault(
         late_marks,
         _story(

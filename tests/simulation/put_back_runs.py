@@ -57,7 +57,7 @@ def positions_taken_unseen() -> None:
 
 
 def _a_turn_for_each_record() -> None:
-    """As Faust gave the rest of the loop when these faults were there; today it has one after a hundred."""
+    """The rest of the loop has a turn after each record, not after a hundred: these faults lie between two of them."""
     put_in(delivery, "MOST_AT_ONCE", 1)
 
 
