@@ -65,8 +65,9 @@ async def create_topics(settings: Settings) -> int:
     admin = await open_admin(settings)
     try:
         counts = await partition_counts(admin, _names(settings))
-        await _create(admin, settings, counts.get(topic_name(settings, ORDERS), settings.partitions), counts)
-        counts = await _all_known(admin, settings)
+        if len(counts) < len(_names(settings)):
+            await _create(admin, settings, counts.get(topic_name(settings, ORDERS), settings.partitions), counts)
+            counts = await _all_known(admin, settings)
     finally:
         await admin.close()
     partitions = counts[topic_name(settings, ORDERS)]
@@ -119,8 +120,6 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, partitions: in
         for topic in all_topics(settings)
         if topic_name(settings, topic.name) not in existing
     ]
-    if not missing:
-        return
     answer = await admin.create_topics(missing)
     for name, code, *text in answer.topic_errors:
         if code and for_code(code) is not TopicAlreadyExistsError:

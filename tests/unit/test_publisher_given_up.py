@@ -32,12 +32,18 @@ class _Producer:
         await asyncio.Event().wait()
 
 
+async def _waiting() -> tuple[Publisher, "asyncio.Future[dict[int, int]]"]:
+    """A publisher, and a call that waits for metadata."""
+    producer: Any = _Producer()
+    publisher = Publisher(producer)
+    publishing = asyncio.ensure_future(publisher.publish("order-status", _RECORDS))
+    await producer.waits.wait()
+    return publisher, publishing
+
+
 def test_what_waits_for_metadata_ends_when_the_producer_is_thrown_away() -> None:
     async def scenario() -> None:
-        producer: Any = _Producer()
-        publisher = Publisher(producer)
-        publishing = asyncio.ensure_future(publisher.publish("order-status", _RECORDS))
-        await producer.waits.wait()
+        publisher, publishing = await _waiting()
         await publisher.abandon()
         with pytest.raises(BrokerUnavailable, match="order-status: given up"):
             await publishing
@@ -47,10 +53,7 @@ def test_what_waits_for_metadata_ends_when_the_producer_is_thrown_away() -> None
 
 def test_a_caller_who_is_cancelled_publishes_no_more() -> None:
     async def scenario() -> None:
-        producer: Any = _Producer()
-        publisher = Publisher(producer)
-        publishing = asyncio.ensure_future(publisher.publish("order-status", _RECORDS))
-        await producer.waits.wait()
+        publisher, publishing = await _waiting()
         publishing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await publishing

@@ -70,6 +70,6 @@ def test_topics_that_never_come_to_be_known_are_named(monkeypatch: pytest.Monkey
 
 
 def test_counts_that_differ_once_all_are_known_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = _Broker(dict.fromkeys(_NAMES, _GROWN), dict.fromkeys(_NAMES, _GROWN) | {"order-status": 8})
+    broker = _Broker(dict.fromkeys(_NAMES), dict.fromkeys(_NAMES, _GROWN) | {"order-status": 8})
     with pytest.raises(StartError, match="order-status has 8 partitions and orders has 12"):
         _started(broker, monkeypatch)
