@@ -39,11 +39,14 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
     """I6, and that a row's score is one that the API gave for this order."""
     decided = _decided_at(books)
     unexplained = []
+    repeats = 0
     for key, calls in books.calls.items():
         scored = _scored(calls)
         again = [call.at for call in scored if not _is_within(call.at, allowed.lost_answers)]
         verdict.extra_calls += max(0, len(again) - 1)
-        if is_excess(again, Span.of(scored, decided.get(key)), allowed):
+        span = Span.of(scored, decided.get(key))
+        repeats += len(retries(again, span, allowed))
+        if is_excess(again, span, allowed):
             gaps = ", ".join(f"{after - before:.1f} s" for before, after in itertools.pairwise(again))
             told = f"{key}: asked again {gaps} later, and in flight at no disruption that explains it"
             unexplained.append(told)
@@ -53,11 +56,11 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
     if len(unexplained) > _UNEXPLAINED * len(books.calls):
         for told in unexplained:
             verdict.fault("excess_calls", told)
-    verdict.allowed_calls = sum(in_flight(books, allowed.disruptions))
+    verdict.allowed_calls = sum(in_flight(books, allowed.disruptions)) + repeats
     if verdict.extra_calls > verdict.allowed_calls:
         verdict.fault(
             "excess_calls",
-            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} were in flight",
+            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} were in flight or retries",
         )
     for order_id, row in rows.items():
         if row["score"] is not None and str(order_id) not in books.calls:
@@ -76,12 +79,14 @@ def in_flight(books: Books, disruptions: Iterable[Window]) -> list[int]:
 
 def is_excess(asked: Sequence[float], span: Span, allowed: Allowed) -> bool:
     """Whether one order was asked about more often than its own disruptions and retries explain."""
-    retries = [
-        at
-        for before, at in itertools.pairwise(asked)
-        if at - before >= allowed.attempt_timeout * _NOTED_LATE and at <= span.last
-    ]
-    return len(asked) - 1 - len(retries) > sum(span.meets(window) for window in allowed.disruptions)
+    explained = sum(span.meets(window) for window in allowed.disruptions)
+    return len(asked) - 1 - len(retries(asked, span, allowed)) > explained
+
+
+def retries(asked: Sequence[float], span: Span, allowed: Allowed) -> list[float]:
+    """Which of an order's calls may be repeats after a time-out: it was not decided, and the last call is long ago."""
+    long = allowed.attempt_timeout * _NOTED_LATE
+    return [at for before, at in itertools.pairwise(asked) if at - before >= long and at <= span.last]
 
 
 def _decided_at(books: Books) -> dict[str, float]:
