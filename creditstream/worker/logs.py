@@ -1,6 +1,7 @@
 """Logging: one line per event on standard error, as text or JSON, and no records built that nobody reads."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ class Throttle(logging.Filter):
     """Lets through the first lines of each message in a while: with Kafka away aiokafka writes thousands a second.
 
     Our own get more room: one for each order is fine until an outage makes them a storm. What was left out is counted
-    in the next line of the same message that comes through.
+    in the next line of the same message that comes through. Any thread may call it; what it raises, the logging call
+    raises.
     """
 
     def __init__(
@@ -34,8 +36,13 @@ class Throttle(logging.Filter):
         self._counts: dict[tuple[str, str], int] = {}
         self._left_out: dict[tuple[str, str], int] = {}
         self._since = clock()
+        self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        with self._lock:
+            return self._passes(record)
+
+    def _passes(self, record: logging.LogRecord) -> bool:
         now = self._clock()
         if now - self._since > self._seconds:
             self._start_anew(now)

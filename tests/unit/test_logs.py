@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -52,3 +53,21 @@ def test_a_json_line_holds_the_traceback() -> None:
     text = JsonLine().format(line)
     assert "\n" not in text
     assert "ValueError: of this" in msgspec.json.decode(text)["traceback"]
+
+
+def test_threads_log_at_once() -> None:
+    """The consumer has a thread of its own, and what a filter raises ends whoever logs."""
+    throttle, before = Throttle(seconds=0.0), sys.getswitchinterval()
+    lines = [record("aiokafka", f"line {number}") for number in range(300)]
+
+    def storm() -> None:
+        for line in lines * 10:
+            throttle.filter(line)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(storm) for _ in range(3)]:
+                done.result()
+    finally:
+        sys.setswitchinterval(before)
