@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from devtools.forks.client import start
 from devtools.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,15 +57,7 @@ class Program:
         self.log_file = folder / f"{name}.log"
         self._name = name
         with self.log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environ),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = start(command, environ, folder, stdout=output)
 
     @property
     def pid(self) -> int:
@@ -93,12 +86,12 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL, and it is gone when this returns."""
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         self._process.wait(_STOP_WITHIN)
 
     def stop(self, deadline: float = _STOP_WITHIN) -> int:
         """SIGTERM; its exit code."""
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         return self.wait(deadline)
 
     def wait(self, deadline: float = _STOP_WITHIN) -> int:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import Scheduling
 
-from devtools.programs import RiskApiProcess, Worker
+from devtools.forks.client import forking
+from devtools.programs import RiskApiProcess, Worker, clean_environ
 from devtools.stack.ports import free_port
 from tests.support.database import Database, cloned, migrated_template
 from tests.support.kafka import Topics
@@ -72,6 +73,13 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         return (yield)
     except NotHere as why:
         left_out(why)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """The product's programs begin as forks, where nothing but settings sets them apart: ADR 0026."""
+    with forking(clean_environ()):
+        yield
 
 
 @pytest.fixture(scope="session")

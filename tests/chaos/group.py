@@ -18,6 +18,8 @@ from tests.support.kafka import Topics
 from tests.support.product import faust
 from tests.support.servers import Servers
 
+_TAIL = 4_000
+
 
 class Group:
     """Opened by `opened`; its programs end with it."""
@@ -95,5 +97,11 @@ def is_at_work(worker: Worker) -> bool:
 
 
 def is_back(worker: Worker) -> Callable[[], bool]:
-    """In the group again: it says so after the rebalance that its waking caused."""
-    return lambda: "at work on partitions" in worker.log().rpartition("rebalancing")[2]
+    """In the group again: it says so after the rebalance that its waking caused. Fails when it has ended instead."""
+
+    def back() -> bool:
+        said = worker.log()
+        assert worker.exit_code is None, f"it ended with {worker.exit_code}:\n{said[-_TAIL:]}"
+        return "at work on partitions" in said.rpartition("rebalancing")[2]
+
+    return back

@@ -106,7 +106,8 @@ class Story:
         return asked - {order_id for (order_id,) in rows}
 
     def _asked(self) -> dict[str, list[tuple[float, int, int | None]]]:
-        return http(f"{self._group.risk.url}/journal?full=1")
+        journal: dict[str, list[tuple[float, int, int | None]]] = http(f"{self._group.risk.url}/journal?full=1")
+        return journal
 
     def _calls(self) -> int:
         return int(self._group.risk.journal()["calls"])

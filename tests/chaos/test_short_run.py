@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from devtools.forks.client import forking
 from tests.chaos.progress import Shown
 from tests.chaos.report import render
 from tests.chaos.runner import chaos
@@ -22,18 +23,20 @@ _RATE = 100.0
 
 
 def test_every_order_is_decided_once_whatever_happens(tmp_path: Path) -> None:
-    result = asyncio.run(
-        chaos(
-            seed=_SEED,
-            minutes=_MINUTES,
-            names=_NAMES,
-            rate=_RATE,
-            pause=_PAUSE,
-            root=tmp_path / "run",
-            cache=LOCAL / "cache",
-            show=Shown(print),
+    """Its programs begin as a user's do."""
+    with forking(None):
+        result = asyncio.run(
+            chaos(
+                seed=_SEED,
+                minutes=_MINUTES,
+                names=_NAMES,
+                rate=_RATE,
+                pause=_PAUSE,
+                root=tmp_path / "run",
+                cache=LOCAL / "cache",
+                show=Shown(print),
+            )
         )
-    )
     render(Console(width=120), result)
     assert result.failures == []
     assert result.verdict.clean, result.verdict.examples

@@ -60,7 +60,7 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
     if verdict.extra_calls > verdict.allowed_calls:
         verdict.fault(
             "excess_calls",
-            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} were in flight or retries",
+            f"{verdict.extra_calls} calls for orders that had a score, {verdict.allowed_calls} are explained",
         )
     for order_id, row in rows.items():
         if row["score"] is not None and str(order_id) not in books.calls:

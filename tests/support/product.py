@@ -1,13 +1,17 @@
 """The product as its users see it: the books after a run, and what the commands say."""
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import msgspec
 
 from creditstream.config.load import load_settings
+from devtools.forks.client import start
 from devtools.programs import RiskApiProcess, clean_environ, faust_command
 from devtools.settled import wait_until_settled
 from tests.support.database import Database
@@ -42,15 +46,17 @@ def run_to_end(
     environ: Mapping[str, str], command: Sequence[str], given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`given`: what it has on standard input."""
-    return subprocess.run(
-        command,
-        input=given,
-        env=clean_environ(environ),
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_WITHIN,
-        check=False,
-    )
+    with TemporaryFile("w+") as stdin, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        stdin.write(given or "")
+        stdin.seek(0)
+        process = start(command, clean_environ(environ), Path.cwd(), stdin=stdin, stdout=stdout, stderr=stderr)
+        try:
+            code = process.wait(_COMMAND_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            raise
+        said = [(stream.seek(0), stream.read())[1] for stream in (stdout, stderr)]
+        return subprocess.CompletedProcess(command, code, *said)
 
 
 def settle(environ: Mapping[str, str], sent: int) -> None:
