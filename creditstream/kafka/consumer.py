@@ -179,5 +179,8 @@ class InOrderConsumer(InOrderDelivery):
             self.app.monitor.on_tp_commit(offsets)
         return committed
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's livelock check does not know our acks; the pipeline's own watchdog does."""
+    async def verify_all_partitions_active(self) -> None:
+        """Faust's livelock check does not know our acks; the pipeline's own watchdog does.
+
+        Its look at what is assigned ends a worker whose consumer waits for Kafka at its start.
+        """

@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.config.patience import KAFKA, patiently
+from creditstream.kafka.client import stop
 from creditstream.kafka.lease import Lease
 from creditstream.kafka.reading import with_holes
 
@@ -67,7 +68,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         except (KafkaError, OSError):
             failed, self._consumer = self._ensure_consumer(), None
             with suppress(KafkaError, OSError):
-                await failed.stop()
+                await stop(failed)
             raise
 
     def _renew_lease(self, coordinator: Any) -> None:

@@ -34,5 +34,9 @@ STORIES: dict[str, Plan] = {
     "forget_while_topics_are_unknown": _story(
         2, Event(5.0, "kafka_forgets_topics", lasts=3.0), Event(8.1, "forget", share=0.2), workers=2
     ),
+    # A look at what is assigned, before there is a consumer, ended the worker.
+    "kafka_goes_away_as_a_worker_starts": _story(
+        2, Event(6.0, "kill", worker=0, lasts=1.0), Event(7.035, "kafka_away", lasts=20.0), workers=2
+    ),
 }
 """By name. What went wrong then stands above each."""

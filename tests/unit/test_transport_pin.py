@@ -32,6 +32,7 @@ _REPLACED: list[tuple[Any, str]] = [
     (Consumer.ack, "5fcf41cf45153475"),
     (Consumer.wait_empty, "e4662fe24f094819"),
     (Consumer.force_commit, "cc094614d22c70fb"),
+    (Consumer.verify_all_partitions_active, "4e0e46f5c297305d"),
     (Consumer._drain_messages, "44a2500309e83c63"),
     (Consumer._wait_next_records, "6218e1969a636b3f"),
     (Consumer.getmany, "4b168d84882a70d6"),
