@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 from devtools.forks.order import LARGEST, NUMBER, Order
 
 _ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = "creditstream"
 #: Names of variables that a fork may have of its own. All others are read by an interpreter or a library as it starts.
 _ITS_OWN = ("CREDITSTREAM_", "PYTEST_")
 _EXITS_WITHIN = 60.0
@@ -149,7 +150,7 @@ class Forker:
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LARGEST)
             with other:
                 self._server = subprocess.Popen(
-                    [sys.executable, "-m", "devtools.forks.server", str(other.fileno())],
+                    [sys.executable, "-m", "devtools.forks.server", str(other.fileno()), _PACKAGE],
                     env=_without_own(self._environ),
                     cwd=_ROOT,
                     pass_fds=[other.fileno()],

@@ -1,5 +1,5 @@
-"""The forker: `python -m devtools.forks.server FD`, started by devtools.forks.client. It has no thread, and no socket
-but FD; a program begins in a fork of it, as `python -m` would begin it."""
+"""The forker: `python -m devtools.forks.server FD PACKAGE`, started by devtools.forks.client. It has no thread, and no
+socket but FD; a program begins in a fork of it, as `python -m` would begin it. PACKAGE has the Faust app."""
 
 import gc
 import importlib
@@ -23,27 +23,25 @@ _DESCRIPTORS = 4
 
 
 def main() -> NoReturn:
-    preload()
+    preload(sys.argv[2])
     order = serve(socket.socket(fileno=int(sys.argv[1])))
     become(order)
 
 
-def preload() -> None:
+def preload(package: str) -> None:
     """All that a worker and the commands import, without the app itself."""
-    for name in imported_by_a_program():
+    for name in imported_by_a_program(package):
         importlib.import_module(name)
-    if "app" in vars(sys.modules["creditstream"]) or len(os.listdir("/proc/self/task")) != 1:
+    if "app" in vars(sys.modules[package]) or len(os.listdir("/proc/self/task")) != 1:
         raise SystemExit("forker: an import made the app or started a thread; every program would share it")
     gc.freeze()
 
 
-def imported_by_a_program() -> list[str]:
+def imported_by_a_program(package: str) -> list[str]:
     """The names of the modules, found by a fork that makes an app as a program does."""
     reader, writer = os.pipe()
     if os.fork() == 0:
-        import creditstream
-
-        creditstream.app.finalize()
+        importlib.import_module(package).app.finalize()
         modules = [name for name in sys.modules if not name.startswith(_MAKES_THE_APP)]
         os.write(writer, json.dumps(modules).encode())
         os._exit(0)
