@@ -19,7 +19,7 @@ from faust.types import TP
 from creditstream.config.patience import KAFKA, patiently
 from creditstream.kafka.client import stop
 from creditstream.kafka.lease import Lease
-from creditstream.kafka.reading import with_holes
+from creditstream.kafka.reading import just_read, states, with_holes
 
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
 _COMMIT_TIMEOUT = 5.0
@@ -143,26 +143,32 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         try:
             found: Any = await super()._fetch_records(consumer, active_partitions, *args, **bounds)
         except KafkaError:
-            for tp, (start, _) in _just_read(consumer).items():
+            for tp, (start, _) in just_read(consumer).items():
                 consumer._fetcher.seek_to(tp, start)
             raise
         is_source = cast(Any, self.consumer).is_source
-        for tp, read in _just_read(consumer).items():
+        for tp, read in just_read(consumer).items():
             if is_source(ensure_TP(tp)) and (records := with_holes(found.get(tp, []), *read)):
                 found[tp] = records
         return found
 
     def highwater(self, tp: TP) -> Any:
         """The offset behind the last record that may be read, or None: behind it, a transaction may be open."""
-        consumer = self._ensure_consumer()
-        stable, end = consumer.last_stable_offset(tp), consumer.highwater(tp)
-        return end if stable is None or stable < 0 else stable
+        state = self._state(tp)
+        if state is None:
+            return None
+        return state.highwater if state.lso is None or state.lso < 0 else state.lso
 
     def open_transaction(self, tp: TP) -> tuple[int, int] | None:
         """From where to where nothing may be read because a producer has not ended its transaction; None: nowhere."""
-        consumer = self._ensure_consumer()
-        stable, end = consumer.last_stable_offset(tp), consumer.highwater(tp)
-        return (stable, end) if stable is not None and end is not None and 0 <= stable < end else None
+        state = self._state(tp)
+        if state is None or state.lso is None or state.highwater is None:
+            return None
+        return (state.lso, state.highwater) if 0 <= state.lso < state.highwater else None
+
+    def _state(self, tp: TP) -> Any:
+        """What aiokafka knows of a partition. None: it is not assigned, which this thread may learn at any moment."""
+        return states(self._ensure_consumer()).get(cast(Any, tp))
 
     async def starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
         """For each partition where to start (the committed offset, or else the beginning) and where its log ends."""
@@ -180,13 +186,6 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
                 self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
             points[tp] = (offset if usable else first[tp], last[tp])
         return points
-
-
-def _just_read(consumer: Any) -> dict[Any, tuple[int, int]]:
-    """From where to where each partition was read since this was asked last (`kafka_reading._Result`)."""
-    assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
-    told = {tp: assignment.state_value(tp).__dict__.pop("read", None) for tp in (assignment.tps if assignment else ())}
-    return {tp: read for tp, read in told.items() if read}
 
 
 async def _ends(consumer: Any, tps: list[TP]) -> dict[TP, int]:

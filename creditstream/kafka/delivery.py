@@ -87,8 +87,6 @@ class InOrderDelivery(driver.Consumer):
             self._backlog.clear()
             await self.wait(cast(Any, self.can_resume_flow))
             return
-        if not self.progress and not self.app.rebalancing and any(map(self.is_source, self.assignment())):
-            await self.perform_seek()  # the seek of the rebalance itself did not end in time
         epoch, records = await self._fetch()
         if epoch != self._epoch or not self.flow_active:
             return

@@ -145,3 +145,17 @@ def with_holes(records: list[Any], start: int, end: int) -> list[Any]:
         found.append(record)
         start = record.offset + 1
     return [*found, Hole(start, end)] if start < end else found
+
+
+def just_read(consumer: Any) -> dict[Any, tuple[int, int]]:
+    """From where to where each partition was read since this was asked last (`_Result`)."""
+    told = {tp: state.__dict__.pop("read", None) for tp, state in states(consumer).items()}
+    return {tp: read for tp, read in told.items() if read}
+
+
+def states(consumer: Any) -> dict[Any, Any]:
+    """aiokafka's own, by partition: those that are assigned."""
+    subscription = consumer._subscription.subscription
+    assignment = subscription and subscription.assignment
+    found: dict[Any, Any] = assignment._tp_state if assignment else {}
+    return found

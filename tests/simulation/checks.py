@@ -141,7 +141,8 @@ class Checks:
         )
 
     def _is_behind(self, order_id: UUID, row: Row) -> bool:
-        return not row.is_settled or self.evidence.versions.get(order_id) != row.version
+        lacks_letter = row.reason in FOR_A_PERSON and row.reason not in self.evidence.letters_of[order_id]
+        return not row.is_settled or self.evidence.versions.get(order_id) != row.version or lacks_letter
 
     def on_cut(self, partition: int, end: int, old_end: int) -> None:
         """The log of `orders` ends there now: what stood behind it is gone, and may have had its effect."""

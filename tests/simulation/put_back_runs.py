@@ -4,10 +4,11 @@ from collections import deque
 from typing import Any, cast
 
 from faust.transport.consumer import ensure_TP
+from faust.types import TP
 
 from creditstream.kafka import delivery, table_files
-from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.delivery import InOrderDelivery
+from creditstream.kafka.positions import InOrderPositions
 from creditstream.order.record import Record
 from creditstream.order.waiting_room import WaitingRoom
 from tests.chaos.put_in import put_in
@@ -43,16 +44,34 @@ def rounds_that_go_on() -> None:
     _a_turn_for_each_record()
 
 
-def positions_taken_unseen() -> None:
-    """Positions that are taken again do not end the round of deliveries that is under way."""
-    position = InOrderConsumer._position
+def positions_before_an_assignment() -> None:
+    """Positions are taken whenever Faust says that no rebalance is on: also of what was just revoked."""
+    revoked = InOrderPositions.on_partitions_revoked
 
-    async def quietly(self: InOrderConsumer, epoch: int) -> None:
+    async def and_go_on(self: InOrderPositions, partitions: set[TP]) -> None:
+        await revoked(self, partitions)
+        self._is_assigned = True
+
+    async def drain_once(self: InOrderPositions) -> None:
+        if not self.progress and not self.app.rebalancing and any(map(self.is_source, self.assignment())):
+            await self.perform_seek()
+        await InOrderDelivery._drain_once(self)
+
+    put_in(InOrderPositions, "on_partitions_revoked", and_go_on)
+    put_in(InOrderPositions, "_drain_once", drain_once)
+
+
+def positions_taken_unseen() -> None:
+    """Then they are taken again once a recovery is over, which does not end the round of deliveries under way."""
+    position = InOrderPositions._position
+
+    async def quietly(self: InOrderPositions, epoch: int) -> None:
         await position(self, epoch)
         if self._epoch == epoch + 1:
             self._epoch = epoch
 
-    put_in(InOrderConsumer, "_position", quietly)
+    positions_before_an_assignment()
+    put_in(InOrderPositions, "_position", quietly)
     _a_turn_for_each_record()
 
 

@@ -1,0 +1,144 @@
+"""Where each source partition starts, from a rebalance on. Knows Faust's insides.
+
+Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a method of Faust's is named as that is.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from creditstream.kafka.consumer_thread import InOrderThread
+from creditstream.kafka.delivery import RETRY, InOrderDelivery
+from creditstream.kafka.offsets import Progress
+from creditstream.kafka.ownership import CreditApp
+
+_MOST_DOUBTS = 10
+#: Seconds: before Faust stops waiting for it (`broker_request_timeout`, at least 40).
+_SEEK_WITHIN = 20.0
+
+
+class OffsetsWentBack(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """Kafka gives a committed offset that is older than one that it has taken from this worker."""
+
+
+class InOrderPositions(InOrderDelivery):
+    """Faust's consumer as far as partitions come and go. What is done of them, and committed: its subclass."""
+
+    _thread: InOrderThread
+
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        app: CreditApp = transport.app
+        self.metrics, self._ownership = app.instruments, app.ownership
+        super().__init__(transport, *args, **kwargs)
+        self._last_generation = 0
+        #: Nothing is between a revocation and the next assignment.
+        self._is_assigned = False
+        #: The seek of a rebalance did not end in time.
+        self._is_seek_left = False
+        #: As far as this worker knows that offsets were committed; and how often in a row Kafka knew less.
+        self._reached: dict[TP, int] = {}
+        self._doubts = 0
+        #: By the monotonic clock: the last commit, and since when partitions are given up (0: they are not).
+        self.committed_at = self._revoked_at = 0.0
+
+    async def perform_seek(self) -> None:
+        """After each rebalance, when tables are filled: every source partition starts at its committed offset.
+
+        Faust waits for it only so long, and recovers no table any more when it did not come back: it goes on in the
+        round of fetches then. Between a revocation and the next assignment nothing is positioned: what is assigned yet
+        may be another worker's by then. Faust's `rebalancing` does not say so when one rebalance follows another.
+        """
+        epoch = self._epoch
+        if not self._is_assigned:
+            return
+        try:
+            async with asyncio.timeout(_SEEK_WITHIN):
+                await self._take_positions()
+        except TimeoutError:
+            self._is_seek_left = epoch == self._epoch
+
+    async def _drain_once(self) -> None:
+        """Before a fetch: what the seek of the last rebalance could not do in its time."""
+        if self._is_seek_left and self.flow_active:
+            self._is_seek_left = False
+            await self._take_positions()
+        await super()._drain_once()
+
+    async def _take_positions(self) -> None:
+        """Ends only with that done, or with another rebalance."""
+        epoch = self._epoch
+        while epoch == self._epoch and not self.should_stop:
+            try:
+                await self._position(epoch)
+            except (KafkaError, TimeoutError) as error:
+                self.log.warning("cannot read the committed offsets, trying again: %s", type(error).__name__)
+                await self.sleep(RETRY)
+            else:
+                return
+
+    async def _position(self, epoch: int) -> None:
+        generation = self.app.consumer_generation_id
+        sources = {tp for tp in self.assignment() if self.is_source(tp)}
+        points = await self._thread.starting_points(sources) if sources else {}
+        self._doubt(points)
+        async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
+            if epoch != self._epoch:
+                return
+            await self._seek_to({tp: start for tp, (start, _) in points.items()})
+            if epoch != self._epoch:
+                return  # another rebalance began meanwhile; its own seek follows
+            self._epoch += 1  # ends the round of deliveries that is under way
+            self._backlog.clear()
+            self.progress = {tp: Progress(start, replay_until=end) for tp, (start, end) in points.items()}
+        self._note_at_work()
+        interrupted = generation != self._last_generation + 1
+        self._last_generation = generation
+        self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
+
+    def _doubt(self, points: Mapping[TP, tuple[int, int]]) -> None:
+        """A broker that has just come back may not know yet what it was told: asked again, it does. Raises KafkaError.
+
+        Believed, partitions would be read again from their beginning. A log that ends before is another one.
+        """
+        back = [tp for tp, (start, end) in points.items() if start < self._reached.get(tp, 0) <= end]
+        self._doubts = self._doubts + 1 if back else 0
+        if back and self._doubts <= _MOST_DOUBTS:
+            raise OffsetsWentBack(f"{len(back)} partitions")
+        self._reached |= {tp: start for tp, (start, _) in points.items()}
+
+    def _begin_again(self, tp: TP, progress: Progress, offset: int) -> Progress:
+        """Read again from the log's beginning, as the client does: nothing tells where in it the new records begin."""
+        told = "%s: read up to offset %s, and its log goes on at %s: it was cut or made again, and is read from there"
+        self.log.warning(told, tp, progress.expected, offset)
+        self.metrics.log_cuts.add()
+        self._reached[tp] = offset
+        self.progress[tp] = again = progress.after_cut(offset)
+        self._ownership.cut(tp)
+        return again
+
+    def _note_at_work(self) -> None:
+        self.committed_at = time.monotonic()
+        if self._revoked_at:
+            self.metrics.pause_seconds.observe(self.committed_at - self._revoked_at)
+            self._revoked_at = 0.0
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Drain and commit while acks still count (Faust forgets them first), then forget all positions."""
+        if self.progress:
+            self.metrics.rebalances.add()
+            self._revoked_at = time.monotonic()
+        await super().on_partitions_revoked(revoked)
+        self._epoch += 1
+        self._is_assigned = self._is_seek_left = False
+        self.progress = {}
+        self._backlog.clear()
+        self._ownership.own(None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """From here on what is assigned is this worker's."""
+        self._is_assigned = True
+        await super().on_partitions_assigned(assigned, generation_id)
