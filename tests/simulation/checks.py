@@ -147,7 +147,10 @@ class Checks:
     def on_cut(self, partition: int, end: int, old_end: int) -> None:
         """The log of `orders` ends there now: what stood behind it is gone, and may have had its effect."""
         self._reused[partition] = (range(end, old_end), self._generation)
-        for place in [place for place in self.sent if place[:2] == ("orders", partition) and place[2] >= end]:
+        gone = [place for place in self.sent if place[:2] == ("orders", partition) and place[2] >= end]
+        for copy in [copy for copy, origin in self.evidence.origins.items() if origin in gone]:
+            del self.evidence.origins[copy]
+        for place in gone:
             cut = self.sent.pop(place)
             if cut.order_id is not None:
                 self.cut[cut.order_id].add(amount_of(cut.value))

@@ -1,7 +1,7 @@
 """PURE: what happens in a world, from its seed: settings, load and faults, as data that can be told and shrunk."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: Virtual seconds in which orders come and things break. Then all is healed.
@@ -9,6 +9,9 @@ TROUBLED = 20.0
 #: Of one seed.
 RECORDS = 200
 _FEWEST_FAULTS, _MOST_FAULTS = 5, 12
+#: So many of all come a moment after another.
+_HURRIED = 1 / 3
+_MOMENTS = (0.003, 0.03, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def make_plan(seed: int, records: int = RECORDS) -> Plan:
         records=records,
         settings=_settings(dice),
         bursts=tuple(_bursts(dice, records)),
-        events=tuple(sorted([*_events(dice, workers), *_commands(seed)], key=lambda event: event.at)),
+        events=tuple(sorted([*_hurried(seed, _events(dice, workers)), *_commands(seed)], key=lambda event: event.at)),
     )
 
 
@@ -155,6 +158,20 @@ def _events(dice: random.Random, workers: int) -> list[Event]:
         )
         for kind in dice.choices(KINDS, weights, k=count)
     ]
+
+
+def _hurried(seed: int, events: list[Event]) -> list[Event]:
+    """One in three comes just after another has begun, or is over: as a worker starts, as partitions move."""
+    dice = random.Random(seed ^ 0x4A57E)
+
+    def hurried(event: Event) -> Event:
+        if dice.random() > _HURRIED:
+            return event
+        other = dice.choice(events)
+        after = dice.choice(_MOMENTS) * dice.uniform(0.5, 2.0)
+        return replace(event, at=round(min(other.at + dice.choice((0.0, other.lasts)) + after, TROUBLED), 4))
+
+    return [hurried(event) for event in events]
 
 
 def _commands(seed: int) -> list[Event]:
