@@ -33,6 +33,7 @@ ROOMS = (
                 "offsets",
                 "ownership",
                 "place_reader",
+                "positions",
                 "publisher",
                 "reading",
                 "stream_queues",

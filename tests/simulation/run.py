@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tests.simulation import world  # noqa: F401 - what is imported here, the forked processes need not
 from tests.simulation.clocks import real_monotonic
+from tests.simulation.lines import tell_lines
 from tests.simulation.plan import RECORDS, Plan, make_plan
 from tests.simulation.play import Outcome, play
 from tests.simulation.put_back import PUT_BACK
@@ -50,7 +51,8 @@ def main() -> int:
         return _play_one(make_plan(given.seed, given.records))
     first = _resumed(given.log) or given.first
     seeds = range(first, first + given.seeds) if given.seeds else _for_ever(first)
-    return _play_all((make_plan(seed, given.records) for seed in seeds), given)
+    plans = (make_plan(seed, given.records) for seed in seeds)
+    return tell_lines(plans, given.jobs) if given.lines else _play_all(plans, given)
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", choices=[*PUT_BACK, "all"], help="put this fault back, and find it")
     parser.add_argument("--repaired", action="store_true", help="with --fault and --seed: its plan, without the fault")
     parser.add_argument("--stories", action="store_true", help="those in which a fault of the product was found")
+    parser.add_argument("--lines", action="store_true", help="which lines of the order's way the seeds run")
     parser.add_argument("--log", type=Path, help="a line for each seed; a run with the same file goes on from there")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time (default: %(default)s)")
     parser.add_argument("--digests", action="store_true", help="print each seed's digest")
