@@ -17,6 +17,7 @@ from tests.simulation.kafka.transactions import TRANSACTIONS, Transaction
 HOST, PORT, NODE, CLUSTER = "kafka", 9092, 0, "simulated"
 _NO_LEADER = errors.LeaderNotAvailableError.errno
 _NO_TOPIC = errors.UnknownTopicOrPartitionError.errno
+_NO_LEADER = errors.LeaderNotAvailableError.errno
 _OUT_OF_RANGE = errors.OffsetOutOfRangeError.errno
 _FIRST, _LAST = -2, -1
 Place = tuple[str, int]
@@ -42,6 +43,8 @@ class Broker:
         self.refusals: dict[str, int] = {}
         #: Topics of which fetches get nothing, as a quota does it.
         self.unread: set[str] = set()
+        #: Topics of which nobody is told where they begin and end, as without a leader.
+        self.untold: set[str] = set()
         #: False: it has come back a moment ago, and knows no topic's leader yet.
         self.knows_topics = True
         self.topics: dict[str, dict[int, Log]] = {}
@@ -179,7 +182,8 @@ class Broker:
                     done.append((partition, _NO_TOPIC, -1, -1))
                     continue
                 end = log.stable if request.isolation_level else log.end
-                done.append((partition, 0, -1, log.start if when == _FIRST else end))
+                error = _NO_LEADER if topic in self.untold else 0
+                done.append((partition, error, -1, log.start if when == _FIRST else end))
             answers.append((topic, done))
         reply(request.RESPONSE_TYPE(0, answers))
 

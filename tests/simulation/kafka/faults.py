@@ -73,6 +73,13 @@ class KafkaFaults(OperatorsWork):
         await asyncio.sleep(event.lasts)
         self._world.broker.unread.discard(topic)
 
+    async def kafka_tells_no_ends(self, event: Event) -> None:
+        """Longer than Faust waits for positions."""
+        topic = self._world.topic("orders")
+        self._world.broker.untold.add(topic)
+        await asyncio.sleep(event.lasts * 5)
+        self._world.broker.untold.discard(topic)
+
     async def kafka_loses_answers(self, event: Event) -> None:
         await self._weather(event, lost_answers=event.share / 5)
 
