@@ -3,7 +3,6 @@
 Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a method of Faust's is named as that is.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +16,6 @@ from creditstream.kafka.offsets import Progress
 from creditstream.kafka.ownership import CreditApp
 
 _MOST_DOUBTS = 10
-#: Seconds: before Faust stops waiting for it (`broker_request_timeout`, at least 40).
-_SEEK_WITHIN = 20.0
 
 
 class OffsetsWentBack(KafkaError):  # type: ignore[misc]  # aiokafka has no types
@@ -37,8 +34,6 @@ class InOrderPositions(InOrderDelivery):
         self._last_generation = 0
         #: Nothing is between a revocation and the next assignment.
         self._is_assigned = False
-        #: The seek of a rebalance did not end in time.
-        self._is_seek_left = False
         #: As far as this worker knows that offsets were committed; and how often in a row Kafka knew less.
         self._reached: dict[TP, int] = {}
         self._doubts = 0
@@ -48,30 +43,11 @@ class InOrderPositions(InOrderDelivery):
     async def perform_seek(self) -> None:
         """After each rebalance, when tables are filled: every source partition starts at its committed offset.
 
-        Faust waits for it only so long, and recovers no table any more when it did not come back: it goes on in the
-        round of fetches then. Between a revocation and the next assignment nothing is positioned: what is assigned yet
-        may be another worker's by then. Faust's `rebalancing` does not say so when one rebalance follows another.
+        Ends only with that done, or with another rebalance. Between a revocation and the next assignment nothing is
+        positioned: what is assigned then may be another worker's.
         """
         epoch = self._epoch
-        if not self._is_assigned:
-            return
-        try:
-            async with asyncio.timeout(_SEEK_WITHIN):
-                await self._take_positions()
-        except TimeoutError:
-            self._is_seek_left = epoch == self._epoch
-
-    async def _drain_once(self) -> None:
-        """Before a fetch: what the seek of the last rebalance could not do in its time."""
-        if self._is_seek_left and self.flow_active:
-            self._is_seek_left = False
-            await self._take_positions()
-        await super()._drain_once()
-
-    async def _take_positions(self) -> None:
-        """Ends only with that done, or with another rebalance."""
-        epoch = self._epoch
-        while epoch == self._epoch and not self.should_stop:
+        while self._is_assigned and epoch == self._epoch and not self.should_stop:
             try:
                 await self._position(epoch)
             except (KafkaError, TimeoutError) as error:
@@ -133,7 +109,7 @@ class InOrderPositions(InOrderDelivery):
             self._revoked_at = time.monotonic()
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
-        self._is_assigned = self._is_seek_left = False
+        self._is_assigned = False
         self.progress = {}
         self._backlog.clear()
         self._ownership.own(None)

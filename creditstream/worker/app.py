@@ -16,6 +16,7 @@ from creditstream.kafka.bulk_load import BulkTable
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.lost_connections import mend_lost_connections
 from creditstream.kafka.reading import read_whatever_kafka_has
+from creditstream.kafka.recovery import PatientTables
 from creditstream.kafka.security import faust_credentials
 from creditstream.kafka.topics import topic_name
 from creditstream.kafka.transport import InOrderTransport, QuietMonitor
@@ -141,6 +142,7 @@ def create_app(settings: Settings) -> CreditApp:
         Worker=Worker,
         Monitor=QuietMonitor,
         Table=BulkTable,
+        TableManager=PatientTables,
     )
     add_routes(app)
     return app

@@ -36,6 +36,7 @@ ROOMS = (
                 "positions",
                 "publisher",
                 "reading",
+                "recovery",
                 "stream_queues",
                 "table",
                 "table_files",

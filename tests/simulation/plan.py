@@ -72,7 +72,7 @@ _WORDS = {
     "kafka_forbids_records": "nobody has the right to write to Kafka, for {lasts}",
     "kafka_forgets_topics": "Kafka is away for {lasts}, and knows its topics only as long after that",
     "kafka_gives_no_retries": "Kafka gives nobody a record of orders-retry, for {lasts}",
-    "kafka_tells_no_ends": "Kafka does not tell where the logs of orders begin and end, for five times {lasts}",
+    "kafka_tells_no_ends": "Kafka does not tell where the logs of topic {worker} begin and end, for five times {lasts}",
     "slow_network": "{share} of what goes through the network is late, for {lasts}",
     "postgres_away": "PostgreSQL is away for {lasts}",
     "postgres_fails_over": "PostgreSQL's primary is lost, and its standby is promoted {lasts} later",

@@ -38,9 +38,12 @@ STORIES: dict[str, Plan] = {
     "kafka_goes_away_as_a_worker_starts": _story(
         2, Event(6.0, "kill", worker=0, lasts=1.0), Event(7.035, "kafka_away", lasts=20.0), workers=2
     ),
-    # Faust waited 40 s for the positions, and recovered no table any more.
-    "where_logs_end_is_not_told_for_a_minute": _story(
-        2, Event(5.9, "kafka_tells_no_ends", lasts=12.0), Event(6.0, "join"), workers=2
+    # Faust waited 40 s for where the logs of orders, or of a table, end, and recovered no table any more.
+    "no_positions_for_a_minute": _story(
+        2, Event(5.9, "kafka_tells_no_ends", worker=0, lasts=12.0), Event(6.0, "join"), workers=2
+    ),
+    "no_ends_of_tables_for_a_minute": _story(
+        2, Event(5.9, "kafka_tells_no_ends", worker=1, lasts=12.0), Event(6.0, "join"), workers=2
     ),
 }
 """By name. What went wrong then stands above each."""

@@ -12,7 +12,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.kafka import consumer_thread as transport_thread
-from creditstream.kafka import positions
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.offsets import Progress
@@ -99,7 +98,6 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
     monkeypatch.setattr(InOrderConsumer, "_fetch", fetch)
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, {first: None})
-    consumer._is_seek_left = False
     asyncio.run(consumer._drain_once())
     assert delivered == [first]
 
@@ -119,7 +117,7 @@ def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..
     consumer = InOrderConsumer.__new__(InOrderConsumer)
     consumer._backlog, consumer._epoch, consumer.progress = {}, 1, cast(Any, dict.fromkeys(tps))
     consumer._revoked_at, consumer._last_generation = 0.0, 0
-    consumer._is_assigned, consumer._is_seek_left = True, False
+    consumer._is_assigned = True
     consumer._reached, consumer._doubts = {}, 0
     consumer._fetching, consumer._room = asyncio.Lock(), asyncio.Event()
     consumer._thread = cast(Any, _Thread())
@@ -275,41 +273,6 @@ def test_between_a_revocation_and_the_next_assignment_nothing_is_positioned(monk
         await position
         assert not consumer.progress and not sought
 
-    asyncio.run(play())
-
-
-def test_a_seek_that_does_not_end_in_time_is_finished_before_the_next_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faust recovers no table any more when it had to wait too long for it."""
-    tp = TP("orders", 0)
-    answers = asyncio.Event()
-
-    async def seek(*_: object) -> None:
-        return
-
-    async def points(_sources: set[TP]) -> dict[TP, tuple[int, int]]:
-        await answers.wait()
-        return {tp: (7, 9)}
-
-    async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
-        return {}
-
-    async def play() -> None:
-        consumer = _positioned(monkeypatch, {tp}, seek)
-        consumer.progress, consumer.flow_active = {}, True
-        monkeypatch.setattr(consumer._thread, "starting_points", points)
-        await consumer.perform_seek()
-        assert not consumer.progress
-        answers.set()
-        await consumer._drain_once()
-        assert consumer.progress[tp].expected == 7
-        del consumer.progress[tp]
-        await consumer._drain_once()
-        assert not consumer.progress, "once"
-
-    monkeypatch.setattr(InOrderConsumer, "should_stop", False)
-    monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
-    monkeypatch.setattr(InOrderConsumer, "_get_active_partitions", lambda self: {tp})
-    monkeypatch.setattr(positions, "_SEEK_WITHIN", 0.0)
     asyncio.run(play())
 
 

@@ -6,7 +6,7 @@ acceptance tests, then write the new hash here.
 
 import hashlib
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import faust
 import pytest
@@ -15,6 +15,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.record.memory_records import _MemoryRecordsPy
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
 from faust.transport.consumer import Consumer
@@ -40,6 +41,10 @@ _REPLACED: list[tuple[Any, str]] = [
     (Producer.on_start, "219c9a7a785d77b2"),
     (Table.on_rebalance, "0812ad692171a8fd"),
     (Recovery._add, "1584a197b11bf835"),
+    (Recovery._wait, "ec7429b70176f8c6"),
+    (Recovery._build_highwaters, "91b4cc0d3724ae7b"),
+    (Recovery._build_offsets, "27eec86be06cb51f"),
+    (cast(property, TableManager.recovery).fget, "f0bf5de78b4c3d23"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
     (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
     (AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),

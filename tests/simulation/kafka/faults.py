@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
 
-from creditstream.kafka.topics import ORDERS_RETRY, SEEN_CHANGELOG
+from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_RETRY, SEEN_CHANGELOG
 from tests.simulation.kafka.log import built
 from tests.simulation.network import Weather
 from tests.simulation.operators import OperatorsWork
@@ -74,11 +74,12 @@ class KafkaFaults(OperatorsWork):
         self._world.broker.unread.discard(topic)
 
     async def kafka_tells_no_ends(self, event: Event) -> None:
-        """Longer than Faust waits for positions."""
-        topic = self._world.topic("orders")
-        self._world.broker.untold.add(topic)
+        """Of one topic, or of all: longer than Faust waits for a step of a rebalance."""
+        names = [self._world.topic(name) for name in (ORDERS, SEEN_CHANGELOG, ORDER_STATUS, ORDERS_RETRY)]
+        untold = {names[event.worker]} if event.worker < len(names) else set(names)
+        self._world.broker.untold |= untold
         await asyncio.sleep(event.lasts * 5)
-        self._world.broker.untold.discard(topic)
+        self._world.broker.untold -= untold
 
     async def kafka_loses_answers(self, event: Event) -> None:
         await self._weather(event, lost_answers=event.share / 5)
