@@ -157,5 +157,4 @@ def states(consumer: Any) -> dict[Any, Any]:
     """aiokafka's own, by partition: those that are assigned."""
     subscription = consumer._subscription.subscription
     assignment = subscription and subscription.assignment
-    found: dict[Any, Any] = assignment._tp_state if assignment else {}
-    return found
+    return {tp: assignment.state_value(tp) for tp in assignment.tps} if assignment else {}

@@ -55,7 +55,7 @@ def test_1100_half_open_connections_stop_nothing_with_1024_descriptors(
             assert next(page.events).name == "hello"
             topics.produce("orders", [(None, order_line(uuid4()).encode()) for _ in range(600)])
             settle(worker_environ, 600)
-            assert next(page.statuses()).data["status"] in ("approved", "rejected")
+            assert any(status.data["status"] in ("approved", "rejected") for status in page.statuses())
         for path in ("/health/live", "/health/ready", "/stats", "/orders?limit=100", "/metrics"):
             assert ask(worker.url + path).status == 200, path
         with ThreadPoolExecutor(50) as many:

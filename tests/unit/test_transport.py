@@ -280,7 +280,7 @@ def test_a_partition_that_is_not_assigned_any_more_has_no_end_and_no_transaction
     """The consumer's thread learns of it before the others do."""
     here, gone = TP("orders", 0), TP("orders", 1)
     state = SimpleNamespace(lso=3, highwater=5)
-    assignment = SimpleNamespace(_tp_state={here: state})
+    assignment = SimpleNamespace(tps=frozenset([here]), state_value={here: state}.get)
     thread = InOrderThread.__new__(InOrderThread)
     known = SimpleNamespace(_subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment)))
     thread._consumer = cast(Any, known)
