@@ -30,6 +30,8 @@ RED = {
     "no_commit_without_an_answer": {"an_answer_is_lost_and_the_rows_stand"},
     "no_wait_on_a_conflict": {"a_claim_waits_for_a_claim", "a_settling_waits_for_a_settling"},
     "no_look_after_a_wait": {"a_claim_waits_for_a_claim", "a_settling_waits_for_a_settling"},
+    "no_wait_for_writers": {"a_month_goes_while_somebody_writes_to_it"},
+    "no_ids_without_rows": {"an_id_outlives_its_row", "an_id_goes_later_than_its_row"},
 }
 
 

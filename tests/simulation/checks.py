@@ -66,7 +66,9 @@ class Checks:
 
     def _is_committed(self, order_id: UUID) -> None:
         row = self.row(order_id)
-        if row is None or row.version < self.evidence.versions[order_id]:
+        if self._world.removed.is_gone(order_id):
+            self._world.removed.on_late_status(order_id)
+        elif row is None or row.version < self.evidence.versions[order_id]:
             self.complain(f"I4: a status of {order_id} is published that is not committed")
 
     def on_write(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
@@ -118,7 +120,10 @@ class Checks:
         self, order_id: UUID, place: Place, after: tuple[int, int] | None, amount: Decimal | None = None
     ) -> None:
         row = self.row(order_id)
-        if row is None:
+        if row is None and self._world.removed.is_gone(order_id):
+            sent = self.sent.get(self.evidence.origins.get(place, place))
+            self._world.removed.is_done(place, order_id, None if amount is None or sent is None else sent.value)
+        elif row is None:
             self.complain(f"I3: {place} is committed, and order {order_id} has no row")
         elif amount is not None and row.amount != amount and row.fingerprint != FORGOTTEN:
             self.complain(f"I3: {place} is committed: a conflict with {order_id}, and no dead letter")

@@ -49,8 +49,9 @@ class Ending:
         for place, sent in self._sent.items():
             if sent.order_id is None and place not in self._evidence.letters:
                 self.complain(f"I1: {place} is no order and has no dead letter")
-        if self._world.faults.operators.unpublished:
+        if any(each in self._world.postgres.rows for each in self._world.faults.operators.unpublished):
             self.complain("an operator's forget is done, and some of its statuses are not published")
+        self._world.removed.look()
         self._look_at_decisions()
         self._checks.calls.look()
         self._look_at_tables()
@@ -66,6 +67,8 @@ class Ending:
 
     def _look_at_order(self, order_id: UUID, amounts: dict[Place, Decimal]) -> None:
         row = self._checks.row(order_id)
+        if row is None and (self._world.removed.is_gone(order_id) or self._world.removed.was_refused(order_id)):
+            return
         if row is None:
             self.complain(f"I1: order {order_id} is lost: it has no row")
             return
@@ -82,9 +85,9 @@ class Ending:
                 self.complain(f"I1: {place} conflicts with {order_id} and has no dead letter")
 
     def _ever_sent(self, order_id: UUID) -> set[Decimal]:
-        """Also in records that Kafka has lost since, or whose offset it gave twice."""
+        """Also long ago, and in records that Kafka has lost since, or whose offset it gave twice."""
         sent = {amount_of(sent.value) for sent in self._evidence.sent.values() if sent.order_id == order_id}
-        return sent | self._checks.cut[order_id]
+        return sent | self._checks.cut[order_id] | self._world.removed.amounts(order_id)
 
     def _decisions(self, order_id: UUID) -> set[str]:
         """As they were published: without what `forget` changes, if the customer was forgotten."""
@@ -98,6 +101,7 @@ class Ending:
         for state in map(State.of, self._world.postgres.rows.values()):
             if state.status in DECIDED:
                 scored = [Call(*each) for each in calls.get(state.order_id, ())]
+                scored.append(Call(0.0, 200, self._world.removed.score(state.order_id)))
                 for wrong in wrongs_of_decided(state, scored, policies):
                     self.complain(f"order {state.order_id} is {state.status}, and the policy says no: {wrong}")
 
@@ -123,6 +127,8 @@ class Ending:
         log = self._world.broker.topics[self._world.topic(_CHANGELOGS[table])][int(partition)]
         last = {record.key: record for record in log.records()}
         for key, record in last.items():
+            if record.value is None:
+                continue  # a running worker's table does not hear of tombstones
             if record.offset <= int(items[Store.offset_key]) and items.get(key) != record.value:
                 self.complain(f"I10: the disk of worker {number} has an offset of {name}, and not all before it")
                 return
@@ -131,6 +137,6 @@ class Ending:
         log = self._world.broker.topics[table.changelog][partition]
         expected = {record.key: record.value for record in log.records()}
         for key, value in expected.items():
-            if table.get(partition, key) != value:
+            if value is not None and table.get(partition, key) != value:
                 self.complain(f"worker {number} does not know what stands in {table.changelog}[{partition}]")
                 return

@@ -38,6 +38,8 @@ class Evidence:
         self.versions: dict[UUID, int] = {}
         self.last: dict[UUID, bytes] = {}
         self.decisions: dict[UUID, set[bytes]] = defaultdict(set)
+        #: Orders that `seen` was ever told of.
+        self.marked: set[UUID] = set()
 
     def take(self, name: str, partition: int, record: Any) -> None:
         """A record of the topic of that name, without its prefix."""
@@ -85,6 +87,8 @@ class Evidence:
 
     def _on_order_status(self, record: Any, _partition: int) -> None:
         if record.value is None:
+            for known in (self.versions, self.last, self.decisions):
+                known.pop(UUID(record.key.decode()), None)
             return
         order_id, status = UUID(record.key.decode()), msgspec.json.decode(record.value)
         version, before = status["version"], self.versions.get(order_id, 0)
@@ -94,6 +98,9 @@ class Evidence:
         self.last[order_id] = record.value
         if status["status"] != "under_review":
             self.decisions[order_id].add(record.value)
+
+    def _on_seen_changelog(self, record: Any, _partition: int) -> None:
+        self.marked.add(UUID(bytes=record.key))
 
 
 def _origin(record: Any) -> Place | None:

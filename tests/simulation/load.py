@@ -8,6 +8,7 @@ from uuid import UUID
 from creditstream.order.home_partition import home_partition
 from creditstream.simulation.mix import Kind, Line, make_mix
 from tests.simulation.clocks import BEGINNING
+from tests.simulation.past import make_repeats
 
 _CUSTOMERS = ("down-", "refuse-", "nofile-", "slow-")
 
@@ -31,6 +32,12 @@ def make_load(seed: int, records: int, partitions: int) -> list[Sent]:
     lines = make_mix(orders, repeats, conflicts, spoiled, seed, now=begin)
     changes = {line.order_id: _change(dice) for line in lines if line.kind == "order"}
     return [_sent(dice, line.kind, _changed(line, changes), line.order_id, partitions) for line in lines]
+
+
+def make_later_load(seed: int, partitions: int) -> list[Sent]:
+    """What comes of the orders of the past."""
+    dice = random.Random(seed ^ 0x1A7)
+    return [_sent(dice, line.kind, line.value, line.order_id, partitions) for line in make_repeats(seed)]
 
 
 def _change(dice: random.Random) -> tuple[bytes, bytes] | None:

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from creditstream.errors import StartError, StoreUnavailable
+from creditstream.store import maintenance as store
 from schemas.decision import FOR_A_PERSON
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, Row
+from tests.simulation.dropping import Dropping
 from tests.simulation.postgres import Server
 from tests.simulation.rows import Row as Held
 from tests.simulation.rows import moment, told
@@ -21,10 +23,11 @@ _FORGOTTEN = base64.b64encode(FORGOTTEN).decode()
 _PAGE = 50
 
 
-class Maintenance:
-    """What `only_one` hands out. As with a connection, all of it is over once it broke."""
+class Maintenance(store.Maintenance):
+    """What `only_one` hands out: the product's own, over the model. As with a connection, all is over once it broke."""
 
     def __init__(self, server: Server) -> None:
+        super().__init__(self)  # type: ignore[arg-type]  # also what it runs changes of the schema with
         self._server, self._is_broken = server, False
 
     async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -36,8 +39,9 @@ class Maintenance:
             self._is_broken = True
             raise
 
-    async def json(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        return json.loads(await self.value(name, parameters))
+    async def execute(self, statement: str) -> None:
+        """By its first word."""
+        await self.value(statement.split()[0].lower(), {"statement": statement})
 
 
 class Operators:
@@ -45,6 +49,7 @@ class Operators:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.dropping = Dropping(server)
         self._held: set[str] = set()
         #: Orders whose status no worker has published again yet.
         self.unpublished: set[str] = set()
@@ -82,7 +87,7 @@ class Operators:
     # -- statements, by their names
 
     async def page(self, given: Mapping[str, Any]) -> list[Held]:
-        rows = self._server.rows
+        rows = self._server.months.visible(self._server.rows)
         return [rows[each] for each in sorted(rows) if each > given["after"]][:_PAGE]
 
     async def forget_count(self, given: Mapping[str, Any]) -> str:
@@ -96,7 +101,8 @@ class Operators:
             return sum(self._forget(order_id) for order_id in ids)
 
     async def forgotten_unpublished(self, _given: Mapping[str, Any]) -> str:
-        return told(self._server.rows[each] for each in sorted(self.unpublished))
+        rows = self._server.months.visible(self._server.rows)
+        return told(rows[each] for each in sorted(self.unpublished) if each in rows)
 
     async def forgotten_published(self, given: Mapping[str, Any]) -> int:
         done = self.unpublished & set(given["ids"].strip("{}").split(","))
@@ -106,7 +112,7 @@ class Operators:
     # -- what they do
 
     def _of(self, given: Mapping[str, Any]) -> list[Held]:
-        rows = self._server.rows
+        rows = self._server.months.visible(self._server.rows)
         return [rows[each] for each in sorted(rows) if rows[each]["customer_id"] == given["customer"]]
 
     def _is_settled(self, row: Held, given: Mapping[str, Any]) -> bool:
@@ -114,11 +120,12 @@ class Operators:
         return row["status"] != "under_review" or row["reason"] in FOR_A_PERSON or age > timedelta(seconds=given["age"])
 
     def _forget(self, order_id: str) -> bool:
-        row = self._server.rows[order_id]
-        if row["customer_id"] == FORGOTTEN_CUSTOMER:
+        row = self._server.rows.get(order_id)  # its month may have gone since
+        if row is None or row["customer_id"] == FORGOTTEN_CUSTOMER:
             return False
         changes = {"customer_id": FORGOTTEN_CUSTOMER, "fingerprint": _FORGOTTEN, "updated_at": moment()}
         self._server.rows[order_id] = row | changes | {"version": row["version"] + 1}
+        self._server.keys[order_id] |= {"fingerprint": _FORGOTTEN}
         self.unpublished.add(order_id)
         self.forgotten.add(order_id)
         return True

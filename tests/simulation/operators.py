@@ -16,6 +16,7 @@ from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.forget.erasure import Forget
 from creditstream.operations.grow.growth import grow
 from creditstream.operations.progress import progress_bars
+from creditstream.operations.retention.drop_months import clean, expired_months
 from schemas.status import FORGOTTEN_CUSTOMER
 from tests.simulation.maintenance import Operators
 from tests.simulation.plan import Event
@@ -54,7 +55,7 @@ class OperatorsWork:
         """Whether nothing is left to do."""
         async with self.operators.only_one(None, "forget") as session:
             with progress_bars(shown=False) as bars:
-                work = Forget(self._world.workers[0].settings, session, customer, bars)  # type: ignore[arg-type]
+                work = Forget(self._world.workers[0].settings, session, customer, bars)
                 found = await work.look()
                 if found.nothing:
                     return True
@@ -68,6 +69,19 @@ class OperatorsWork:
 
     async def _replay(self) -> bool:
         await replay_letters(self._world.workers[0].settings, Filter(), by="an operator", dry_run=False)
+        return True
+
+    async def retention(self, _event: Event) -> None:
+        """Old months, and what earlier runs have left."""
+        await self._until_done("retention", self._retention)
+
+    async def _retention(self) -> bool:
+        settings = self._world.workers[0].settings
+        async with self.operators.only_one(None, "retention") as session:
+            months = await expired_months(session, settings)
+            with progress_bars(shown=False) as bars:
+                await clean(session, settings, [month for month in months if month.goes], bars)
+        self.operators.dropping.was_done = True
         return True
 
     async def grow(self, event: Event) -> None:

@@ -4,6 +4,8 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.simulation.past import KEPT, make_repeats
+
 #: Virtual seconds in which orders come and things break. Then all is healed.
 TROUBLED = 20.0
 #: Of one seed.
@@ -12,6 +14,8 @@ _FEWEST_FAULTS, _MOST_FAULTS = 5, 12
 #: So many of all come a moment after another.
 _HURRIED = 1 / 3
 _MOMENTS = (0.003, 0.03, 0.3, 1.0)
+#: The share of seeds that have a past, and `retention`.
+_WITH_A_PAST = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     bursts: tuple[Burst, ...] = ()
     events: tuple[Event, ...] = ()
+    #: Whether there were orders long before: `tests.simulation.past`.
+    has_past: bool = False
 
 
 _WORDS = {
@@ -102,7 +108,10 @@ _COMMANDS = {
     "forget": "an operator has a customer forgotten",
     "replay": "an operator sends all dead letters again",
     "grow": "an operator stops all workers, adds partitions, and starts them again",
+    "retention": "an operator has old months dropped",
 }
+#: Those that may come in any world. The rest need one that has a past.
+_OF_ANY_WORLD = ("forget", "replay", "grow")
 COMMANDS = tuple(_COMMANDS)
 
 
@@ -110,7 +119,7 @@ def make_plan(seed: int, records: int = RECORDS) -> Plan:
     """The same seed gives the same plan, in every process."""
     dice = random.Random(seed)
     workers = dice.choice((2, 2, 3, 3, 3, 4))
-    return Plan(
+    plan = Plan(
         seed=seed,
         workers=workers,
         partitions=dice.choice((2, 4, 4)),
@@ -118,6 +127,22 @@ def make_plan(seed: int, records: int = RECORDS) -> Plan:
         settings=_settings(dice),
         bursts=tuple(_bursts(dice, records)),
         events=tuple(sorted([*_hurried(seed, _events(dice, workers)), *_commands(seed)], key=lambda event: event.at)),
+    )
+    return with_past(plan) if random.Random(seed ^ 0x9A5).random() < _WITH_A_PAST else plan
+
+
+def with_past(plan: Plan) -> Plan:
+    """The same, with orders of long ago, which come again, and with `retention`."""
+    dice = random.Random(plan.seed ^ 0x3E7)
+    repeats = len(make_repeats(plan.seed))
+    bursts = [Burst(round(dice.uniform(0.0, TROUBLED), 3), plan.records + each, 1) for each in range(repeats)]
+    commands = [Event(round(dice.uniform(1.0, TROUBLED), 3), "retention") for _ in range(dice.choice((1, 2)))]
+    return replace(
+        plan,
+        has_past=True,
+        settings=plan.settings | KEPT,
+        bursts=tuple(sorted([*plan.bursts, *bursts], key=lambda burst: burst.at)),
+        events=tuple(sorted([*plan.events, *commands], key=lambda event: event.at)),
     )
 
 
@@ -178,5 +203,5 @@ def _hurried(seed: int, events: list[Event]) -> list[Event]:
 def _commands(seed: int) -> list[Event]:
     """In two seeds of three one or two."""
     dice = random.Random(seed ^ 0x0B5)
-    names = dice.sample(COMMANDS, dice.choice((0, 1, 2)))
+    names = dice.sample(_OF_ANY_WORLD, dice.choice((0, 1, 2)))
     return [Event(round(dice.uniform(1.0, TROUBLED), 3), name, share=round(dice.random(), 3)) for name in names]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.simulation.clocks import now, real_process_time
 from tests.simulation.ending import Ending
-from tests.simulation.load import make_load
+from tests.simulation.load import make_later_load, make_load
 from tests.simulation.loop import NothingToDo
 from tests.simulation.plan import COMMANDS, TROUBLED, Plan
 from tests.simulation.watch import Watch
@@ -77,6 +77,8 @@ async def _course(world: World, plan: Plan) -> None:
 
 async def _produce(world: World, plan: Plan) -> None:
     load = make_load(plan.seed, plan.records, plan.partitions)
+    if plan.has_past:
+        load += make_later_load(plan.seed, plan.partitions)
     for burst in plan.bursts:
         await asyncio.sleep(max(0.0, burst.at - world.played))
         by_partition: dict[int, list[int]] = {}
@@ -94,5 +96,7 @@ def _digest(world: World) -> str:
             for record in log.records():
                 told.update(repr((record.offset, record.key, record.value)).encode())
     told.update(repr(sorted(world.postgres.rows.items())).encode())
+    if world.past:
+        told.update(repr(sorted(world.postgres.keys.items())).encode())
     told.update(repr((now.seconds, world.risk.journal())).encode())
     return told.hexdigest()[:16]

@@ -14,9 +14,11 @@ from contextvars import Context
 from typing import Any, NamedTuple, Self
 
 from creditstream.errors import StoreUnavailable, StoreUseless
-from tests.simulation.rows import Row, Rows, claim, settle, told
+from tests.simulation.months import Months
+from tests.simulation.rows import Keys, Row, Rows, Tables, claim, settle, told
 
 _STATEMENT_TIMEOUT = 10.0
+_Statement = Callable[[Tables, list[Row], frozenset[str]], list[Row]]
 
 
 def _ids(array: str) -> list[str]:
@@ -36,6 +38,8 @@ class Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, chance: random.Random) -> None:
         self.loop, self.chance = loop, chance
         self.rows: Rows = {}
+        self.keys: Keys = {}
+        self.months = Months()
         self.trouble = Trouble()
         #: None: it answers. Else why not: "away" (connections break) or "read-only".
         self.fault: str | None = None
@@ -93,36 +97,52 @@ class Server:
             return self.write(name, given)
         ids = [each["order_id"] for each in json.loads(given["batch"])]
         try:
-            async with asyncio.timeout(_STATEMENT_TIMEOUT), self.locked(ids):
+            async with asyncio.timeout(_STATEMENT_TIMEOUT), AsyncExitStack() as opened:
+                if name == "settle_orders":  # its first statement has the ids alone, and each sees anew
+                    await opened.enter_async_context(self.locked(ids))
+                hidden = await opened.enter_async_context(self.months.used())
+                if name == "claim_orders":
+                    await opened.enter_async_context(self.locked(ids))
                 await asyncio.sleep(self.chance.uniform(0.000_5, self.slowest))
-                return self.write(name, given)
+                return self.write(name, given, hidden)
         except TimeoutError:
             raise StoreUnavailable("PostgreSQL: the statement took too long") from None
 
-    def write(self, name: str, given: Mapping[str, Any]) -> Any:
-        """What the named statement does and gives, all of it or nothing. Its locks are held by whoever calls."""
+    def write(self, name: str, given: Mapping[str, Any], hidden: frozenset[str] | None = None) -> Any:
+        """What the named statement does and gives, all of it or nothing. Its locks are held by whoever calls.
+
+        `hidden`: months that it does not see; None: as one that begins now.
+        """
+        unseen = frozenset(self.months.pending) if hidden is None else hidden
         match name:
             case "claim_orders":
-                return told(self._watched(claim, given))
+                return told(self._watched(claim, given, unseen))
             case "settle_orders":
-                return told(self._watched(settle, given))
+                return told(self._watched(settle, given, unseen))
             case "find_committed" | "find_orders":
-                return told(self.rows[each] for each in _ids(given["ids"]) if each in self.rows)
+                rows = self.months.visible(self.rows)
+                return told(rows[each] for each in _ids(given["ids"]) if each in rows)
+            case "ensure_partitions":
+                return sum(self.months.make(each[:7]) for each in _ids(given["months"]))
             case "check" | "check_primary":
                 return None
             case "months_ahead":
                 return 3
         return 0
 
-    def _watched(self, statement: Callable[[Rows, list[Row]], list[Row]], given: Mapping[str, Any]) -> list[Row]:
+    def _watched(self, statement: _Statement, given: Mapping[str, Any], hidden: frozenset[str]) -> list[Row]:
         batch = json.loads(given["batch"])
         before = {each["order_id"]: self.rows.get(each["order_id"]) for each in batch}
-        answer = statement(self.rows, batch)
+        answer = statement(self, batch, hidden)
         for order_id, old in before.items():
             row = self.rows.get(order_id)
             if row is not None and row is not old:
                 self.on_write(old, row)
         return answer
+
+    def locked_ids(self) -> set[str]:
+        """Ids that somebody has locked."""
+        return {order_id for order_id, lock in self._locks.items() if lock.locked()}
 
     @asynccontextmanager
     async def locked(self, ids: Iterable[str]) -> AsyncIterator[None]:

@@ -48,6 +48,8 @@ class Unseen:
 
     def _is_settled(self, order_id: Any) -> bool:
         row = self._world.checks.row(order_id)
+        if self._world.removed.is_gone(order_id):
+            return True
         return row is not None and row.is_settled
 
     def _rests(self, app: Any) -> bool:

@@ -43,6 +43,7 @@ class Watch:
             self._look_at_memory(life)
             self._shares.look(life)
         self._unseen.look(lives)
+        self._world.bounds.look()
         self._look_at_owners(lives)
         self._look_at_turns()
 
@@ -79,6 +80,8 @@ class Watch:
             if late < _TURN_WITHIN:
                 continue
             row = self._world.checks.row(order_id)
+            if self._world.removed.is_gone(order_id):
+                continue
             if row is None or not row.is_settled:
                 self._once(order_id, f"liveness: order {order_id} is due on orders-retry[{partition}], and has no turn")
 

@@ -57,6 +57,8 @@ class Life:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.is_dead = self.is_frozen = self.has_ended = self._is_paused = False
+        #: How often it has stood still: frozen, or on a busy machine.
+        self.standstills = 0
         #: One of its loops was cancelled: it ends by that.
         self.has_strays = False
         self.app: CreditApp | None = None
@@ -92,6 +94,7 @@ class Life:
         world = self.worker.world
         self._is_paused = world.chance.random() < _PAUSES
         if self._is_paused:
+            self.standstills += 1
             world.loop.call_later(world.chance.uniform(0.0, _LONGEST_PAUSE), self._go_on, context=Context())
 
     def _go_on(self) -> None:
@@ -124,6 +127,7 @@ class Life:
     def stop(self) -> None:
         """As SIGTERM."""
         if self.app is not None and not self.is_over:
+            self.worker.world.bounds.begin(self, "stop")
             loop = self.worker.world.loop
             self._tasks.append(self._context.run(loop.create_task, self.app.stop()))
 
@@ -140,6 +144,7 @@ class Life:
 
     def freeze(self) -> None:
         self.is_frozen = True
+        self.standstills += 1
 
     def thaw(self) -> None:
         self.is_frozen = False

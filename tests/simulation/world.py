@@ -23,16 +23,20 @@ from creditstream.simulation.risk_http import HttpProtocol
 from creditstream.simulation.risk_simulator import Simulator
 from creditstream.worker.loops import LoopEnded
 from tests.simulation import postgres
+from tests.simulation.bounds import Bounds
 from tests.simulation.checks import Checks
 from tests.simulation.clocks import BEGINNING, WORKER, now
 from tests.simulation.disk import NO_SPACE, replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
 from tests.simulation.kafka.log import built
+from tests.simulation.laid import lay
 from tests.simulation.load import Sent
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
+from tests.simulation.past import make_past
 from tests.simulation.plan import Plan
+from tests.simulation.removed import Removed
 from tests.simulation.streams import Pipe, joined
 from tests.simulation.threads import without_threads
 from tests.simulation.worker import Life, Worker
@@ -61,11 +65,15 @@ class World:
         self.workers: list[Worker] = []
         for _ in range(plan.workers):
             self.add_worker()
+        self.past = make_past(plan.seed) if plan.has_past else []
+        self.removed = Removed(self, self.past)
         self.checks, self.faults = Checks(self), Faults(self)
         self.broker.on_append, self.broker.on_commit = self.checks.on_append, self.checks.on_commit
         self.postgres.on_write = self.checks.on_write
+        self.faults.operators.dropping.on_drop = self.removed.on_drop
         #: The workers' machines have other work too: each stands still for moments.
         self.is_busy, self._begun = False, 0.0
+        self.bounds = Bounds(self)
         self._supervised: set[asyncio.Task[None]] = set()
         self._replace()
 
@@ -99,6 +107,7 @@ class World:
         """Every topic is there, and every worker at work."""
         for topic in all_topics(self.workers[0].settings):
             self.broker.create(self.topic(topic.name), self.partitions, topic.config)
+        lay(self, self.past)
         for worker in self.workers:
             worker.start()
         while self.broker.groups[self.group].state != "stable":  # noqa: ASYNC110 - in virtual time
@@ -149,6 +158,7 @@ class World:
         preflight: Any = creditstream.worker.preflight
         preflight.pending = _nothing_is_pending
         _tell_virtual_dates()
+        self.bounds.watch()
         app: Any = creditstream.worker.app
         app.end_within = self._end_within
         replace_rocksdb()
@@ -168,6 +178,7 @@ class World:
 
     def on_end(self, life: Life) -> None:
         """A worker's process has come to its end by itself."""
+        self.bounds.end(life, "stop")
         expected = (StartError, LoopEnded) if life.has_strays else StartError
         is_of_the_disk = NO_SPACE in str(life.error) and life.worker.disk.was_full
         if life.error is not None and not isinstance(life.error, expected) and not is_of_the_disk:

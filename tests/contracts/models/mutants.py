@@ -7,8 +7,10 @@ from typing import Any
 
 from creditstream.errors import StoreUnavailable
 from tests.simulation import postgres
+from tests.simulation.dropping import Dropping
 from tests.simulation.kafka.group import Group
 from tests.simulation.kafka.log import Log
+from tests.simulation.months import Months
 
 
 @contextmanager
@@ -81,18 +83,39 @@ def no_look_after_a_wait() -> AbstractContextManager[None]:
     statement = vars(postgres.Server)["_statement"]
 
     async def other(server: postgres.Server, name: str, given: Any) -> Any:
-        held, before = server.write, dict(server.rows)
+        held, before, known = server.write, dict(server.rows), dict(server.keys)
 
-        def write(name: str, given: Any) -> Any:
-            rows, server.rows = server.rows, before
+        def write(*given: Any) -> Any:
+            rows, keys, server.rows, server.keys = server.rows, server.keys, before, known
             try:
-                return held(name, given)
+                return held(*given)
             finally:
-                server.rows = rows | server.rows
+                server.rows, server.keys = rows | server.rows, keys | server.keys
 
         return await statement(SimpleNamespace(**vars(server), locked=server.locked, write=write), name, given)
 
     return _with(postgres.Server, "_statement", other)
+
+
+def no_wait_for_writers() -> AbstractContextManager[None]:
+    """A month goes at once, whoever has it open."""
+
+    async def until_unused(_months: Months, _within: float) -> bool:
+        return True
+
+    return _with(Months, "until_unused", until_unused)
+
+
+def no_ids_without_rows() -> AbstractContextManager[None]:
+    """As if the ids stood in the table that goes."""
+    alter = vars(Dropping)["alter"]
+
+    async def other(dropping: Dropping, given: Any) -> None:
+        await alter(dropping, given)
+        for order_id in dropping.gone.keys() & dropping._server.keys.keys():
+            del dropping._server.keys[order_id]
+
+    return _with(Dropping, "alter", other)
 
 
 MUTANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -106,6 +129,8 @@ MUTANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
         no_commit_without_an_answer,
         no_wait_on_a_conflict,
         no_look_after_a_wait,
+        no_wait_for_writers,
+        no_ids_without_rows,
     )
 }
 """By name."""

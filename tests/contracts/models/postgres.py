@@ -8,6 +8,7 @@ import msgspec
 
 from creditstream.errors import StoreUnavailable
 from creditstream.order.ports import Proposal
+from creditstream.store.maintenance import Maintenance
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
 from schemas.decision import WAITING, Decision, unscored
@@ -29,6 +30,10 @@ class Postgres:
 
     def holding(self, proposal: Proposal) -> AbstractAsyncContextManager["Held"]:
         """Another client has claimed or settled an order, and has not committed: that is when the context ends."""
+        raise NotImplementedError
+
+    def maintenance(self) -> AbstractAsyncContextManager[Maintenance]:
+        """An operator's session."""
         raise NotImplementedError
 
     async def until_somebody_waits(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any
 
 import aiokafka.client
@@ -10,8 +10,10 @@ import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from creditstream.config.secret import Secret
+from creditstream.config.settings import Settings
 from creditstream.order.ports import Proposal
 from creditstream.store.database import Database, message
+from creditstream.store.maintenance import Maintenance, only_one
 from creditstream.store.orders import PostgresStore
 from devtools.stack.ports import HOST
 from devtools.wait import wait_for_async
@@ -105,6 +107,9 @@ class _Real(Postgres):
             await PostgresStore(inside).commit([proposal])
             yield held
             (connection.rollback if held.rolls_back else connection.commit)()
+
+    def maintenance(self) -> AbstractAsyncContextManager[Maintenance]:
+        return only_one(Settings(postgres_dsn=Secret(self._dsn)), "retention")
 
     async def until_somebody_waits(self) -> None:
         async def waits() -> bool:

@@ -10,7 +10,7 @@ import logging
 import random
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +20,7 @@ import aiokafka.client
 
 import creditstream.store.orders
 from creditstream.order.ports import Proposal
+from creditstream.store.maintenance import Maintenance
 from creditstream.store.orders import PostgresStore
 from devtools.wait import wait_for_async
 from tests.contracts.models.book import KAFKA, POSTGRES
@@ -31,6 +32,7 @@ from tests.contracts.models.scenarios import Scenario, Seen
 from tests.simulation import postgres
 from tests.simulation.kafka.broker import HOST, PORT, Broker
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.maintenance import Operators
 from tests.simulation.network import Network
 
 #: Virtual seconds.
@@ -96,10 +98,14 @@ class _Simulated(Postgres):
     @asynccontextmanager
     async def holding(self, proposal: Proposal) -> AsyncIterator[Held]:
         held = Held()
-        async with self._server.locked([str(proposal.order.order_id)]):
+        order_id = str(proposal.order.order_id)
+        async with self._server.months.used() as hidden, self._server.locked([order_id]):
             yield held
             if not held.rolls_back:
-                await PostgresStore(_inside(self._server)).commit([proposal])
+                await PostgresStore(_inside(self._server, hidden)).commit([proposal])
+
+    def maintenance(self) -> AbstractAsyncContextManager[Maintenance]:
+        return Operators(self._server).only_one(None, "retention")
 
     async def until_somebody_waits(self) -> None:
         async def waits() -> bool:
@@ -114,11 +120,11 @@ class _Simulated(Postgres):
         self._server.fault = None
 
 
-def _inside(server: postgres.Server) -> Any:
+def _inside(server: postgres.Server, hidden: frozenset[str]) -> Any:
     """In place of the store's database: what is asked is done at once, by whoever holds the locks."""
 
     async def value(name: str, given: Any) -> Any:
-        return server.write(name, given)
+        return server.write(name, given, hidden)
 
     return SimpleNamespace(value=value)
 

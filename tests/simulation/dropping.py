@@ -1,0 +1,189 @@
+"""The model of PostgreSQL for `retention`: the statements that it names, and those changes of the schema they give."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg2 import errors as driver
+
+from schemas.decision import FOR_A_PERSON
+from tests.simulation.months import begin_of, end_of, month_of, table_of
+from tests.simulation.postgres import Server
+from tests.simulation.rows import Row, Rows, moment
+
+#: Of an operator's session, in seconds.
+_LOCK_TIMEOUT = 1.0
+Given = Mapping[str, Any]
+
+
+@dataclass
+class Dropped:
+    """A row of `dropped_months`. `counted`: when its rows were counted last, which no table knows."""
+
+    orders: int
+    partition: int
+    counted: datetime
+    dropped_at: datetime | None = None
+    published_at: datetime | None = None
+
+
+class Dropping:
+    """Attached to the server; told of by their names, as `Server.others`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.months: dict[str, Dropped] = {}
+        #: Rows that went with their month, as they were.
+        self.gone: Rows = {}
+        #: Told of a month, of when it was counted, and of the rows that go with it.
+        self.on_drop: Callable[[str, datetime, Rows], None] = lambda _month, _counted, _rows: None
+        self._counted: dict[str, datetime] = {}
+        #: Ids that were to go, and that a worker had locked: the next run has them.
+        self.passed_over: set[str] = set()
+        #: Whether one run has come to its end.
+        self.was_done = False
+        names = "expired_months begin_drop begun_months detach_statement drop_statement end_drop removed_orders"
+        names += " unpublished_months end_publishing expired_key_months delete_keys count_keys now alter drop"
+        server.others |= {name: getattr(self, name) for name in names.split()}
+
+    def is_gone(self, order_id: str) -> bool:
+        """Whether its row went with its month, and it has no other since."""
+        return order_id in self.gone and order_id not in self._server.rows
+
+    # -- statements, by their names
+
+    async def now(self, _given: Given) -> str:
+        return _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    async def expired_months(self, given: Given) -> str:
+        months = self._server.months
+        wholly_before = [each for each in sorted(months.attached) if end_of(each) <= given["cutoff"]]
+        found = [each for each in wholly_before if each not in months.pending]
+        self._counted |= dict.fromkeys(found, _now())
+        return json.dumps([_counts(month, self._rows_of(month), given["cutoff"]) for month in found])
+
+    async def begin_drop(self, given: Given) -> int:
+        month = given["month"][:7]
+        number, known = self._server.months.number_of(month), self.months.get(month)
+        if number is None:
+            raise driver.NotNullViolation
+        orders = given["orders"] + (known.orders if known else 0)
+        self.months[month] = Dropped(orders, number, self._counted.get(month, _now()))
+        return 1
+
+    async def begun_months(self, _given: Given) -> str:
+        return json.dumps([_first(each) for each in sorted(self.months) if self.months[each].dropped_at is None])
+
+    async def detach_statement(self, given: Given) -> str | None:
+        month, months = given["month"][:7], self._server.months
+        if month not in self.months or months.attached.get(month) != self.months[month].partition:
+            return None
+        return f"ALTER TABLE orders DETACH PARTITION {table_of(month)}" + (
+            " FINALIZE" if month in months.pending else " CONCURRENTLY"
+        )
+
+    async def alter(self, given: Given) -> None:
+        """Over in two steps, and left in the middle if somebody keeps `orders` open."""
+        month = _month_in(given["statement"])
+        self._server.months.pending.add(month)
+        if not await self._server.months.until_unused(_LOCK_TIMEOUT):
+            raise driver.LockNotAvailable
+        rows = self._server.months.end_detach(month, self._server.rows)
+        self.gone |= rows
+        self.on_drop(month, self.months[month].counted, rows)
+
+    async def drop_statement(self, given: Given) -> str | None:
+        dropped = self.months.get(given["month"][:7])
+        name = dropped and self._server.months.detached.get(dropped.partition)
+        return f"DROP TABLE {name}" if name else None
+
+    async def drop(self, given: Given) -> None:
+        detached = self._server.months.detached
+        for number in [number for number, name in detached.items() if given["statement"].endswith(f" {name}")]:
+            del detached[number]
+
+    async def end_drop(self, given: Given) -> int:
+        self.months[given["month"][:7]].dropped_at = _now()
+        return 1
+
+    async def unpublished_months(self, _given: Given) -> int:
+        return sum(bool(each.dropped_at and not each.published_at) for each in self.months.values())
+
+    async def removed_orders(self, given: Given) -> str:
+        page, upto = self._page(given), datetime.fromisoformat(given["upto"])
+
+        def is_due(known: Dropped) -> bool:
+            return bool(known.dropped_at and known.dropped_at <= upto and not known.published_at)
+
+        return json.dumps({"last": max(page, default=None), "ids": self._without_row(page, is_due)})
+
+    async def end_publishing(self, given: Given) -> int:
+        upto, ended = datetime.fromisoformat(given["upto"]), 0
+        for each in self.months.values():
+            if each.dropped_at and each.dropped_at <= upto and not each.published_at:
+                each.published_at, ended = _now(), ended + 1
+        return ended
+
+    async def expired_key_months(self, given: Given) -> int:
+        return sum(_is_over(each, given) for each in self.months.values())
+
+    async def delete_keys(self, given: Given) -> str:
+        """Ids that a worker has locked are passed over."""
+        page, held = self._page(given), self._server.locked_ids()
+        expired = set(self._without_row(page, lambda known: _is_over(known, given)))
+        self.passed_over |= expired & held
+        deleted = expired - held
+        for order_id in deleted:
+            del self._server.keys[order_id]
+        return json.dumps({"last": max(page, default=None), "deleted": len(deleted)})
+
+    async def count_keys(self, _given: Given) -> int:
+        return len(self._server.keys)
+
+    # -- what they look at
+
+    def _rows_of(self, month: str) -> list[Row]:
+        rows = self._server.months.visible(self._server.rows)
+        return [row for row in rows.values() if month_of(row) == month]
+
+    def _page(self, given: Given) -> list[str]:
+        return [each for each in sorted(self._server.keys) if each > given["after"]][: given["limit"]]
+
+    def _without_row(self, ids: Iterable[str], is_wanted: Callable[[Dropped], bool]) -> list[str]:
+        """Of a dropped month that is wanted, and no row is seen of it."""
+        rows = self._server.months.visible(self._server.rows)
+        wanted = {month for month, dropped in self.months.items() if is_wanted(dropped)}
+        return [each for each in ids if each not in rows and month_of(self._server.keys[each]) in wanted]
+
+
+def _counts(month: str, rows: list[Row], cutoff: datetime) -> dict[str, Any]:
+    waiting = [row for row in rows if row["status"] == "under_review"]
+    for_a_person = [row for row in waiting if row["reason"] in FOR_A_PERSON]
+    return {
+        "month": _first(month),
+        "orders": len(rows),
+        "recent": sum(datetime.fromisoformat(row["updated_at"]) >= cutoff for row in rows),
+        "for_a_person": len(for_a_person),
+        "undecided": len(waiting) - len(for_a_person),
+    }
+
+
+def _is_over(dropped: Dropped, given: Given) -> bool:
+    return bool(dropped.published_at and dropped.dropped_at and dropped.dropped_at <= given["cutoff"])
+
+
+def _first(month: str) -> str:
+    return begin_of(month).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _month_in(statement: str) -> str:
+    found = re.search(r" orders_(\d{4})_(\d\d) ", statement)
+    assert found
+    return f"{found[1]}-{found[2]}"
+
+
+def _now() -> datetime:
+    return datetime.fromisoformat(moment()).astimezone(UTC)
