@@ -39,8 +39,7 @@ class Server:
         self.loop, self.chance = loop, chance
         self.rows: Rows = {}
         self.keys: Keys = {}
-        self.months = Months()
-        self.trouble = Trouble()
+        self.months, self.trouble = Months(), Trouble()
         #: None: it answers. Else why not: "away" (connections break) or "read-only".
         self.fault: str | None = None
         self.slowest = 0.02
@@ -98,7 +97,7 @@ class Server:
         ids = [each["order_id"] for each in json.loads(given["batch"])]
         try:
             async with asyncio.timeout(_STATEMENT_TIMEOUT), AsyncExitStack() as opened:
-                if name == "settle_orders":  # its first statement has the ids alone, and each sees anew
+                if name == "settle_orders":  # its first statement locks, and each sees anew
                     await opened.enter_async_context(self.locked(ids))
                 hidden = await opened.enter_async_context(self.months.used())
                 if name == "claim_orders":

@@ -3,11 +3,8 @@
 import asyncio
 import logging
 import random
-import sys
-import time
 from collections.abc import Sequence
 from contextvars import Context
-from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +23,7 @@ from tests.simulation import postgres
 from tests.simulation.bounds import Bounds
 from tests.simulation.checks import Checks
 from tests.simulation.clocks import BEGINNING, WORKER, now
+from tests.simulation.dates import tell_virtual_dates
 from tests.simulation.disk import NO_SPACE, replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
@@ -66,14 +64,13 @@ class World:
         for _ in range(plan.workers):
             self.add_worker()
         self.past = make_past(plan.seed) if plan.has_past else []
-        self.removed = Removed(self, self.past)
+        self.removed, self.bounds = Removed(self, self.past), Bounds(self)
         self.checks, self.faults = Checks(self), Faults(self)
         self.broker.on_append, self.broker.on_commit = self.checks.on_append, self.checks.on_commit
         self.postgres.on_write = self.checks.on_write
         self.faults.operators.dropping.on_drop = self.removed.on_drop
         #: The workers' machines have other work too: each stands still for moments.
         self.is_busy, self._begun = False, 0.0
-        self.bounds = Bounds(self)
         self._supervised: set[asyncio.Task[None]] = set()
         self._replace()
 
@@ -157,7 +154,7 @@ class World:
         store.Database = postgres.Database
         preflight: Any = creditstream.worker.preflight
         preflight.pending = _nothing_is_pending
-        _tell_virtual_dates()
+        tell_virtual_dates()
         self.bounds.watch()
         app: Any = creditstream.worker.app
         app.end_within = self._end_within
@@ -196,20 +193,6 @@ class World:
         asyncio.set_event_loop(self.loop)
         logging.disable(logging.CRITICAL)
         return self.loop.run_until_complete(main)
-
-
-class _Datetime(datetime):
-    """The modules' `datetime`, whose `now` is the world's. What it gives is a plain datetime."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-        return datetime.fromtimestamp(time.time(), tz)
-
-
-def _tell_virtual_dates() -> None:
-    for name, module in list(sys.modules.items()):
-        if name.startswith(("creditstream.", "schemas.")) and getattr(module, "datetime", None) is datetime:
-            module.__dict__["datetime"] = _Datetime
 
 
 async def _nothing_is_pending(_dsn: str) -> list[str]:
