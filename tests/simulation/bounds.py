@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.positions import InOrderPositions
 from creditstream.worker.ending import STOPS_WITHIN
 from creditstream.worker.runtime import Runtime
 from tests.simulation.clocks import WORKER, now
@@ -37,7 +37,7 @@ class Bounds:
         """Every worker's drains and revocations from now on. What is watched is the product's own."""
         steps: tuple[tuple[Any, str, str], ...] = (
             (Runtime, "drain", "drain"),
-            (InOrderConsumer, "on_partitions_revoked", "revocation"),
+            (InOrderPositions, "on_partitions_revoked", "revocation"),
         )
         for owner, name, what in steps:
             setattr(owner, name, self._watched(vars(owner)[name], what))

@@ -67,6 +67,7 @@ def _of_postgres(scenario: Scenario) -> Seen:
 
 def _run(loop: VirtualLoop, play: Any) -> Seen:
     asyncio.set_event_loop(loop)
+    clocks.now.seconds = 0.0  # a world that is too old does not get on
     try:
         seen: Seen = loop.run_until_complete(play)
     except Exception as error:  # noqa: BLE001 - a world that stands still is something that was seen
