@@ -24,6 +24,7 @@ from creditstream.kafka.reading import just_read, states, with_holes
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
 _COMMIT_TIMEOUT = 5.0
 _STOP_TIMEOUT = 8.0
+_STARTING_POINTS_TIMEOUT = 15.0
 _METADATA_RETRY = 0.3
 #: Kafka answers one request of a connection after the other: who asks where a partition ends waits for the fetch before
 #: it. A rebalance asks several times; with Faust's 1,500 it took seconds longer (docs/measurements/chaos.md).
@@ -175,10 +176,12 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         return cast(dict[TP, tuple[int, int]], await self.call_thread(self._starting_points, partitions))
 
     async def _starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
+        """In time: the thread does other things one after the other behind it. Raises TimeoutError."""
         consumer = self._ensure_consumer()
         tps = sorted(partitions)
-        committed = await asyncio.gather(*(consumer.committed(tp) for tp in tps))
-        first, last = await asyncio.gather(consumer.beginning_offsets(tps), _ends(consumer, tps))
+        async with asyncio.timeout(_STARTING_POINTS_TIMEOUT):
+            committed = await asyncio.gather(*(consumer.committed(tp) for tp in tps))
+            first, last = await asyncio.gather(consumer.beginning_offsets(tps), _ends(consumer, tps))
         points = {}
         for tp, offset in zip(tps, committed, strict=True):
             usable = offset is not None and first[tp] <= offset <= last[tp]

@@ -36,8 +36,7 @@ class InOrderDelivery(driver.Consumer):
         super().__init__(transport, *args, **kwargs)
         #: Where each source partition stands, since the last seek; empty while a rebalance is on.
         self.progress: dict[TP, Progress] = {}
-        #: What was fetched and is not handed on yet.
-        self._backlog: dict[TP, deque[Any]] = {}
+        self._backlog: dict[TP, deque[Any]] = {}  # what was fetched and is not handed on yet
         #: Counts whatever makes all that was fetched before worthless: a round of deliveries ends when it changes.
         self._epoch = 0
         self._room = asyncio.Event()
@@ -50,6 +49,8 @@ class InOrderDelivery(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Never during a fetch: it may return what lies behind the seek, and a table would wait for what is dropped."""
         async with self._fetching:
+            for tp in self._backlog.keys() & partitions.keys():
+                self._backlog[tp].clear()
             await self._seek_to(partitions)
 
     async def _seek_to(self, partitions: Mapping[TP, int]) -> None:
@@ -99,7 +100,8 @@ class InOrderDelivery(driver.Consumer):
 
     async def _fetch(self) -> tuple[int, Mapping[Any, list[Any]]]:
         """Records, and the epoch that they belong to: a seek may have been waited for."""
-        wanted = {tp for tp in self._get_active_partitions() if tp not in self._backlog}
+        active = self._get_active_partitions() - self._backlog.keys()
+        wanted = {tp for tp in active if tp in self.progress or not self.is_source(tp)}
         self._room.clear()
         if wanted:
             wait = _ROOM_POLL if self._backlog else _FETCH_WAIT

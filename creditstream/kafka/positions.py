@@ -5,7 +5,7 @@ Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a 
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -47,7 +47,7 @@ class InOrderPositions(InOrderDelivery):
         positioned: what is assigned then may be another worker's.
         """
         epoch = self._epoch
-        while self._is_assigned and epoch == self._epoch and not self.should_stop:
+        while not (self._is_over(epoch) or self.should_stop):
             try:
                 await self._position(epoch)
             except (KafkaError, TimeoutError) as error:
@@ -62,18 +62,23 @@ class InOrderPositions(InOrderDelivery):
         points = await self._thread.starting_points(sources) if sources else {}
         self._doubt(points)
         async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
-            if epoch != self._epoch:
+            if self._is_over(epoch):
                 return
             await self._seek_to({tp: start for tp, (start, _) in points.items()})
-            if epoch != self._epoch:
-                return  # another rebalance began meanwhile; its own seek follows
+            if self._is_over(epoch):
+                return
             self._epoch += 1  # ends the round of deliveries that is under way
             self._backlog.clear()
             self.progress = {tp: Progress(start, replay_until=end) for tp, (start, end) in points.items()}
+        self._room.set()  # there is something to fetch
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
         self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
+
+    def _is_over(self, epoch: int) -> bool:
+        """Another rebalance began meanwhile; its own seek follows."""
+        return epoch != self._epoch or not self._is_assigned
 
     def _doubt(self, points: Mapping[TP, tuple[int, int]]) -> None:
         """A broker that has just come back may not know yet what it was told: asked again, it does. Raises KafkaError.
@@ -96,6 +101,17 @@ class InOrderPositions(InOrderDelivery):
         self._ownership.cut(tp)
         return again
 
+    def unpositioned(self) -> set[TP]:
+        """Source partitions that are assigned and stand nowhere: none of their orders is decided.
+
+        While tables recover, `standings` says how far they are.
+        """
+        recovery = cast(Any, self.app.tables).recovery
+        is_recovering = recovery.in_recovery and recovery.active_highwaters
+        if self.progress or is_recovering or not self._is_assigned:
+            return set()
+        return {tp for tp in self.assignment() if self.is_source(tp)}
+
     def _note_at_work(self) -> None:
         self.committed_at = time.monotonic()
         if self._revoked_at:
@@ -107,14 +123,20 @@ class InOrderPositions(InOrderDelivery):
         if self.progress:
             self.metrics.rebalances.add()
             self._revoked_at = time.monotonic()
+        self._is_assigned = False
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
-        self._is_assigned = False
         self.progress = {}
         self._backlog.clear()
         self._ownership.own(None)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """From here on what is assigned is this worker's."""
+        """From here on what is assigned is this worker's. It is not fetched before Faust knows what it is for.
+
+        The end of the last recovery may have let records flow: a table's would end the worker, or go to another table.
+        """
         self._is_assigned = True
+        self._epoch += 1
+        self._backlog.clear()
+        self.pause_partitions(assigned)
         await super().on_partitions_assigned(assigned, generation_id)

@@ -23,6 +23,8 @@ _EVERY = 5.0
 _SILENT_SESSIONS = 10
 #: A group that is silent: its next word is due, and does not come.
 _UNHEARD = Standing(0, 1)
+#: A partition whose position is not known: it is due.
+_NOWHERE = Standing(0, 1)
 _ANSWER_WITHIN = 5.0
 
 
@@ -32,6 +34,8 @@ class Group(Protocol):
     def lease_holds(self) -> bool: ...
 
     def standings(self) -> dict[TP, Standing]: ...
+
+    def unpositioned(self) -> set[TP]: ...
 
     def open_transactions(self) -> dict[TP, Standing]: ...
 
@@ -84,7 +88,8 @@ class Liveness:
     def _look_for_stuck(self, orders: Orders, now: float) -> list[str]:
         # While intake is paused on purpose, a restart would mend nothing.
         paused = orders.brakes.notes() or orders.brakes.problems()
-        standings = {} if paused else self._standings(orders)
+        nowhere = {(tp, ""): _NOWHERE for tp in self._app.group.unpositioned()}
+        standings = {} if paused else self._standings(orders) | nowhere
         stuck = sorted({f"{tp.topic}[{tp.partition}]" for tp, _ in self.watchdog.look(standings, now)})
         if stuck and stuck != self.stuck:
             after = self._settings.stuck_after

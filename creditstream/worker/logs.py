@@ -36,7 +36,8 @@ class Throttle(logging.Filter):
         self._counts: dict[tuple[str, str], int] = {}
         self._left_out: dict[tuple[str, str], int] = {}
         self._since = clock()
-        self._lock = threading.Lock()
+        #: Memory that is taken in here may bring the collector, and an object that logs as it goes.
+        self._lock = threading.RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         with self._lock:
@@ -47,8 +48,8 @@ class Throttle(logging.Filter):
         if now - self._since > self._seconds:
             self._start_anew(now)
         key = (record.name, str(record.msg))
-        self._counts[key] = self._counts.get(key, 0) + 1
-        if self._counts[key] > self._bound(record.name):
+        self._counts[key] = count = self._counts.get(key, 0) + 1
+        if count > self._bound(record.name):
             return False
         if left_out := self._left_out.pop(key, 0):
             record.msg = f"{record.msg} ({left_out} more like this were left out before)"
@@ -58,10 +59,10 @@ class Throttle(logging.Filter):
         return self._ours if name.startswith(_OURS) else self._most
 
     def _start_anew(self, now: float) -> None:
-        beyond = {key: count - self._bound(key[0]) for key, count in self._counts.items()}
-        self._left_out = {key: count for key, count in beyond.items() if count > 0}
-        self._counts.clear()
         self._since = now
+        counts, self._counts = self._counts, {}
+        beyond = {key: count - self._bound(key[0]) for key, count in counts.items()}
+        self._left_out = {key: count for key, count in beyond.items() if count > 0}
 
 
 class JsonLine(logging.Formatter):

@@ -24,6 +24,7 @@ class Scene:
         self.now, self.kafka_answers, self.lease_holds = 0.0, True, True
         self.standings: dict[TP, Standing] = {}
         self.transactions: dict[TP, Standing] = {}
+        self.unpositioned: set[TP] = set()
         self.note, self.problem = "", ""
         app = cast(Any, SimpleNamespace(group=self._group()))
         self.liveness = Liveness(app, Settings(stuck_after=_AFTER), lambda: self.now)
@@ -32,6 +33,7 @@ class Scene:
     def _group(self) -> SimpleNamespace:
         return SimpleNamespace(
             standings=lambda: self.standings,
+            unpositioned=lambda: self.unpositioned,
             open_transactions=lambda: self.transactions,
             lease_holds=lambda: self.lease_holds,
         )
@@ -65,6 +67,17 @@ def test_a_partition_with_work_that_does_not_get_on_is_stuck(scene: Scene, caplo
     assert scene.liveness.stuck == ["orders[0]"]
     assert caplog.text.count("no progress for 60 s although there is work: orders[0]") == 1
     scene.standings = {TP("orders", 0): Standing(5, 9)}
+    scene.pass_time(5)
+    assert not scene.liveness.stuck
+
+
+def test_a_partition_that_is_assigned_and_stands_nowhere_for_long_is_stuck(scene: Scene) -> None:
+    scene.unpositioned = {TP("orders", 3), TP("orders-retry", 3)}
+    scene.pass_time(_AFTER)
+    assert not scene.liveness.stuck
+    scene.pass_time(20)
+    assert scene.liveness.stuck == ["orders-retry[3]", "orders[3]"]
+    scene.unpositioned = set()
     scene.pass_time(5)
     assert not scene.liveness.stuck
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -71,3 +72,22 @@ def test_threads_log_at_once() -> None:
                 done.result()
     finally:
         sys.setswitchinterval(before)
+
+
+def test_who_logs_while_a_line_is_counted_waits_for_nobody() -> None:
+    """The collector may come at any moment, and an object that it removes may log: in the same thread."""
+    throttle = Throttle(seconds=0.0)
+
+    class Message(str):
+        """Logs once more while it is counted."""
+
+        def __hash__(self) -> int:
+            throttle.filter(record("asyncio", "Task was destroyed but it is pending"))
+            return super().__hash__()
+
+    line = record("aiokafka", "")
+    line.name = Message("aiokafka")
+    done = threading.Thread(target=throttle.filter, args=(line,), daemon=True)
+    done.start()
+    done.join(10)
+    assert not done.is_alive()

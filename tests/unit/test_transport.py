@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.kafka import consumer_thread as transport_thread
+from creditstream.kafka import delivery
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.offsets import Progress
@@ -68,8 +70,9 @@ def test_a_seek_waits_for_the_fetch_that_is_on_its_way(monkeypatch: pytest.Monke
         monkeypatch.setattr(InOrderConsumer, "_get_active_partitions", lambda self: {TP("order-status", 7)})
         monkeypatch.setattr(driver.Consumer, "seek_wait", seek_wait)
         consumer = InOrderConsumer.__new__(InOrderConsumer)
+        monkeypatch.setattr(InOrderConsumer, "is_source", lambda *_: False)
         consumer._backlog, consumer._room, consumer._fetching = {}, asyncio.Event(), asyncio.Lock()
-        consumer._epoch = 1
+        consumer._epoch, consumer.progress = 1, {}
         fetch = asyncio.create_task(consumer._fetch())
         await asyncio.sleep(0)
         seek = asyncio.create_task(consumer.seek_wait({TP("order-status", 7): 3}))
@@ -274,6 +277,103 @@ def test_between_a_revocation_and_the_next_assignment_nothing_is_positioned(monk
         assert not consumer.progress and not sought
 
     asyncio.run(play())
+
+
+def test_while_partitions_are_given_up_none_is_positioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the recovery before may seek while the pipeline drains: what it finds is to be given up."""
+    tp = TP("orders", 0)
+
+    async def seek(*_: object) -> None:
+        raise AssertionError("sought")
+
+    async def drain(self: InOrderConsumer, _revoked: set[TP]) -> None:
+        await self.perform_seek()
+        await self._position(self._epoch)
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", drain)
+    monkeypatch.setattr(InOrderConsumer, "should_stop", False)
+    consumer = _positioned(monkeypatch, {tp}, seek)
+    progress = consumer.progress
+    consumer.metrics = cast(Any, SimpleNamespace(rebalances=SimpleNamespace(add=lambda: None)))
+    asyncio.run(consumer.on_partitions_revoked({tp}))
+    assert progress and not consumer.progress
+
+
+def test_what_is_assigned_is_not_fetched_before_faust_knows_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records may flow: the recovery before has come to its end between the two rebalances."""
+    changelog, source = TP("seen-changelog", 0), TP("orders", 0)
+    fetched: list[set[TP]] = []
+
+    async def assigned(self: InOrderConsumer, tps: set[TP], _generation: int) -> None:
+        await self._fetch()
+
+    async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
+        fetched.append(active_partitions)
+        return {}
+
+    async def seek(*_: object) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, {changelog, source}, seek)
+    monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", assigned)
+    monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
+    monkeypatch.setattr(InOrderConsumer, "is_source", lambda _, tp: tp == source)
+    monkeypatch.setattr(delivery, "_FETCH_WAIT", 0.0)
+    consumer._backlog, consumer.progress = {changelog: deque([object()])}, {}
+    consumer._active_partitions, consumer._paused_partitions = {changelog, source}, set()
+    epoch = consumer._epoch
+    asyncio.run(consumer.on_partitions_assigned({changelog, source}, 2))
+    assert not fetched and not consumer._backlog and consumer._epoch > epoch
+
+
+def test_sources_without_positions_are_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be read and thrown away for as long as nobody tells the committed offsets."""
+    here, nowhere, changelog = TP("orders", 0), TP("orders", 1), TP("seen-changelog", 0)
+    fetched: list[set[TP]] = []
+
+    async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
+        fetched.append(active_partitions)
+        return {}
+
+    async def seek(*_: object) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, {here, nowhere}, seek)
+    monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
+    monkeypatch.setattr(InOrderConsumer, "is_source", lambda _, tp: tp != changelog)
+    consumer._active_partitions, consumer.progress = {here, nowhere, changelog}, cast(Any, {here: None})
+    asyncio.run(consumer._fetch())
+    assert fetched == [{here, changelog}]
+
+
+@pytest.mark.parametrize(
+    ("is_assigned", "in_recovery", "ends", "progress", "found"),
+    [
+        (True, False, {}, {}, True),
+        (True, True, {}, {}, True),
+        (True, True, {"a table": 3}, {}, False),
+        (True, False, {"a table": 3}, {}, True),
+        (True, False, {}, {"orders": 1}, False),
+        (False, False, {}, {}, False),
+    ],
+    ids=["assigned", "ends are not told", "tables recover", "tables are there", "positioned", "revoked"],
+)
+def test_what_is_assigned_and_stands_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+    is_assigned: bool,
+    in_recovery: bool,
+    ends: dict[str, int],
+    progress: dict[str, int],
+    found: bool,
+) -> None:
+    async def seek(*_: object) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, {TP("orders", 0)}, seek)
+    recovery = SimpleNamespace(in_recovery=in_recovery, active_highwaters=ends)
+    consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
+    consumer._is_assigned, consumer.progress = is_assigned, cast(Any, progress)
+    assert consumer.unpositioned() == ({TP("orders", 0)} if found else set())
 
 
 def test_a_partition_that_is_not_assigned_any_more_has_no_end_and_no_transaction() -> None:
