@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -44,7 +45,8 @@ def start(
     with Path(os.devnull).open("rb") as nothing:
         streams = [stdin or nothing, stdout, stderr or stdout]
         if _forker and _forker.can(command, environ):
-            return _forker.start(command, environ, folder, streams)
+            with suppress(OSError):
+                return _forker.start(command, environ, folder, streams)
         return subprocess.Popen(
             command,
             env=dict(environ),
@@ -75,38 +77,47 @@ class Fork:
 
     def __init__(self, command: Sequence[str], report: int) -> None:
         self._command, self._report = command, report
-        self._code: int | None = None
         self._lock = threading.Lock()
-        self.pid = self._told("it did not begin")
+        self._code: int | None = None
+        self._is_over = False
+        weakref.finalize(self, os.close, report)
+        pid = self._told()
+        if pid is None:
+            raise RuntimeError(f"{' '.join(command)}: it did not begin: its forker has ended")
+        self.pid = pid
 
-    def _told(self, what: str) -> int:
-        """The next number on its pipe; waits for it."""
+    def _told(self) -> int | None:
+        """The next number on its pipe; waits for it. None: nobody is left to tell."""
         number = os.read(self._report, NUMBER.size)
-        if len(number) < NUMBER.size:
-            raise RuntimeError(f"{' '.join(self._command)}: {what}, or its forker has ended")
-        [told] = NUMBER.unpack(number)
-        return int(told)
+        return int(NUMBER.unpack(number)[0]) if len(number) == NUMBER.size else None
 
     def poll(self) -> int | None:
         return self._ended_within(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Raises subprocess.TimeoutExpired; RuntimeError if its forker ended before it."""
         code = self._ended_within(timeout)
+        if code is None and self._is_over:
+            raise RuntimeError(f"{' '.join(self._command)}: nobody knows how it ended: its forker ended before it")
         if code is None:
             raise subprocess.TimeoutExpired(self._command, timeout or 0)
         return code
 
     def send_signal(self, sig: int) -> None:
+        """Nothing if it has ended. Without its forker nobody knows: then it is sent, if there is such a process."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
 
     def _ended_within(self, timeout: float | None) -> int | None:
-        with self._lock:
-            if self._code is None and select.select([self._report], [], [], timeout)[0]:
-                self._code = self._told("nobody knows how it ended")
-                os.close(self._report)
-            return self._code
+        """As several threads may ask, each waits by itself, and one reads."""
+        ready = select.poll()
+        ready.register(self._report, select.POLLIN)
+        if not self._is_over and ready.poll(None if timeout is None else timeout * 1_000):
+            with self._lock:
+                if not self._is_over:
+                    self._code, self._is_over = self._told(), True
+        return self._code
 
 
 class Forker:
@@ -125,6 +136,7 @@ class Forker:
     def start(
         self, command: Sequence[str], environ: Mapping[str, str], folder: Path, streams: Sequence[IO[Any]]
     ) -> Fork:
+        """Raises OSError when the forker has ended; the next start begins another."""
         order = Order(command[2], [*command[3:]], dict(environ), str(folder.resolve()))
         message = json.dumps(order).encode()
         if len(message) > LARGEST:
@@ -132,8 +144,10 @@ class Forker:
         reader, writer = os.pipe()
         try:
             with self._lock:
-                descriptors = [writer, *(stream.fileno() for stream in streams)]
-                socket.send_fds(self._connected(), [message], descriptors)
+                self._send(message, [writer, *(stream.fileno() for stream in streams)])
+        except OSError:
+            os.close(reader)
+            raise
         finally:
             os.close(writer)
         return Fork(command, reader)
@@ -141,8 +155,18 @@ class Forker:
     def close(self) -> None:
         """Its programs go on."""
         if self._server and self._control:
+            with suppress(OSError):  # it has ended
+                self._control.shutdown(socket.SHUT_RDWR)  # also for forks of this process, which have it too
             self._control.close()
             self._server.wait(_EXITS_WITHIN)
+
+    def _send(self, message: bytes, descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._connected(), [message], descriptors)
+        except OSError:
+            self.close()
+            self._control = self._server = None
+            raise
 
     def _connected(self) -> socket.socket:
         if not self._control:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -201,6 +202,17 @@ def test_a_call_after_a_time_out_is_a_retry_until_the_order_is_decided(later: fl
 
     allowed = Allowed(attempt_timeout=1.0)
     assert bool(verdict_of(again, allowed=allowed).excess_calls) != is_retry
+
+
+def test_not_every_order_is_a_retry() -> None:
+    """Each is one by its time; with so many there is a fault behind it."""
+
+    def again(books: Books) -> None:
+        for number in range(100):
+            books.calls[str(UUID(int=number))] = [Call(DECIDED_AT - 5, 200, 1), Call(DECIDED_AT - 4, 200, 1)]
+
+    verdict = verdict_of(again, allowed=Allowed(attempt_timeout=1.0))
+    assert (verdict.extra_calls, verdict.excess_calls) == (100, 1)
 
 
 def test_an_order_that_was_never_decided_is_in_flight_to_the_end() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -56,7 +57,8 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
     if len(unexplained) > _UNEXPLAINED * len(books.calls):
         for told in unexplained:
             verdict.fault("excess_calls", told)
-    verdict.allowed_calls = sum(in_flight(books, allowed.disruptions)) + repeats
+    verdict.allowed_calls = sum(in_flight(books, allowed.disruptions))
+    verdict.allowed_calls += min(repeats, math.ceil(_UNEXPLAINED * len(books.calls)))
     if verdict.extra_calls > verdict.allowed_calls:
         verdict.fault(
             "excess_calls",

@@ -1,6 +1,7 @@
 """The product as its users see it: the books after a run, and what the commands say."""
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def run_to_end(
         try:
             code = process.wait(_COMMAND_WITHIN)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
             raise
         said = [(stream.seek(0), stream.read())[1] for stream in (stdout, stderr)]
         return subprocess.CompletedProcess(command, code, *said)

@@ -1,10 +1,12 @@
 """A fork is started, spoken to and ended as any process is: each test runs both ways."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,13 +97,67 @@ def test_what_an_interpreter_reads_as_it_starts_makes_a_process() -> None:
     assert not forker.can(command, {name: value for name, value in environ.items() if name != "PATH"})
 
 
-def test_programs_outlive_their_forker_and_tell_nothing_more(tmp_path: Path) -> None:
+@pytest.fixture
+def said(tmp_path: Path, forks: None) -> Callable[..., Started]:
+    """Starts the program, and gives it once it waits."""
     (tmp_path / "said.py").write_text(_PROGRAM)
-    out = tmp_path / "out"
-    with forking(clean_environ()), out.open("wb") as stdout:
-        process = start([sys.executable, "-m", "said", "wait"], clean_environ(), tmp_path, stdout=stdout)
+
+    def one() -> Started:
+        out = tmp_path / "out"
+        with out.open("wb") as stdout:
+            process = start([sys.executable, "-m", "said", "wait"], clean_environ(), tmp_path, stdout=stdout)
         wait_for(lambda: "waiting" in out.read_text(), _WITHIN, "it waits")
-    os.kill(process.pid, 0)
-    os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    return one
+
+
+def test_programs_outlive_their_forker_and_can_be_ended(said: Callable[..., Started], tmp_path: Path) -> None:
+    with forking(clean_environ()):
+        process = said()
+    assert process.poll() is None
     with pytest.raises(RuntimeError, match="said wait: nobody knows how it ended"):
         process.wait(_WITHIN)
+    os.kill(process.pid, 0)
+    process.send_signal(signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{process.pid}").exists() or is_a_zombie(process.pid), _WITHIN, "it has ended")
+
+
+def is_a_zombie(pid: int) -> bool:
+    """Nobody waits for it: its parent has ended, and who has it now may not care."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_after_a_forker_that_ended_there_is_another(said: Callable[..., Started]) -> None:
+    with forking(clean_environ()):
+        first = said()
+        forker = int(Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(forker, signal.SIGKILL)
+        with pytest.raises(RuntimeError):
+            first.wait(_WITHIN)
+        second, third = said(), said()
+        assert not isinstance(second, Fork) and isinstance(third, Fork)
+        for process in (first, second, third):
+            process.send_signal(signal.SIGKILL)
+
+
+def test_who_asks_does_not_wait_for_who_waits(said: Callable[..., Started]) -> None:
+    process = said()
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(process.wait, _WITHIN)
+        assert process.poll() is None and not waits.done()
+        process.send_signal(signal.SIGKILL)
+        assert waits.result(_WITHIN) == -signal.SIGKILL == process.poll()
+
+
+def test_a_program_that_has_ended_leaves_no_descriptor(said: Callable[..., Started]) -> None:
+    def used() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    process = said()
+    process.send_signal(signal.SIGKILL)
+    process.wait(_WITHIN)
+    before = used()
+    del process
+    gc.collect()
+    assert used() == before - 1
