@@ -26,6 +26,7 @@ from tests.simulation.put_back_late import (
 from tests.simulation.put_back_plans import HASTE, SWARM, in_order, with_kinds
 from tests.simulation.put_back_runs import (
     a_seek_during_a_fetch,
+    a_table_is_fetched_too_soon,
     damaged_disks,
     positions_before_an_assignment,
     positions_taken_unseen,
@@ -89,6 +90,7 @@ PUT_BACK: dict[str, Fault] = {
     "positions_before_an_assignment": Fault(
         positions_before_an_assignment, in_order(*HASTE, records=1_000, max_in_flight=200)
     ),
+    "a_table_is_fetched_too_soon": Fault(a_table_is_fetched_too_soon, in_order(*HASTE)),
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         in_order(

@@ -1,8 +1,10 @@
 """What chaos runs found over time, and what orders that wait and damaged disks brought, as patches of the product."""
 
+import asyncio
 from collections import deque
 from typing import Any, cast
 
+from faust.transport.conductor import Conductor
 from faust.transport.consumer import ensure_TP
 from faust.types import TP
 
@@ -73,6 +75,22 @@ def positions_taken_unseen() -> None:
     positions_before_an_assignment()
     put_in(InOrderPositions, "_position", quietly)
     _a_turn_for_each_record()
+
+
+def a_table_is_fetched_too_soon() -> None:
+    """What is assigned is fetched before Faust knows what it is for, which takes no time here if it is not told to."""
+    subscribed = Conductor.maybe_wait_for_subscriptions
+
+    async def slowly(self: Conductor) -> None:
+        await asyncio.sleep(0.3)
+        await subscribed(self)
+
+    async def at_once(self: InOrderPositions, partitions: set[TP], generation: int = 0) -> None:
+        self._is_assigned = True
+        await InOrderDelivery.on_partitions_assigned(self, partitions, generation)
+
+    put_in(Conductor, "maybe_wait_for_subscriptions", slowly)
+    put_in(InOrderPositions, "on_partitions_assigned", at_once)
 
 
 def _a_turn_for_each_record() -> None:
