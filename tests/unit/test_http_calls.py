@@ -1,4 +1,4 @@
-"""The risk API's HTTP client over wires of the test's own: what goes out, what is an answer, which wire is used again."""
+"""The risk API's HTTP client over wires of the test's own: what goes out, what is an answer, what is used again."""
 
 import asyncio
 import socket
