@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from creditstream.config.settings import Settings
 from creditstream.errors import RiskUnavailable
+from creditstream.order.brakes import Brakes
 from creditstream.risk.allowance import Pace, RetryBudget
 from creditstream.risk.attempts import Backoff
 from creditstream.risk.breaker import Breaker, BreakerRule, State
@@ -60,6 +61,8 @@ def outcomes(breaker: Breaker, answers: Sequence[bool], now: float = 0.0) -> Sta
         ([False, True, True, False, True], "open"),
         ([False, False, False, True, True], "closed"),
         ([False] * 6 + [True] * 4, "open"),  # in a row, though the share is 0.4
+        ([False] * 6 + [True] * 3, "closed"),
+        ([True] * 2 + [False] * 6 + [True] * 3, "closed"),
     ],
 )
 def test_it_opens_at_a_share_or_a_row_of_failures(failures: list[bool], state: State) -> None:
@@ -101,6 +104,22 @@ def test_a_probe_that_we_gave_up_says_nothing_and_the_next_may_go_at_once() -> N
     breaker.cancelled(probe)
     assert breaker.state == "open"
     assert breaker.admit(2.5) is not None
+
+
+def test_failures_of_long_ago_do_not_count_however_steadily_calls_end() -> None:
+    breaker = Breaker(RULE)
+    outcomes(breaker, [False] * 3 + [True] * 3, now=0.0)
+    outcomes(breaker, [False] * 5, now=9.5)
+    assert outcomes(breaker, [True], now=10.4) == "closed", "one of six"
+
+
+def test_a_call_from_before_that_is_cancelled_leaves_the_probe_alone() -> None:
+    breaker = Breaker(RULE)
+    late = breaker.admit(0.0)
+    outcomes(breaker, [True] * 4)
+    assert breaker.admit(2.0) is not None
+    breaker.cancelled(late or 0)
+    assert (breaker.state, breaker.admit(2.0)) == ("half_open", None)
 
 
 def test_calls_from_before_a_change_say_nothing() -> None:
@@ -161,6 +180,19 @@ def test_whatever_happens_there_is_one_probe_and_a_way_back(steps: list[tuple[fl
 
 
 # -- the gate
+
+
+def test_repeats_are_counted_and_are_no_orders_first_calls() -> None:
+    async def test() -> None:
+        clock = ManualClock()
+        gate = a_gate(clock, ceiling=100)
+        for _ in range(2):
+            await gate.enter()
+        for _ in range(3):
+            await gate.enter(again=True)
+        assert (gate.repeats, gate.budget._calls.total, gate.limiter.in_flight) == (3, 2, 5)
+
+    asyncio.run(test())
 
 
 def a_gate(clock: ManualClock, *, ceiling: int = 10, rate: float = 0.0) -> Gate:
@@ -327,6 +359,15 @@ class FakeIntake:
 
     def closed_for(self, idle: bool) -> str:
         return "closed by the test" if self.closed and not (idle and self.probe) else ""
+
+
+def test_without_anything_that_stops_it_intake_is_not_stopped() -> None:
+    brakes = Brakes()
+    brakes.ended(letter=True)
+    assert (brakes.holds(idle=False), brakes.problems(), brakes.notes()) == (False, [], [])
+    brakes = Brakes(circuit=FakeIntake())
+    assert (brakes.holds(idle=False), brakes.problems()) == (True, [])
+    assert brakes.notes() == ["closed by the test"]
 
 
 def test_while_intake_is_closed_no_order_is_taken_and_no_retry_is_started() -> None:

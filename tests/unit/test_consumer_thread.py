@@ -1,4 +1,4 @@
-"""What the consumer's thread asks of aiokafka and makes of the answers: where to start, what to commit, what to hide."""
+"""What the consumer's thread asks of aiokafka and makes of the answers: where to start, what is to be read."""
 
 import asyncio
 import logging

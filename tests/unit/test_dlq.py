@@ -268,6 +268,13 @@ def test_letters_of_long_ago_do_not_count_for_the_share() -> None:
     assert not limit.problem(200.0)
 
 
+def test_letters_of_long_ago_do_not_count_however_steadily_records_end() -> None:
+    limit = DeadLetterLimit(3, 0.5, 100.0)
+    for now, letter in ((0.0, True), (0.0, True), (95.0, False), (104.0, True)):
+        limit.count(letter, now)
+    assert not limit.problem(104.0), "one of two: those of the beginning are older than the window"
+
+
 def test_no_limit() -> None:
     limit = DeadLetterLimit(0, 0.5, 100.0)
     for _ in range(1_000):
@@ -287,13 +294,16 @@ def test_the_pipeline_counts_each_outcome_and_stops() -> None:
     rig.brakes._letters = Counting(4, 1.0, 100.0)
     rig.answer(refused, RiskRefused("422"))
     rig.store.refuse([id_of(row)])
-    for offset, value in enumerate((order_json(), refused, row)):
+    good = order_json()
+    for offset, value in enumerate((good, refused, row)):
         rig.pipeline.accept(rig.record(value, offset=offset))
     run(rig.run())
-    rig.pipeline.accept(rig.record(b"none", offset=4))
-    assert counted == [False, True, True, True]
+    rig.pipeline.accept(rig.record(good, offset=3))
+    assert counted == [False, True, True, False], "a duplicate is no letter"
+    for offset in range(4, 7):
+        rig.pipeline.accept(rig.record(b"none", offset=offset))
     assert rig.brakes.problems() == []
-    rig.pipeline.accept(rig.record(b"none", offset=5))
+    rig.pipeline.accept(rig.record(b"none", offset=7))
     assert "4 records in a row" in rig.brakes.problems()[0]
 
     async def wait_for_room() -> None:

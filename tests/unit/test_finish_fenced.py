@@ -111,6 +111,24 @@ def test_what_is_fenced_and_then_another_workers_is_given_up() -> None:
     run(play())
 
 
+def test_while_the_group_was_not_heard_from_lately_nothing_is_published_at_all() -> None:
+    """The producer of marks and letters has no fence of its own."""
+
+    async def play() -> None:
+        rig = Rig()
+        await committed(rig, order_json())
+        rig.end_lease()
+        finishing = asyncio.create_task(rig.settlement.finish_once())
+        await turns(50)
+        assert (dict(rig.publisher.topics), rig.acknowledged, marks(rig)) == ({}, NOTHING, 0)
+        rig.lease_holds = True
+        await finishing
+        assert [len(records) for records in rig.publisher.topics.values()] == [1, 1]
+        assert len(rig.acknowledged) == marks(rig) == 1
+
+    run(play())
+
+
 def test_a_batch_that_is_being_finished_waits_until_it_is_known_what_is_ours() -> None:
     async def play() -> None:
         rig = Rig()

@@ -68,6 +68,13 @@ def test_a_letter_is_as_long_as_its_topic_takes_and_says_that_it_is_cut(limit: i
     assert read_letter(_consumed(first)).is_whole
 
 
+@pytest.mark.parametrize(("origin", "partition"), [(0, 0), (3, 3), (4, 0), (7, 3)])
+def test_a_letter_goes_to_a_partition_that_there_is(origin: int, partition: int) -> None:
+    """The topic of the record may have more of them."""
+    letter = Rig().record(b"no order", partition=origin).letter("not_json", "why", NOW)
+    assert letter_parcel(ROUTES, letter, lambda: None).partition == partition
+
+
 def test_headers_and_a_key_that_are_too_large_are_left_out_and_counted() -> None:
     record = Rig().record(b"no order", key=b"k" * 3_000_000, headers=[("a", b"1"), *[("b", b"2" * 900_000)] * 5])
     topic = Topic(orders_dead_letter=6_000_000)

@@ -172,6 +172,15 @@ def test_whatever_is_measured_the_limit_is_sane(ends: list[tuple[float, float, b
         assert limiter.in_flight >= 0
 
 
+def test_the_unloaded_latency_is_not_known_before_it_was_measured() -> None:
+    limiter = a_limiter()
+    assert limiter.unloaded == 0.0
+    for number in range(40):
+        limiter.start()
+        limiter.ended(number * 0.01, 0.25)
+    assert limiter.unloaded == pytest.approx(0.25)
+
+
 # -- the pace
 
 

@@ -92,6 +92,7 @@ def test_the_smaller_offset_is_committed_at_once_although_nothing_is_done(monkey
         await delivery.play(at(0, _ORDERS[:5]))
         monkeypatch.setattr(consumer, "_commit", commit)
         assert await consumer.force_commit()
+        assert consumer._reached == {tp: 5}
         delivery.rig.risk.hold()
         consumer._backlog[tp] = delivery.read(at(2, _ORDERS[5:7]), 2)
         await consumer._deliver(tp, 1)

@@ -6,7 +6,7 @@ import pytest
 
 from creditstream.errors import RiskRefused, RiskUnavailable
 from schemas.status import decode_status
-from tests.unit.pipeline_rig import Rig, home_of, id_of, order_json, run, scored
+from tests.unit.pipeline_rig import NOW, Rig, home_of, id_of, order_json, run, scored
 
 ACKNOWLEDGED_NOTHING: list[tuple[str, int, int]] = []
 
@@ -164,6 +164,17 @@ def test_an_order_that_waits_is_shown_under_review_and_then_decided() -> None:
     assert len(rig.acknowledged) == 1
 
 
+def test_an_order_is_shown_as_soon_as_its_time_is_up_and_not_before() -> None:
+    rig = Rig()
+    rig.pipeline.accept(rig.record(order_json()))
+    rig.advance(0.999)
+    run(rig.settlement.commit_once())
+    assert not rig.store.rows
+    rig.advance(0.001)
+    run(rig.settlement.commit_once())
+    assert [row.status for row in rig.store.rows.values()] == ["under_review"]
+
+
 def test_an_order_decided_between_two_flushes_costs_one_write() -> None:
     rig = Rig()
     rig.pipeline.accept(rig.record(order_json()))
@@ -240,6 +251,40 @@ def test_a_row_that_postgresql_refuses_becomes_a_letter_and_the_others_commit() 
     assert rig.publisher.reasons() == ["invalid_row"]
     assert len(rig.publisher.topics["order-status"]) == 1
     assert len(rig.acknowledged) == 2
+
+
+def test_an_order_that_another_worker_decided_while_it_could_not_be_scored_is_not_tried_again() -> None:
+    other, value = Rig(), order_json()
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+    rig = Rig(store=other.store)
+    rig.answer(value, RiskUnavailable("down", 1))
+    rig.pipeline.accept(rig.record(value))
+    run(rig.run())
+    assert not rig.publisher.topics["orders-retry"]
+    assert rig.publisher.values("order-status") == other.publisher.values("order-status")
+    assert len(rig.acknowledged) == 1
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(3.0, 3.0), (0.0, 0.0), (-5.0, 0.0)])
+def test_how_long_a_record_waited_to_be_accepted_is_counted_from_when_it_was_written(
+    seconds: float, waits: float
+) -> None:
+    rig = Rig()
+    rig.metrics.now = lambda: NOW.timestamp() + seconds
+    rig.pipeline.accept(rig.record(order_json()))
+    assert rig.metrics.accepted.read().total == pytest.approx(waits)
+
+
+def test_letters_that_wait_for_their_delivery_take_places_too() -> None:
+    """I9: as many as orders in flight."""
+    rig = Rig()
+    for offset in range(100):
+        assert rig.pipeline.has_room()
+        rig.pipeline.accept(rig.record(b"no order", offset=offset))
+    assert not rig.pipeline.has_room()
+    run(rig.outbox.run_once())
+    assert rig.pipeline.has_room()
 
 
 def test_a_crash_in_the_client_parks_the_order_instead_of_losing_it() -> None:

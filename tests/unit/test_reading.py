@@ -1,16 +1,20 @@
 """Batches of records in any state, read by aiokafka's fetcher with our reader in it: every offset has its record."""
 
+import gzip
 import math
+import struct
 from types import SimpleNamespace
 from typing import Any
 
+import cramjam
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.kafka.batches import MOST_BYTES, MOST_VALUE
+from creditstream.kafka.batches import ATTRIBUTES, HEADER, MOST_BYTES, MOST_VALUE, Unreadable
+from creditstream.kafka.decompression import is_compressed, uncompressed
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
 from tests.support.batches import CODECS, Raw, batch, record, varint
@@ -165,3 +169,72 @@ def test_a_long_record_with_few_headers_is_read_whole() -> None:
     headers = [(b"h", b"v" * 1_000)] * 1_000
     [found] = read(batch(0, [Raw(0, b"k" * 1_000, b"v" * 100_000, headers)]))
     assert not isinstance(found, FaultyRecord) and len(found.headers) == 1_000
+
+
+def test_the_careful_way_gives_what_the_fast_one_gives() -> None:
+    """What is empty is not what is missing."""
+    sent = [Raw(0, None, None), Raw(1, b"", b""), Raw(2, b"k", b"value"), Raw(3, b"k", b"v", time=7)]
+    fast = read(batch(5, [each._replace(headers=[(b"h", b""), (b"", None)]) for each in sent], time=9), start=5)
+    careful = read(batch(5, [each._replace(headers=[(b"\xff", b""), (b"", None)]) for each in sent], time=9), start=5)
+    for plain, found in zip(fast, careful, strict=True):
+        assert (list(plain.headers), list(found.headers)) == ([("h", b""), ("", None)], [("\\xff", b""), ("", None)])
+        for name in ("topic", "partition", "offset", "timestamp", "key", "value"):
+            assert getattr(plain, name) == getattr(found, name)
+        assert plain.serialized_key_size == found.serialized_key_size
+        assert plain.serialized_value_size == found.serialized_value_size
+
+
+@pytest.mark.parametrize("length", [-5, -1])
+def test_a_record_whose_length_is_not_true_is_unreadable_whatever_else_it_says(length: int) -> None:
+    payload = varint(length) + b"\0" + varint(0) + varint(0) + varint(-1) + varint(100_000)
+    [found] = read(batch(0, payload, count=1, last=0))
+    assert (found.reason, found.fault) == ("unreadable", "a record of the batch cannot be read: its length is not true")
+
+
+def test_from_where_it_was_read_is_told() -> None:
+    fetched = answer(batch(7, [Raw(0, b"k", b"v"), Raw(1, b"k", b"v")]), start=7)
+    assert len(fetched.result.getall()) == 2
+    assert fetched.state.read == (7, 9)
+    assert with_holes([], 7, 9) == [Hole(7, 9)]
+
+
+# -- compressed batches
+
+
+def framed(payload: bytes) -> bytes:
+    """As snappy-java writes it: a head, then blocks with their lengths."""
+    blocks = [bytes(cramjam.snappy.compress_raw(part)) for part in (payload[:50], payload[50:])]
+    return b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(each)) + each for each in blocks)
+
+
+_SENT = [Raw(delta, b"k", b"value %d" % delta) for delta in range(20)]
+
+
+@pytest.mark.parametrize("flags", [0, 0x08, _TRANSACTIONAL])
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_an_uncompressed_batch_is_the_same_batch(codec: str, flags: int) -> None:
+    """So that it can be read the fast way."""
+    packed, plain = batch(3, _SENT, codec, flags=flags), batch(3, _SENT, flags=flags)
+    assert is_compressed(packed) and not is_compressed(plain)
+    found, whole = uncompressed(packed)
+    assert whole and not is_compressed(found)
+    assert found[ATTRIBUTES:] == plain[ATTRIBUTES:]
+
+
+def test_a_batch_in_several_blocks_is_read_whole() -> None:
+    payload = b"".join(map(record, _SENT))
+    data = batch(3, framed(payload), flags=CODECS.index("snappy"), count=20, last=19)
+    found = read(data, start=3)
+    assert [(each.offset, each.value) for each in found] == [(3 + raw.delta, raw.value) for raw in _SENT]
+    for damage in (data[:-1] + b"\0" * 9, data[:-3]):
+        with pytest.raises(Unreadable):
+            uncompressed(damage)
+
+
+def test_a_batch_in_several_files_is_read_whole_and_one_that_ends_too_soon_is_unreadable() -> None:
+    payload = b"".join(map(record, _SENT))
+    packed = gzip.compress(payload[:50]) + gzip.compress(payload[50:])
+    data = batch(3, packed, flags=CODECS.index("gzip"), count=20, last=19)
+    assert uncompressed(data)[0][HEADER.size :] == payload
+    with pytest.raises(Unreadable, match="it ends too soon"):
+        uncompressed(data[:-9])

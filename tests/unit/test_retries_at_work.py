@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from creditstream.order.retries_at_work import RetryWork
 from creditstream.order.record import Turn
+from creditstream.order.retries_at_work import RetryWork
 from tests.unit.pipeline_rig import Rig, order_json, run
 from tests.unit.test_waiting_room import at, park
 

@@ -37,6 +37,10 @@ def test_the_delay_doubles_up_to_the_longest_plus_up_to_half() -> None:
     assert RULE._wait(19, 0.0) == 30, "without a longest it stays as it is"
 
 
+def test_an_api_that_asks_for_nothing_is_left_alone_for_the_delay() -> None:
+    assert RetryRule(0.5, 3, 100).next_turn(Turn(), NOW).due == NOW + timedelta(seconds=0.5)
+
+
 def test_what_the_api_asks_for_is_waited_for_within_reason() -> None:
     rule = RetryRule(30, 20, 1e6, 3_600)
     assert rule.next_turn(Turn(), NOW, retry_after=600).due == NOW + timedelta(seconds=600)

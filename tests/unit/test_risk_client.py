@@ -1,4 +1,4 @@
-"""One order's calls of the risk API, over answers of the test's own: what is sent, what is told, and what is repeated."""
+"""One order's calls of the risk API, over answers of the test's own: what is sent, what is told, what is repeated."""
 
 import asyncio
 import json

@@ -143,6 +143,37 @@ def test_json_without_a_usable_score_is_an_outcome(name: str) -> None:
     assert "712" not in str(failure.value) and "\n" not in str(failure.value)
 
 
+def test_what_is_wrong_is_said() -> None:
+    for name, said in (
+        ("no file", "it has no score"),
+        ("text", "its score is not a whole number"),
+        ("above", "its score is out of range"),
+        ("huge", "its score is not a whole number"),
+        ("two scores", "it names a field twice"),
+        ("another order", "it is about another order"),
+        ("another customer", "it is about another customer"),
+        ("empty model", "its reasons or its model version cannot be kept"),
+        ("null", "it is JSON, and no object"),
+    ):
+        with pytest.raises(RiskUnusable) as failure:
+            answer(UNUSABLE[name])
+        assert said in str(failure.value), name
+
+
+@pytest.mark.parametrize("score", [0, 1, 999, 1_000])
+@pytest.mark.parametrize("reason", ["a", "é"])
+def test_every_score_in_range_is_one_however_it_is_read(score: int, reason: str) -> None:
+    """What is not ASCII is read with more care."""
+    assert answer({**GOOD, "score": score, "reasons": [reason]}).score == score
+    assert answer({"score": score, "reasons": [reason], "model_version": "m"}) == Assessment(
+        score=score, reasons=(reason,), model_version="m"
+    )
+
+
+def test_a_number_where_nothing_is_read_may_be_as_long_as_it_likes() -> None:
+    assert answer(text('"score":712,"\\u0061":' + "7" * 30_000)).score == 712
+
+
 def test_what_of_it_can_be_kept_is_kept() -> None:
     for body, kept in (
         ({"score": None, "reasons": ["no_file"], "model_version": "m"}, (("no_file",), "m")),

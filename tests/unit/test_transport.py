@@ -152,6 +152,21 @@ def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: 
     assert delivered == [first]
 
 
+def test_what_was_fetched_before_positions_were_taken_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    tp = TP("orders", 0)
+
+    async def seek(*_: object) -> None:
+        return
+
+    async def play() -> None:
+        consumer = _positioned(monkeypatch, {tp}, seek)
+        consumer._backlog = {tp: deque([object()])}
+        await consumer._position(1)
+        assert consumer._backlog == {}
+
+    asyncio.run(play())
+
+
 def test_what_is_fetched_behind_a_seek_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A round that waits while positions are taken belongs to the new ones: what it drops would not come again."""
     tp = TP("orders", 0)

@@ -47,6 +47,19 @@ def test_answers_of_long_ago_do_not_count() -> None:
     assert not limit.problem(20.0)
 
 
+def test_answers_of_long_ago_do_not_count_however_steadily_others_come() -> None:
+    limit = after([True] * 40)
+    limit.count(False, 9.5)
+    for _ in range(40):
+        limit.count(True, 10.4)
+    assert not limit.problem(10.4), "41 answers in the window are too few"
+
+
+def test_an_answer_with_a_score_stops_nothing() -> None:
+    assert not after([True] * 26 + [False] * 24).problem(0.0)
+    assert after([True] * 26 + [False] * 24 + [True]).problem(0.0)
+
+
 def test_the_gate_counts_answers_about_orders_alone() -> None:
     """And neither opens the circuit by them, nor makes the limit smaller, nor gives one a second call."""
 
