@@ -135,6 +135,21 @@ def test_a_damaged_partition_is_wiped_when_it_is_opened(
     close(store)
 
 
+def test_what_was_read_from_the_changelog_is_read_once(disk: Disk) -> None:
+    """Recovery goes on behind the last record of a batch, of each partition by itself; None deletes."""
+    store = disk.open()
+    read = [(0, 400, b"a", b"1"), (1, 700, b"b", b"2"), (0, 402, b"a", b"3"), (0, 401, KEYS[0], None)]
+    events = [
+        SimpleNamespace(message=SimpleNamespace(tp=TPS[partition], offset=offset, key=key, value=value))
+        for partition, offset, key, value in read
+    ]
+    store.apply_changelog_batch(events, None, None)
+    assert [store.persisted_offset(tp) for tp in TPS] == [402, 700]
+    assert [store.read(0, b"a"), store.read(1, b"b"), store.read(0, KEYS[0])] == [b"3", b"2", None]
+    assert store.read(1, KEYS[0])
+    close(store)
+
+
 def test_a_lock_that_nobody_holds_is_no_damage(disk: Disk) -> None:
     (path(disk.open()) / "LOCK").write_text("12345")
     store = disk.open()
