@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from creditstream.errors import Fenced, RiskRefused, RiskUnavailable
-from creditstream.order import changelog
+from creditstream.order import changelog, settlement
 from creditstream.order.ports import Outgoing
 from devtools.wait import wait_for_async
 from tests.unit.pipeline_rig import ROUTES, FakePublisher, Rig, home_of, order_json, run, turns
@@ -163,6 +163,21 @@ def test_the_loops_commit_nothing_until_it_is_known_what_is_ours() -> None:
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+
+    run(play())
+
+
+def test_the_loops_do_nothing_while_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settlement, "FLUSH_INTERVAL", 0.0)
+
+    async def play() -> None:
+        rig = Rig()
+        loops = [asyncio.ensure_future(loop) for loop in rig.settlement.tasks()]
+        await turns(50)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        assert sum(rig.metrics.publish_orders.read().counts) == 0
 
     run(play())
 

@@ -245,6 +245,21 @@ def test_what_is_no_answer_breaks_the_call_at_once_and_ends_the_wire(said: bytes
     play(scene)
 
 
+def test_a_head_may_have_64_kib_and_no_more() -> None:
+    async def scene() -> None:
+        net = Net(b"")
+        wire, call = await net.asked()
+        begins = b"HTTP/1.1 200 OK\r\nX: "
+        wire.connection.data_received(begins + b"x" * (64 * 1024 - len(begins)))
+        assert not wire.aborted
+        wire.connection.data_received(b"x")
+        with pytest.raises(ConnectionError, match="an endless answer"):
+            await call
+        assert wire.aborted
+
+    play(scene)
+
+
 def test_an_answer_that_does_not_come_in_time_is_none_and_ends_the_wire() -> None:
     async def scene() -> None:
         net = Net()
