@@ -12,7 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.kafka import delivery
-from creditstream.kafka.consumer import InOrderConsumer
+from creditstream.kafka.consumer import InOrderConsumer, OffsetsWentBack
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.metrics.instruments import Instruments
@@ -82,7 +82,7 @@ def test_positions_that_a_rebalance_could_not_take_are_taken_first(
 ) -> None:
     async def scene() -> None:
         consumer = Round()
-        consumer.app.rebalancing, consumer.assigned = rebalancing, assigned  # type: ignore[misc]
+        consumer.app.rebalancing, consumer.assigned = rebalancing, assigned
         consumer.progress = {_TP: Progress(0)} if known else {}
         await consumer._drain_once()
         assert consumer.events == ["positions taken"] * taken + ["fetched", "delivered"]
@@ -184,7 +184,7 @@ def test_an_offset_that_went_back_is_doubted_unless_the_log_is_another(start: in
         consumer.log = cast(Any, logging.getLogger("test"))
         for _ in range(10):
             if doubted:
-                with pytest.raises(delivery.KafkaError):
+                with pytest.raises(OffsetsWentBack):
                     consumer._doubt({_TP: (start, end)})
         consumer._doubt({_TP: (start, end)})
         assert consumer._reached == {_TP: start}, "what was asked for ten times is believed"

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from creditstream.config.settings import Settings
-from creditstream.operations.dlq import actions
+from creditstream.kafka.publisher import Publisher
+from creditstream.kafka.topic_reader import Topics
 from creditstream.operations.dlq.command import run as dlq
 from creditstream.order.ports import Outgoing, Publishes
 from tests.unit.pipeline_rig import home_of, order_json, run
@@ -30,8 +31,8 @@ class Desk(Publishes):
             _letter(2, b"cut", "too_large", ("x-truncated-from", b"9000")),
             _letter(3, b"another", "not_json"),
         ]
-        monkeypatch.setattr(actions.Topics, "open", self._open_topics)
-        monkeypatch.setattr(actions.Publisher, "open", self._open_publisher)
+        monkeypatch.setattr(Topics, "open", self._open_topics)
+        monkeypatch.setattr(Publisher, "open", self._open_publisher)
 
     async def _open_topics(self, _settings: Settings, _names: list[str]) -> "Desk":
         return self
