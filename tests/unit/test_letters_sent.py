@@ -1,5 +1,6 @@
 """Dead letters on their way: cut when they are too large, and never the end of what goes with them."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.errors import Unsendable
+from creditstream.errors import BrokerUnavailable, Unsendable
 from creditstream.operations.dead_letter import read_letter
 from creditstream.operations.dlq.actions import Listing, There
 from creditstream.operations.dlq.render import render_letter, render_listing
@@ -20,7 +21,7 @@ from creditstream.order.dead_letters import letter_parcel
 from creditstream.order.outbox import Parcel, deliver
 from creditstream.order.ports import Outgoing, Publishes
 from schemas import headers
-from tests.unit.pipeline_rig import NOW, ROUTES, Rig, order_json, run
+from tests.unit.pipeline_rig import NOW, ROUTES, Rig, order_json, run, turns
 
 _NAMES = st.sampled_from([*sorted(headers.RESERVED), "x-replay-of", "x-producer-x-attempts", "trace", ""])
 _HEADERS = st.lists(st.tuples(_NAMES, st.none() | st.binary(max_size=30)), max_size=12)
@@ -131,6 +132,29 @@ def test_what_a_producer_calls_by_our_names_comes_back_as_it_sent_it() -> None:
     assert (letter.attempts, letter.reason, letter.is_forgotten) == ("1", "not_json", False)
     again = send_again(letter, Destinations("orders", "orders-retry", 4), "ana", NOW)
     assert again.record.headers[: len(sent)] == sent
+
+
+@pytest.mark.parametrize("error", [Unsendable, BrokerUnavailable])
+def test_a_topic_that_takes_nothing_is_asked_again_after_a_pause(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("creditstream.order.outbox._BACKOFF", 3_600.0)
+    asked: list[str] = []
+
+    class Away(Topic):
+        async def publish(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> dict[int, int]:
+            asked.append(topic)
+            assert len(asked) < 50, "it is asked again and again"
+            raise error(topic)
+
+    async def scene() -> None:
+        parcel = Parcel("orders-dead-letter", 0, Outgoing(None, b"a letter"), lambda: None)
+        delivering = asyncio.create_task(deliver(Away(), [parcel]))
+        await turns(100)
+        assert len(asked) == 1 and not delivering.done()
+        delivering.cancel()
+
+    run(scene())
 
 
 @pytest.mark.parametrize("forwarded", [False, True])

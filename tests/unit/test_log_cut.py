@@ -99,8 +99,29 @@ def test_the_smaller_offset_is_committed_at_once_although_nothing_is_done(monkey
         assert await consumer.force_commit()
         assert not await consumer.force_commit(), "once"
         assert offsets == [{tp: 5}, {tp: 2}]
+        assert delivery.metrics.commits.read().values == {("committed",): 2, ("failed",): 0}
         assert consumer._reached == {tp: 2}, "the next start does not doubt it"
         consumer._doubt({tp: (2, 9)})
+
+    asyncio.run(play())
+
+
+def test_a_commit_that_fails_is_counted_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tp, answers = TP("orders", _HOME), [False, True]
+
+    async def commit(_given: Mapping[TP, int]) -> bool:
+        return answers.pop(0)
+
+    async def play() -> None:
+        delivery = Delivery("orders", _HOME, 0)
+        await delivery.play(at(0, _ORDERS[:5]))
+        monkeypatch.setattr(delivery.consumer, "_commit", commit)
+        assert not await delivery.consumer.force_commit()
+        assert delivery.consumer._reached == {}
+        assert await delivery.consumer.force_commit()
+        assert not await delivery.consumer.force_commit(), "nothing is left to commit"
+        assert delivery.consumer._reached == {tp: 5}
+        assert delivery.metrics.commits.read().values == {("committed",): 1, ("failed",): 1}
 
     asyncio.run(play())
 

@@ -5,6 +5,7 @@ from creditstream.kafka.watchdog import Standing, Watchdog
 
 def test_work_without_progress_is_noticed_after_the_time_and_not_before() -> None:
     dog: Watchdog[str] = Watchdog(60)
+    assert dog.blocking_age() == 0, "it has seen nothing yet"
     assert dog.look({"p": Standing(5, 9)}, 0) == []
     assert dog.look({"p": Standing(5, 20)}, 59) == []
     assert dog.look({"p": Standing(5, 20)}, 60) == ["p"]
