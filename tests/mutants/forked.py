@@ -7,12 +7,15 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 #: Bytes. The whole unit suite needs a tenth of it.
 _MEMORY = 8 << 30
 #: Seconds between two looks whether a child that says nothing is still there.
 _LOOK = 0.5
+#: Seconds without a processor that are not made up for.
+_LITTLE = 0.05
 #: Exit codes of a child. NOT_SO: the mutant needs another way.
 FINE, FAILED, NOT_SO = 0, 1, 3
 
@@ -50,11 +53,37 @@ def in_child(work: Callable[[Tell], int]) -> End:
 
 
 def within(cpu: float, wall: float) -> None:
-    """From now on this process has so many seconds of CPU, and of time in which it may wait. Then it is killed."""
+    """From now on this process has so many seconds of CPU, and of time in which it may wait. Then it is killed.
+
+    Time in which it could run and the machine runs others does not count.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + cpu) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+    _alarm(wall, _starved())
+
+
+def _alarm(wall: float, starved: float) -> None:
+    """No clock is asked: those of the simulation are its own."""
+
+    def rings(*_: object) -> None:
+        lost = _starved() - starved
+        if lost < _LITTLE:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGALRM)
+        _alarm(lost, starved + lost)
+
+    signal.signal(signal.SIGALRM, rings)
     signal.setitimer(signal.ITIMER_REAL, wall)
+
+
+def _starved() -> float:
+    """Seconds for which this process was ready to run and had no processor."""
+    try:
+        _, waited, *_ = Path("/proc/self/schedstat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0.0  # no Linux
+    return int(waited) / 1e9
 
 
 def _work(work: Callable[[Tell], int], writes: int) -> None:
