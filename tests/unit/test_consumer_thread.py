@@ -36,11 +36,11 @@ class Kafkas:
         self.committed_to: list[dict[Any, int]] = []
         self.fails = False
 
-    def last_stable_offset(self, _tp: TP) -> Any:
-        return self._known["stable"]
-
-    def highwater(self, _tp: TP) -> Any:
-        return self._known["end"]
+    @property
+    def _subscription(self) -> Any:
+        state = SimpleNamespace(lso=self._known["stable"], highwater=self._known["end"])
+        assignment = SimpleNamespace(tps=frozenset([_TP]), state_value=lambda _tp: state)
+        return SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
 
     async def committed(self, _tp: TP) -> Any:
         return self._known["committed"]

@@ -1,4 +1,4 @@
-"""A round of deliveries: when positions are taken first, what it drops, and for what it waits."""
+"""A round of deliveries: what it drops, and for what it waits."""
 
 import asyncio
 import logging
@@ -12,13 +12,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.kafka import delivery
-from creditstream.kafka.consumer import InOrderConsumer, OffsetsWentBack
+from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.offsets import Progress
+from creditstream.kafka.positions import OffsetsWentBack
 from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.metrics.instruments import Instruments
 from tests.unit.pipeline_rig import turns
 
-_TP, _TABLES = TP("orders", 0), TP("order-status", 0)
+_TP = TP("orders", 0)
 
 
 class Round(InOrderConsumer):
@@ -31,7 +32,7 @@ class Round(InOrderConsumer):
         self._backlog, self._epoch, self.progress = {}, 1, {_TP: Progress(0)}
         self._room, self._fetching = asyncio.Event(), asyncio.Lock()
         self.flow_active = True
-        self.app = cast(Any, SimpleNamespace(rebalancing=False))
+        self.app = cast(Any, SimpleNamespace())
         self.can_resume_flow = cast(Any, None)
 
     def is_source(self, tp: TP) -> bool:
@@ -42,9 +43,6 @@ class Round(InOrderConsumer):
 
     def _get_active_partitions(self) -> Any:
         return self.assigned
-
-    async def perform_seek(self) -> None:
-        self.events.append("positions taken")
 
     async def wait(self, *_: Any, **__: Any) -> Any:
         self.events.append("waited for the flow")
@@ -64,28 +62,6 @@ def test_while_the_flow_is_stopped_nothing_is_fetched_and_what_was_is_dropped() 
         consumer.flow_active, consumer._backlog = False, {_TP: deque([object()])}
         await consumer._drain_once()
         assert (consumer.events, consumer._backlog) == (["waited for the flow"], {})
-
-    asyncio.run(scene())
-
-
-@pytest.mark.parametrize(
-    ("rebalancing", "known", "assigned", "taken"),
-    [
-        (False, False, {_TP, _TABLES}, True),
-        (True, False, {_TP}, False),
-        (False, True, {_TP}, False),
-        (False, False, {_TABLES}, False),
-    ],
-)
-def test_positions_that_a_rebalance_could_not_take_are_taken_first(
-    rebalancing: bool, known: bool, assigned: set[TP], taken: bool
-) -> None:
-    async def scene() -> None:
-        consumer = Round()
-        consumer.app.rebalancing, consumer.assigned = rebalancing, assigned
-        consumer.progress = {_TP: Progress(0)} if known else {}
-        await consumer._drain_once()
-        assert consumer.events == ["positions taken"] * taken + ["fetched", "delivered"]
 
     asyncio.run(scene())
 

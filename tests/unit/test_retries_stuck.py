@@ -28,7 +28,9 @@ class Scene:
         self.rig, self.value = Rig(retry=RetryRule(30.0, 3, 86_400.0, _HOURS)), order_json()
         self.tp = TP("orders-retry", home_of(self.value))
         self.progress, self.unread, self.starts = Progress(0), 0, True
-        group = SimpleNamespace(standings=self._standings, open_transactions=dict, lease_holds=lambda: True)
+        group = SimpleNamespace(
+            standings=self._standings, unpositioned=set, open_transactions=dict, lease_holds=lambda: True
+        )
         self.liveness = Liveness(
             cast(Any, SimpleNamespace(group=group)), Settings(stuck_after=_AFTER), lambda: self.rig.time
         )
