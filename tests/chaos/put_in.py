@@ -114,7 +114,9 @@ def own_all_partitions(app: CreditApp) -> None:
 def fausts_own_consumer() -> None:
     """Faust's consumer class in place of ours; the rest as it is."""
     put_in(CreditApp, "_new_transport", lambda self: Transport(self.conf.broker_consumer, self))
-    group = SimpleNamespace(standings=dict, open_transactions=dict, lease_holds=lambda: True, progress={})
+    group = SimpleNamespace(
+        standings=dict, unpositioned=set, open_transactions=dict, lease_holds=lambda: True, progress={}
+    )
     put_in(CreditApp, "group", group)
 
     def taken(_consumer: object, event: Any, believed: dict[str, frozenset[str]]) -> Record:
