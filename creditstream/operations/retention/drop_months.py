@@ -61,7 +61,9 @@ async def expired_months(session: Maintenance, settings: Settings) -> list[Month
 async def clean(session: Maintenance, settings: Settings, months: list[Month], bars: Progress) -> Done:
     """Drop `months` and what an earlier run left. Every step can be broken off and run again."""
     dropped = [await _drop(session, name) for name in await session.json("begun_months")]
-    for month in bars.track(months, description="months"):
+    # One that was begun, and not detached yet, is among the expired ones as well.
+    left = [month for month in months if month.name not in dropped]
+    for month in bars.track(left, description="months"):
         await session.value("begin_drop", {"month": month.month, "orders": month.orders})
         dropped.append(await _drop(session, month.month))
     tombstones = await _publish(session, settings, bars) if await session.value("unpublished_months") else 0
