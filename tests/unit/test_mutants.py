@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from creditstream.kafka.offsets import Progress
+from tests.mutants import forked
 from tests.mutants.equivalent import LIST, reasons
 from tests.mutants.forked import FAILED, FINE, Tell, in_child, within
 from tests.mutants.hits import Tracer
@@ -247,10 +248,25 @@ def test_a_child_that_goes_on_for_ever_is_ended() -> None:
 def test_a_child_that_waits_for_ever_is_ended() -> None:
     def work(tell: Tell) -> int:
         within(60.0, 0.1)
+        while True:
+            signal.pause()
+
+    assert in_child(work).code == -signal.SIGALRM
+
+
+def test_time_that_the_machine_gives_to_others_is_not_the_childs(monkeypatch: pytest.MonkeyPatch) -> None:
+    starved = iter([0.0, 0.1, 0.1])
+    monkeypatch.setattr(forked, "_starved", lambda: next(starved))
+
+    def work(tell: Tell) -> int:
+        within(60.0, 0.01)
+        signal.pause()
+        tell("once more")
         signal.pause()
         return FINE
 
-    assert in_child(work).code == -signal.SIGALRM
+    end = in_child(work)
+    assert (end.code, end.told) == (-signal.SIGALRM, "once more")
 
 
 def test_a_child_tells_what_it_has_found() -> None:
