@@ -16,6 +16,7 @@ from creditstream.kafka.topics import partition_counts
 _STALLED_AFTER = 30.0
 
 Records = Sequence[Any]
+Offsets = dict[TopicPartition, int]
 
 
 class Topics:
@@ -23,8 +24,8 @@ class Topics:
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
         self._settings, self._consumer = settings, consumer
-        self._ends: dict[TopicPartition, int] = {}
-        self._starts: dict[TopicPartition, int] = {}
+        self._ends: Offsets = {}
+        self._starts: Offsets = {}
 
     @classmethod
     async def open(cls, settings: Settings, names: Sequence[str]) -> "Topics":
@@ -60,9 +61,13 @@ class Topics:
         """An upper bound on how many records will be read."""
         return sum(end - self._starts[where] for where, end in self._ends.items() if where.topic == name)
 
-    def ends(self, name: str) -> dict[TopicPartition, int]:
+    def ends(self, name: str) -> Offsets:
         """Where each of the topic's partitions ended when it was opened."""
         return {where: end for where, end in self._ends.items() if where.topic == name}
+
+    def beginnings(self, name: str) -> Offsets:
+        """Where each of the topic's partitions began when it was opened."""
+        return {where: start for where, start in self._starts.items() if where.topic == name}
 
     def partitions(self, name: str) -> int:
         """How many the topic has."""

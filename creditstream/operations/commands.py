@@ -139,7 +139,7 @@ class forget(_Command):
     options = [
         option("--customer", help="The customer's id; without it, or with `-`: standard input."),
         option("--by", default="", help="Who does it, for the trace; default: the login name."),
-        option("--wait", type=Amount(), default=60.0, show_default=True, help="Seconds for the workers to publish."),
+        option("--wait", type=Amount(), default=60.0, show_default=True, help="Seconds for the workers to catch up."),
         option("--dry-run", is_flag=True, help="Change nothing, say how much there is."),
     ]
 

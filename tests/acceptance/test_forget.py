@@ -1,11 +1,17 @@
 """A customer's data removed: rows, statuses, letters; the books stay clean, and a repeat brings nothing back."""
 
+import asyncio
 import re
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
 
+from creditstream.config.load import load_settings
+from creditstream.operations.forget.behind import records_behind
+from creditstream.operations.forget.command import warn
 from devtools.programs import RiskApiProcess, faust_command
 from devtools.wait import wait_for
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, decode_status
@@ -119,3 +125,44 @@ def test_a_customer_is_forgotten(
     assert not naming(topics.consume_all("orders-dead-letter"))
     assert database.fetch(rows, (FORGOTTEN, FORGOTTEN_CUSTOMER)) == [(6, True, True)]
     audited(worker_environ)
+
+
+def test_what_a_worker_judged_before_it_knew_leaves_no_letter_that_names_the_customer(
+    start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics, database: Database
+) -> None:
+    worker = start_worker()
+    order_id = uuid4()
+    topics.produce("orders", [(None, order_line(order_id, customer_id=_GONE).encode())])
+    settle(worker_environ, 1)
+    worker.send(signal.SIGSTOP)
+    conflicts = [order_line(order_id, customer_id=_GONE, amount=f"{cents}.00") for cents in range(1, 200)]
+    topics.produce("orders", [(None, line.encode()) for line in conflicts])
+    with ThreadPoolExecutor(1) as pool:
+        forgetting = pool.submit(forget, worker_environ, _GONE)
+        wait_for(lambda: topics.consume_all("orders-retry"), 60, "the worker is asked to publish the changed row")
+        worker.send(signal.SIGCONT)
+        done = forgetting.result()
+    assert done.returncode == 0, done
+    settle(worker_environ, 200)
+    assert topics.consume_all("orders-dead-letter"), "some were judged by what the worker knew"
+    assert not naming(topics.consume_all("orders-dead-letter"))
+    finds_nothing_and_says_so(worker_environ, database, _GONE)
+
+
+def test_records_that_are_not_done_in_time_are_counted(
+    start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics
+) -> None:
+    settings = load_settings(worker_environ)
+    assert asyncio.run(records_behind(settings, 0.0)) == 0, "of a group that nobody knows, and topics without records"
+    lines = [order_line(uuid4(), customer_id=_OTHER).encode() for _ in range(3)]
+    topics.produce("orders", [(None, line) for line in lines])
+    assert asyncio.run(records_behind(settings, 0.0)) == 3
+    start_worker()
+    assert asyncio.run(records_behind(settings, 60.0)) == 0
+
+
+def test_what_is_left_to_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert warn(undecided=0, unpublished=0, behind=0) == 0
+    assert capsys.readouterr().out == ""
+    assert warn(undecided=0, unpublished=0, behind=7) == 1
+    assert capsys.readouterr().out.startswith("7 records came before the workers knew, and are not decided yet")

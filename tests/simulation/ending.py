@@ -9,12 +9,12 @@ from uuid import UUID
 
 from faust.stores.rocksdb import Store
 
-from creditstream.kafka.topics import ORDER_STATUS, SEEN_CHANGELOG
+from creditstream.kafka.topics import ORDER_STATUS, ORDERS_DEAD_LETTER, SEEN_CHANGELOG
 from schemas.status import FORGOTTEN, encode_status
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
 from tests.chaos.verify_statuses import CHANGED_BY_FORGET, canonical
-from tests.simulation.evidence import Place, amount_of
+from tests.simulation.evidence import Place, amount_of, order_id_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -51,11 +51,22 @@ class Ending:
                 self.complain(f"I1: {place} is no order and has no dead letter")
         if any(each in self._world.postgres.rows for each in self._world.faults.operators.unpublished):
             self.complain("an operator's forget is done, and some of its statuses are not published")
+        self._look_at_letters()
         self._world.removed.look()
         self._look_at_decisions()
         self._checks.calls.look()
         self._look_at_tables()
         self._look_at_disks()
+
+    def _look_at_letters(self) -> None:
+        """`forget` is over, and what workers judged before it has its letter."""
+        forgotten = self._world.faults.operators.forgotten
+        for log in self._world.broker.topics[self._world.topic(ORDERS_DEAD_LETTER)].values():
+            for record in log.records(since=log.start):
+                if record.offset >= log.start and str(order_id_of(record.value)) in forgotten:
+                    self.complain(
+                        f"a dead letter shows order {order_id_of(record.value)}, whose customer was forgotten"
+                    )
 
     def _orders(self) -> dict[UUID, dict[Place, Decimal]]:
         """What was sent of each order: where, and with which amount."""

@@ -71,7 +71,7 @@ class Evidence:
             return
         reason = dict(record.headers).get("x-error-class", b"").decode()
         self.letters[origin] = reason
-        order_id = _order_id(record.value)
+        order_id = order_id_of(record.value)
         if order_id is not None:
             self.letters_of[order_id].add(reason)
 
@@ -112,7 +112,7 @@ def _origin(record: Any) -> Place | None:
         return None
 
 
-def _order_id(value: bytes | None) -> UUID | None:
+def order_id_of(value: bytes | None) -> UUID | None:
     try:
         return UUID(msgspec.json.decode(value or b"")["order_id"])
     except (msgspec.DecodeError, TypeError, KeyError, ValueError, AttributeError):

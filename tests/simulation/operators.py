@@ -61,7 +61,7 @@ class OperatorsWork:
                     return True
                 await work.remains()
                 done = await work.run("an operator", 15.0)
-        return not (found.undecided or done.unpublished)
+        return not (found.undecided or done.unpublished or done.behind)
 
     async def replay(self, _event: Event) -> None:
         """All dead letters, once."""

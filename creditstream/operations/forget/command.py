@@ -34,7 +34,7 @@ async def run(settings: Settings, customer: str | None, *, by: str, wait: float,
     _tell(found, done)
     for topic, hours in left.items():
         print(f"{topic}: older records of the customer stay until Kafka removes them: {hours}")
-    return _warn(found.undecided, done.unpublished if done else 0)
+    return warn(found.undecided, done.unpublished if done else 0, done.behind if done else 0)
 
 
 def _tell(found: Found, done: Forgotten | None) -> None:
@@ -46,9 +46,15 @@ def _tell(found: Found, done: Forgotten | None) -> None:
         print(f"{found.waiting} statuses of earlier requests were not published again yet")
 
 
-def _warn(undecided: int, unpublished: int) -> int:
+def warn(undecided: int, unpublished: int, behind: int) -> int:
+    """Say what is left to do. The exit code: 1 if something is."""
     if undecided:
         print(f"{undecided} orders of the customer are not decided yet: run this again when they are")
     if unpublished:
         print(f"{unpublished} statuses are not published again yet: run this again while workers run")
-    return 1 if undecided or unpublished else 0
+    if behind:
+        print(
+            f"{behind} records came before the workers knew, and are not decided yet: their dead letters may name the "
+            "customer: run this again when they are"
+        )
+    return 1 if undecided or unpublished or behind else 0

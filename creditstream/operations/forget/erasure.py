@@ -1,6 +1,9 @@
-"""Removes a customer's data: rows first, then dead letters, then the status topic through the workers."""
+"""Removes a customer's data: rows first, then what workers hold of them, then the dead letters.
 
-from collections.abc import Callable
+In this order: until a worker has the changed row it judges by the old one, and what it judged may have a letter.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -12,7 +15,16 @@ from creditstream.kafka.admin import Cluster
 from creditstream.kafka.client import open_admin
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
-from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
+from creditstream.kafka.topics import (
+    ORDER_STATUS,
+    ORDERS,
+    ORDERS_BY_ID,
+    ORDERS_DEAD_LETTER,
+    ORDERS_RETRY,
+    SEEN_CHANGELOG,
+    topic_name,
+)
+from creditstream.operations.forget.behind import records_behind
 from creditstream.operations.forget.letters import Concerns, blank, concerning, last_ones
 from creditstream.operations.forget.statuses import watching
 from creditstream.store.maintenance import Maintenance
@@ -40,12 +52,15 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Forgotten(NamedTuple):
-    """`unpublished`: orders whose status no worker has published again; run the command again."""
+    """`unpublished`: orders whose status no worker has published again. `behind`: records that workers may have judged
+    by what they knew before, and are not done with. With either, run the command again.
+    """
 
     request: UUID
     orders: int
     letters: int
     unpublished: int
+    behind: int
 
 
 class Forget:
@@ -74,11 +89,15 @@ class Forget:
         await self._session.value("forget_begin", {"request": str(request), "by": by})
         orders = await self._anonymise()
         waiting = await self._rows_to_publish()
+        missing = await self._publish(waiting, wait)
+        behind = await records_behind(self._settings, wait) if waiting and not missing else 0
         letters = await self._blank_letters(request, {row.order_id for row in waiting})
-        unpublished = await self._publish(waiting, wait)
-        numbers = {"request": str(request), "orders": orders, "letters": letters, "finished": not unpublished}
+        if not behind:
+            await self._published(row.order_id for row in waiting if row.order_id not in missing)
+        over = not missing and not behind
+        numbers = {"request": str(request), "orders": orders, "letters": letters, "finished": over}
         await self._session.value("forget_end", numbers)
-        return Forgotten(request, orders, letters, unpublished)
+        return Forgotten(request, orders, letters, len(missing), behind)
 
     async def remains(self) -> dict[str, str]:
         """Topics that may still hold records of the customer, and for how long, by their settings."""
@@ -130,21 +149,22 @@ class Forget:
         finally:
             await admin.close()
 
-    async def _publish(self, rows: list[Row], wait: float) -> int:
+    async def _publish(self, rows: list[Row], wait: float) -> set[UUID]:
+        """Returns the orders whose row no worker has within `wait` seconds."""
         if not rows:
-            return 0
-        name = topic_name(self._settings, ORDER_STATUS)
+            return set()
+        name = topic_name(self._settings, SEEN_CHANGELOG)
         topics = await Topics.open(self._settings, [name])
         await topics.close()
         publisher = await Publisher.open(self._settings)
         try:
             async with watching(self._settings, topics.partitions(name)) as watch:
-                missing = await watch.until_published(publisher, rows, wait, self._bar("statuses"))
+                return await watch.until_published(publisher, rows, wait, self._bar("statuses"))
         finally:
             await publisher.close()
-        done = [str(row.order_id) for row in rows if row.order_id not in missing]
-        await self._session.value("forgotten_published", {"ids": "{" + ",".join(done) + "}"})
-        return len(missing)
+
+    async def _published(self, order_ids: Iterable[UUID]) -> None:
+        await self._session.value("forgotten_published", {"ids": "{" + ",".join(map(str, order_ids)) + "}"})
 
     def _bar(self, name: str) -> Callable[[int], None]:
         task = self._bars.add_task(name, total=None)

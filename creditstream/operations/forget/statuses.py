@@ -11,18 +11,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.client import client_options, stop
-from creditstream.kafka.topics import ORDER_STATUS, ORDERS_RETRY, topic_name
+from creditstream.kafka.topics import ORDERS_RETRY, SEEN_CHANGELOG, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing, Publishes
 from schemas.order import Order
-from schemas.status import Row, decode_status
+from schemas.status import FORGOTTEN, Row
 
 #: A worker that has just lost a partition does not publish; the new one is asked again.
 _ASK_AGAIN = 10.0
 
 
 class Watch:
-    """Reads what is published on `order-status` since it was opened."""
+    """Reads the marks that workers set since it was opened: the row's status is delivered before its mark."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._settings, self._consumer, self._partitions = settings, consumer, partitions
@@ -40,7 +40,8 @@ class Watch:
             before = len(missing)
             for records in (await self._consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    _tick_off(missing, record.value)
+                    if record.value == FORGOTTEN and record.key:
+                        missing.pop(UUID(bytes=record.key), None)
             advance(before - len(missing))
         return set(missing)
 
@@ -57,23 +58,13 @@ async def watching(settings: Settings, partitions: int) -> AsyncIterator[Watch]:
     consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
     await consumer.start()
     try:
-        where = [TopicPartition(topic_name(settings, ORDER_STATUS), number) for number in range(partitions)]
+        where = [TopicPartition(topic_name(settings, SEEN_CHANGELOG), number) for number in range(partitions)]
         consumer.assign(where)
         for tp, end in (await consumer.end_offsets(where)).items():
             consumer.seek(tp, end)
         yield Watch(settings, consumer, partitions)
     finally:
         await stop(consumer)
-
-
-def _tick_off(missing: dict[UUID, Row], value: bytes | None) -> None:
-    try:
-        record = decode_status(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return
-    row = missing.get(record.order_id)
-    if row and record.version >= row.version:
-        del missing[record.order_id]
 
 
 def _reminder(row: Row) -> Outgoing:
