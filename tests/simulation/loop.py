@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,26 @@ class NothingToDo(RuntimeError):
     """No callback and no timer is left, or none that lets time pass: the world stands still for ever."""
 
 
+_numbers = itertools.count(1)
+
+
+def _numbered(waited: Any) -> int:
+    """A hash that tells not where it lies in memory: a set of them has the same order in every run."""
+    try:
+        number: int = waited.number
+    except AttributeError:
+        waited.number = number = next(_numbers)
+    return number
+
+
+class _Future(asyncio.Future[Any]):
+    __hash__ = _numbered
+
+
+class _Task(asyncio.Task[Any]):
+    __hash__ = _numbered
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs what is due, in order. What belongs to a dead worker is dropped, to a frozen one kept until it thaws."""
 
@@ -32,6 +53,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.servers, self._turns = {}, 0
+        self.set_task_factory(lambda loop, coroutine, **options: _Task(coroutine, loop=loop, **options))
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return _Future(loop=self)
 
     def time(self) -> float:
         return now.seconds

@@ -54,8 +54,12 @@ class Removed:
         return set() if old is None else {old.row.amount}
 
     def was_refused(self, order_id: UUID) -> bool:
-        """New, of a month that was being detached: it has a letter. That is a fault of the product, and known."""
-        return "constraint_violation" in self._world.checks.evidence.letters_of[order_id] and bool(self._past)
+        """New, of a month whose drop was begun: it has a letter. That is a fault of the product, and known."""
+        evidence = self._world.checks.evidence
+        sent = (msgspec.json.decode(each.value) for each in evidence.sent.values() if each.order_id == order_id)
+        return "constraint_violation" in evidence.letters_of[order_id] and any(
+            order["created_at"][:7] in self._dropping.months for order in sent
+        )
 
     # -- while it runs
 
