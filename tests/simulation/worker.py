@@ -123,6 +123,7 @@ class Life:
         if self.app is not None and self.app.crash_reason is not None:
             self.error = self.app.crash_reason
         self.worker.world.on_end(self)
+        self.kill()  # whatever it has left behind ends with its process
 
     def stop(self) -> None:
         """As SIGTERM."""
