@@ -14,6 +14,7 @@ from creditstream.order.record import Record, Turn
 from creditstream.order.routes import Routes
 from creditstream.order.unforeseen import OF_A_RECORD, note
 from schemas.dead_letter import DeadLetter
+from schemas.headers import ORIGIN
 
 log = logging.getLogger(__name__)
 
@@ -31,24 +32,34 @@ def note_letter(metrics: Instruments, reason: str, record: Record) -> None:
 def write_letter(
     metrics: Instruments, record: Record, reason: str, message: str, now: datetime, turn: Turn | None = None
 ) -> DeadLetter:
-    """The record's letter. If one of its parts cannot be put into it, the letter is without its headers and its key."""
+    """The record's letter. If one of its parts cannot be put into it, the letter is without its key and its headers.
+
+    But for where it first stood, by which its letter is known.
+    """
     try:
         return record.letter(reason, message, now, turn)
     except OF_A_RECORD as error:
         note(metrics, "sent", error, record.place)
-        bare = Record(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp_ms,
-            key=None,
-            value=record.value,
-            headers=(),
-            believed=frozenset(),
-            replayed=record.replayed,
-            acknowledge=record.acknowledge,
-        )
-        return bare.letter(reason, message, now)
+    try:
+        return _bare(record, frozenset(ORIGIN)).letter(reason, message, now)
+    except OF_A_RECORD:
+        return _bare(record, frozenset()).letter(reason, message, now)
+
+
+def _bare(record: Record, kept: frozenset[str]) -> Record:
+    """Without its key, and of its headers only those of ours."""
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        key=None,
+        value=record.value,
+        headers=tuple(header for header in record.headers if header[0] in kept) if kept else (),
+        believed=record.believed & kept,
+        replayed=record.replayed,
+        acknowledge=record.acknowledge,
+    )
 
 
 def letter_parcel(

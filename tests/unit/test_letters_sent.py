@@ -17,9 +17,10 @@ from creditstream.operations.dlq.actions import Listing, There
 from creditstream.operations.dlq.render import render_letter, render_listing
 from creditstream.operations.dlq.replay import Destinations, send_again
 from creditstream.operations.forget.letters import blanked, concerning
-from creditstream.order.dead_letters import letter_parcel
+from creditstream.order.dead_letters import letter_parcel, write_letter
 from creditstream.order.outbox import Parcel, deliver
 from creditstream.order.ports import Outgoing, Publishes
+from creditstream.order.record import Record
 from schemas import headers
 from tests.unit.pipeline_rig import NOW, ROUTES, Rig, order_json, run, turns
 
@@ -183,3 +184,16 @@ def test_a_topic_that_refuses_every_letter_for_a_while_gets_it_whole_afterwards(
     [letter] = topic.taken["orders-dead-letter"]
     assert letter.value == b"no order" and read_letter(_consumed(letter)).is_whole
     assert done == ["record" if forwarded else "letter"] and refused["orders-by-id"] == int(forwarded)
+
+
+@pytest.mark.parametrize(("topic", "origin"), [(b"orders", ("orders", 3, 7)), ("orders", ("orders-by-id", 0, 12))])
+def test_a_letter_that_cannot_hold_all_of_its_record_says_still_where_that_first_stood(
+    topic: Any, origin: tuple[str, int, int]
+) -> None:
+    """A header that is no pair; and with ours damaged too, the record's own place."""
+    ours = zip(headers.ORIGIN, (topic, b"3", b"7", b"1"), strict=True)
+    bad: Any = (*ours, ("a", b"b", b"c"))
+    record = Record("orders-by-id", 0, 12, 1, b"k", b"{", bad, headers.HOP, replayed=False, acknowledge=lambda: None)
+    letter = write_letter(Rig().metrics, record, "unreadable", "why", NOW)
+    assert (letter.topic, letter.partition, letter.offset) == origin
+    assert (letter.key, letter.value, letter.headers) == (None, b"{", ())
