@@ -80,12 +80,15 @@ class Ending:
         row = self._checks.row(order_id)
         if row is None and (self._world.removed.is_gone(order_id) or self._world.removed.was_refused(order_id)):
             return
+        if row is None and order_id in self._world.unforeseen.given_up and self._evidence.letters_of[order_id]:
+            return
         if row is None:
             self.complain(f"I1: order {order_id} is lost: it has no row")
             return
         if not row.is_settled:
             self.complain(f"liveness: order {order_id} is {row.status}, {row.reason}")
-        if self._evidence.last.get(order_id) != encode_status(row):
+        is_told = self._evidence.last.get(order_id) == encode_status(row)
+        if not is_told and not self._world.removed.came_back_unseen(order_id):
             self.complain(f"I2: the last status of {order_id} is not its row")
         if len(self._decisions(order_id)) > 1:
             self.complain(f"I2: order {order_id} is decided twice")

@@ -1,5 +1,6 @@
 """Which lines of the order's way, the consumer and the fences run in worlds: `python -m tests.simulation --lines`."""
 
+import ast
 import inspect
 import multiprocessing
 import os
@@ -54,12 +55,23 @@ def _told(name: str, ran: Mapping[str, set[int]]) -> float:
 
 def lines_of(path: Path) -> Iterator[int]:
     """Those of functions: what runs at import is not of a world."""
-    codes = [compile(path.read_text(encoding="utf-8"), str(path), "exec")]
+    text = path.read_text(encoding="utf-8")
+    codes, left_out = [compile(text, str(path), "exec")], _never_run(ast.parse(text))
     while codes:
         code = codes.pop()
         codes += [each for each in code.co_consts if isinstance(each, CodeType)]
         if code.co_flags & inspect.CO_OPTIMIZED:
-            yield from (line for _, _, line in code.co_lines() if line and line > code.co_firstlineno)
+            lines = {line for _, _, line in code.co_lines() if line and line > code.co_firstlineno}
+            yield from lines - left_out
+
+
+def _never_run(module: ast.Module) -> set[int]:
+    """The bodies of protocols."""
+    return {
+        node.lineno
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
+    }
 
 
 def _ranges(numbers: list[int]) -> str:

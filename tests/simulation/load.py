@@ -40,6 +40,13 @@ def make_later_load(seed: int, partitions: int) -> list[Sent]:
     return [_sent(dice, line.kind, line.value, line.order_id, partitions) for line in make_repeats(seed)]
 
 
+def make_more(seed: int, orders: int, partitions: int) -> list[Sent]:
+    """Orders that come beside the load."""
+    begin = datetime.fromtimestamp(BEGINNING, UTC)
+    lines = make_mix(orders, 0, 0, 0, seed, now=begin)
+    return [_sent(random.Random(seed), line.kind, line.value, line.order_id, partitions) for line in lines]
+
+
 def _change(dice: random.Random) -> tuple[bytes, bytes] | None:
     chance = dice.random()
     if chance < 0.03:

@@ -20,7 +20,16 @@ class Oddities(KafkaFaults):
         sent = self._world.checks.sent
         last = next((each for each in reversed(sent.values()) if each.kind == "order"), None)
         if last is not None:
-            self._world.send(last.partition, [last] * round(event.share * _MOST_REPEATS))
+            self._world.producers.send(last.partition, [last] * round(event.share * _MOST_REPEATS))
+
+    async def strange_batch(self, event: Event) -> None:
+        self._world.producers.send_strange(event.worker % self._world.partitions)
+
+    async def unforeseen(self, event: Event) -> None:
+        """At one of the steps of their way: `tests.simulation.unforeseen`."""
+        step = self._world.unforeseen.arm(event.worker, round(event.share * 10))
+        await asyncio.sleep(event.lasts)
+        self._world.unforeseen.disarm(step)
 
     async def stray(self, event: Event) -> None:
         """The worker ends by it, and a supervisor starts it again. Which of the loops: by the time of the event."""

@@ -17,6 +17,8 @@ _HURRIED = 1 / 3
 _MOMENTS = (0.003, 0.03, 0.3, 1.0)
 #: The share of seeds that have a past, and `retention`.
 _WITH_A_PAST = 0.3
+#: Where an error may come that nobody foresaw, and more than there are partitions.
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Event:
     share: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.at:6.2f} s  " + (words.FAULTS | words.COMMANDS)[self.what].format(
+        return f"{self.at:6.2f} s  " + words.ALL[self.what].format(
             worker=self.worker, lasts=f"{self.lasts:.1f} s", share=f"{self.share:.0%}"
         )
 
@@ -63,6 +65,7 @@ class Plan:
 _WEIGHTS = {"kill": 6, "freeze": 4, "stop": 3, "kafka_loses_answers": 3, "postgres_loses_answers": 3, "cut_off": 2}
 KINDS = tuple(words.FAULTS)
 COMMANDS = tuple(words.COMMANDS)
+RARE = tuple(words.RARE)
 #: Those that may come in any world. The rest need one that has a past.
 _OF_ANY_WORLD = ("forget", "replay", "grow")
 
@@ -76,9 +79,9 @@ def make_plan(seed: int, records: int = RECORDS) -> Plan:
         workers=workers,
         partitions=dice.choice((2, 4, 4)),
         records=records,
-        settings=_settings(dice),
+        settings=_settings(dice) | _limit(seed),
         bursts=tuple(_bursts(dice, records)),
-        events=tuple(sorted([*_hurried(seed, _events(dice, workers)), *_commands(seed)], key=lambda event: event.at)),
+        events=_in_order([*_hurried(seed, _events(dice, workers)), *_commands(seed), *_rare(seed)]),
     )
     return with_past(plan) if random.Random(seed ^ 0x9A5).random() < _WITH_A_PAST else plan
 
@@ -94,8 +97,12 @@ def with_past(plan: Plan) -> Plan:
         has_past=True,
         settings=plan.settings | KEPT,
         bursts=tuple(sorted([*plan.bursts, *bursts], key=lambda burst: burst.at)),
-        events=tuple(sorted([*plan.events, *commands], key=lambda event: event.at)),
+        events=_in_order([*plan.events, *commands]),
     )
+
+
+def _in_order(events: list[Event]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda event: event.at))
 
 
 def _settings(dice: random.Random) -> dict[str, Any]:
@@ -157,3 +164,22 @@ def _commands(seed: int) -> list[Event]:
     dice = random.Random(seed ^ 0x0B5)
     names = dice.sample(_OF_ANY_WORLD, dice.choice((0, 1, 2)))
     return [Event(round(dice.uniform(1.0, TROUBLED), 3), name, share=round(dice.random(), 3)) for name in names]
+
+
+def _limit(seed: int) -> dict[str, Any]:
+    """In one seed of four dead letters stop the intake for a while."""
+    if random.Random(seed ^ 0x117).random() > 0.25:
+        return {}
+    return {"dead_letter_limit": 3, "dead_letter_share": 0.3, "dead_letter_window": 4.0}
+
+
+def _rare(seed: int) -> list[Event]:
+    """In one seed of two."""
+    dice = random.Random(seed ^ 0x4A4E)
+    names = dice.choices(RARE, k=dice.choice((0, 0, 1, 2)))
+    times = [(round(dice.uniform(0.5, TROUBLED), 3), round(dice.uniform(0.5, 4.0), 3)) for _ in names]
+    shares = dice.choices((0.1, 0.3), k=len(names))
+    return [
+        Event(at, name, dice.randrange(_STEPS), lasts, share)
+        for name, (at, lasts), share in zip(names, times, shares, strict=True)
+    ]

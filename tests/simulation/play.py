@@ -85,7 +85,7 @@ async def _produce(world: World, plan: Plan) -> None:
         for number in range(burst.first, burst.first + burst.count):
             by_partition.setdefault(load[number].partition, []).append(number)
         for partition, numbers in by_partition.items():
-            world.send(partition, [load[each] for each in numbers])
+            world.producers.send(partition, [load[each] for each in numbers])
 
 
 def _digest(world: World) -> str:

@@ -61,6 +61,11 @@ class Removed:
             order["created_at"][:7] in self._dropping.months for order in sent
         )
 
+    def came_back_unseen(self, order_id: UUID) -> bool:
+        """Refused as gone, and written by a worker that is not its owner any more, after its id was deleted."""
+        evidence = self._world.checks.evidence
+        return "row_removed" in evidence.letters_of[order_id] and order_id not in evidence.last
+
     # -- while it runs
 
     def on_drop(self, month: str, counted: datetime, rows: Rows) -> None:
@@ -124,6 +129,8 @@ class Removed:
                 self._world.checks.complain(f"retention: order {order_id} of {old.row.created_at:%Y-%m} is lost")
         elif not self.was_gone(order_id) and row.fingerprint != FORGOTTEN and row != old.row:
             self._world.checks.complain(f"retention: order {order_id} was decided long ago, and is another now")
+        elif self.came_back_unseen(old.row.order_id):
+            return
         elif self._world.checks.evidence.last.get(old.row.order_id) != encode_status(row):
             self._world.checks.complain(f"I2: the last status of {order_id} is not its row")
         if row is not None and order_id not in self._world.postgres.keys:

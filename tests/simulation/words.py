@@ -42,6 +42,12 @@ FAULTS = {
     "open_transaction": "a producer leaves a transaction open for {lasts}, then commits it",
     "aborted_transaction": "a producer aborts a transaction",
 }
+#: What may happen beside those, in some worlds.
+RARE = {
+    "kafka_takes_only_small": "Kafka takes no batch of more than 3,000 bytes, for {lasts}",
+    "unforeseen": "{share} of 10 records have an error that nobody foresaw, within {lasts}",
+    "strange_batch": "a producer sends a batch that not every client can read",
+}
 #: Commands that operators run, and run again until they are done.
 COMMANDS = {
     "forget": "an operator has a customer forgotten",
@@ -49,3 +55,4 @@ COMMANDS = {
     "grow": "an operator stops all workers, adds partitions, and starts them again",
     "retention": "an operator has old months dropped",
 }
+ALL = FAULTS | RARE | COMMANDS

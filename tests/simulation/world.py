@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Any, cast
@@ -27,16 +26,16 @@ from tests.simulation.dates import tell_virtual_dates
 from tests.simulation.disk import NO_SPACE, replace_rocksdb
 from tests.simulation.faults import Faults
 from tests.simulation.kafka.broker import HOST, PORT, Broker
-from tests.simulation.kafka.log import built
 from tests.simulation.laid import lay
-from tests.simulation.load import Sent
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.past import make_past
 from tests.simulation.plan import Plan
+from tests.simulation.producers import Producers
 from tests.simulation.removed import Removed
 from tests.simulation.streams import Pipe, joined
 from tests.simulation.threads import without_threads
+from tests.simulation.unforeseen import Unforeseen
 from tests.simulation.worker import Life, Worker
 
 RISK = ("risk", 8090)
@@ -71,6 +70,8 @@ class World:
         self.faults.operators.dropping.on_drop = self.removed.on_drop
         #: The workers' machines have other work too: each stands still for moments.
         self.is_busy, self._begun = False, 0.0
+        self.unforeseen = Unforeseen()
+        self.producers = Producers(self, plan.seed)
         self._supervised: set[asyncio.Task[None]] = set()
         self._replace()
 
@@ -92,13 +93,6 @@ class World:
         worker = self._worker(len(self.workers), self._folder)
         self.workers.append(worker)
         return worker
-
-    def send(self, partition: int, records: Sequence[Sent]) -> None:
-        """As a producer: one batch, on a partition of `orders`."""
-        topic = self.topic("orders")
-        base = self.broker.topics[topic][partition].end
-        self.checks.sent |= {("orders", partition, base + place): each for place, each in enumerate(records)}
-        self.broker.append(topic, partition, built([(each.key, each.value, ()) for each in records], self.now_ms()))
 
     async def begin(self) -> None:
         """Every topic is there, and every worker at work."""
@@ -156,6 +150,7 @@ class World:
         preflight.pending = _nothing_is_pending
         tell_virtual_dates()
         self.bounds.watch()
+        self.unforeseen.watch()
         app: Any = creditstream.worker.app
         app.end_within = self._end_within
         replace_rocksdb()
@@ -180,7 +175,7 @@ class World:
         is_of_the_disk = NO_SPACE in str(life.error) and life.worker.disk.was_full
         if life.error is not None and not isinstance(life.error, expected) and not is_of_the_disk:
             self.checks.complain(f"worker {life.worker.number} ended with {life.error!r}")
-        supervisor = asyncio.create_task(self._start_again(life.worker))
+        supervisor = self.loop.create_task(self._start_again(life.worker), context=Context())
         self._supervised.add(supervisor)
         supervisor.add_done_callback(self._supervised.discard)
 

@@ -41,6 +41,8 @@ class Broker:
         self.is_up = True
         #: By topic, the code by which producers are refused while everything else goes on.
         self.refusals: dict[str, int] = {}
+        #: Bytes of a batch that is taken; 0: any number.
+        self.most_bytes = 0
         #: Topics of which fetches get nothing, as a quota does it.
         self.unread: set[str] = set()
         #: Topics of which nobody is told where they begin and end, as without a leader.
@@ -78,9 +80,9 @@ class Broker:
     def log(self, topic: str, partition: int) -> Log | None:
         return self.topics.get(topic, {}).get(partition)
 
-    def append(self, topic: str, partition: int, raw: bytes) -> int:
+    def append(self, topic: str, partition: int, raw: bytes, *, is_strange: bool = False) -> int:
         """Returns the batch's first offset. Whoever waits for it is answered."""
-        base = self.topics[topic][partition].append(raw)
+        base = self.topics[topic][partition].append(raw, is_strange=is_strange)
         self.on_append((topic, partition), base)
         self.wake(topic, partition)
         return base
@@ -120,6 +122,9 @@ class Broker:
                 log = self.log(topic, partition)
                 if log is None or topic in self.refusals:
                     done.append((partition, _NO_TOPIC if log is None else self.refusals[topic], -1, -1))
+                    continue
+                if 0 < self.most_bytes < len(raw):
+                    done.append((partition, errors.MessageSizeTooLargeError.errno, -1, -1))
                     continue
                 known = log.repeated(raw)
                 base = self.append(topic, partition, raw) if known is None else known

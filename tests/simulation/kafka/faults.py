@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+#: Bytes.
+_SMALL = 3_000
+
+
 class KafkaFaults(OperatorsWork):
     """Each method plays one kind of event to its end."""
 
@@ -58,6 +62,12 @@ class KafkaFaults(OperatorsWork):
 
     async def kafka_takes_no_retries(self, event: Event) -> None:
         await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(ORDERS_RETRY))
+
+    async def kafka_takes_only_small(self, event: Event) -> None:
+        """As a topic whose `max.message.bytes` is set too low: single records of ours are taken."""
+        self._world.broker.most_bytes = _SMALL
+        await asyncio.sleep(event.lasts)
+        self._world.broker.most_bytes = 0
 
     async def _refuse(self, error: Any, lasts: float, *topics: str) -> None:
         """`topics`: all, if none are given."""

@@ -24,6 +24,16 @@ class Batch(NamedTuple):
     raw: bytes
     producer: int
     closes: bool
+    is_strange: bool = False
+
+
+class Unread(NamedTuple):
+    """In place of a record of a strange batch, for whoever checks the world."""
+
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[()] = ()
 
 
 class Aborted(NamedTuple):
@@ -50,8 +60,8 @@ class Log:
         """The last stable offset: behind it stands a transaction that is open."""
         return min(self._open.values(), default=self.end)
 
-    def append(self, raw: bytes) -> int:
-        """Take a producer's batch. Returns its first offset."""
+    def append(self, raw: bytes, *, is_strange: bool = False) -> int:
+        """Take a producer's batch. Returns its first offset. `is_strange`: not every client can read it."""
         fields = HEADER.unpack_from(raw)
         attributes, count, producer = fields[5], fields[6] + 1, fields[9]
         base, self.end = self.end, self.end + count
@@ -59,7 +69,7 @@ class Log:
         if owner >= 0:
             self._open.setdefault(owner, base)
         placed = base.to_bytes(8, "big") + raw[8:]
-        self._batches.append(Batch(base, self.end - 1, placed, owner, closes=False))
+        self._batches.append(Batch(base, self.end - 1, placed, owner, closes=False, is_strange=is_strange))
         return base
 
     def repeated(self, raw: bytes) -> int | None:
@@ -136,16 +146,23 @@ class Log:
         for batch in self._from(since):
             if batch.closes or (committed and (batch.producer, batch.base) in passed):
                 continue
-            yield from DefaultRecordBatch(batch.raw)
+            if batch.is_strange:
+                yield from (Unread(offset, None, batch.raw) for offset in range(batch.base, batch.last + 1))
+            else:
+                yield from DefaultRecordBatch(batch.raw)
 
 
 def built(
     records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]], timestamp: int, **of: int
 ) -> bytes:
-    """A batch of key, value, headers, as a producer makes it; `producer_id`: of its transaction."""
+    """A batch of key, value, headers, as a producer makes it.
+
+    `producer_id`: of its transaction; `codec`: Kafka's number of the compression.
+    """
     producer = of.get("producer_id", -1)
     sequence = 0 if producer >= 0 else -1
-    builder = DefaultRecordBatchBuilder(2, 0, producer >= 0, producer, sequence, sequence, 16 * 1024 * 1024)
+    numbers = producer, sequence, sequence
+    builder = DefaultRecordBatchBuilder(2, of.get("codec", 0), producer >= 0, *numbers, 16 * 1024 * 1024)
     for offset, (key, value, headers) in enumerate(records):
         builder.append(offset, timestamp, key, value, list(headers))
     return bytes(builder.build())
