@@ -59,7 +59,8 @@ class Bounds:
 
     def _judge(self, life: "Life", what: str, verb: str) -> bool:
         begun = self._begun.get((life, what))
-        if begun is None or begun.standstills != life.standstills:
+        ends_by_a_stray = life.has_strays and what != "stop"  # within 28 s, and that is known
+        if begun is None or begun.standstills != life.standstills or ends_by_a_stray:
             return False
         took, bound = now.seconds - begun.at, self._bound(life, what)
         if took <= bound + _SLACK:

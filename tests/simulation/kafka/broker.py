@@ -54,6 +54,7 @@ class Broker:
         self.groups: dict[str, Group] = defaultdict(lambda: Group(self.loop))
         self._fetches: dict[Place, list[_Waiting]] = defaultdict(list)
         self._frozen: list[tuple[Any, Reply]] | None = None
+        self._freezes = 0
         self._producers = 1_000
         self.transactions: dict[str, Transaction] = {}
         #: Told of every batch that is taken: place, first offset.
@@ -64,9 +65,14 @@ class Broker:
 
     def freeze(self) -> None:
         """It answers nothing, and forgets nothing."""
-        self._frozen = []
+        self._freezes += 1
+        if self._frozen is None:
+            self._frozen = []
 
     def thaw(self) -> None:
+        self._freezes -= 1
+        if self._freezes:
+            return
         held, self._frozen = self._frozen or [], None
         for request, reply in held:
             self.handle(request, reply)
