@@ -48,9 +48,11 @@ class Opened:
         self._items = disk.files.setdefault(path, {})
 
     def get(self, key: bytes) -> bytes | None:
+        self._refuse_if_damaged()
         return self._items.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
+        self._refuse_if_damaged()
         self._refuse_if_full()
         self._items[key] = value
 
@@ -58,12 +60,17 @@ class Opened:
         self._items.pop(key, None)
 
     def write(self, batch: "Batch") -> None:
+        self._refuse_if_damaged()
         self._refuse_if_full()
         for key, value in batch.changes:
             if value is None:
                 self._items.pop(key, None)
             else:
                 self._items[key] = value
+
+    def _refuse_if_damaged(self) -> None:
+        if self._path in self._disk.damaged:
+            raise Exception("Corruption: block checksum mismatch")
 
     def _refuse_if_full(self) -> None:
         if self._disk.is_full:

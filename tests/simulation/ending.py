@@ -148,6 +148,8 @@ class Ending:
                 return
 
     def _look_at_table(self, number: int, table: Any, partition: int) -> None:
+        if not table.is_whole(partition):
+            return  # damaged in use: it is filled again by whoever opens it next
         log = self._world.broker.topics[table.changelog][partition]
         expected = {record.key: record.value for record in log.records()}
         for key, value in expected.items():

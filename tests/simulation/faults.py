@@ -45,6 +45,9 @@ class Faults(Oddities):
             await asyncio.sleep(event.lasts)
             worker.start_if_down()
 
+    async def disk_damaged(self, event: Event) -> None:
+        self._world.worker(event.worker).disk.damage()
+
     async def disk_full(self, event: Event) -> None:
         disk = self._world.worker(event.worker).disk
         disk.is_full = disk.was_full = True

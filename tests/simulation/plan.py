@@ -18,7 +18,7 @@ _MOMENTS = (0.003, 0.03, 0.3, 1.0)
 #: The share of seeds that have a past, and `retention`.
 _WITH_A_PAST = 0.3
 #: Where an error may come that nobody foresaw, and more than there are partitions.
-_STEPS = 5
+_STEPS = 6
 
 
 @dataclass(frozen=True)

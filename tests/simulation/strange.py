@@ -3,7 +3,7 @@
 import gzip
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cramjam
 from aiokafka.record.util import calc_crc32c, encode_varint
@@ -11,7 +11,7 @@ from aiokafka.record.util import calc_crc32c, encode_varint
 from creditstream.kafka.batches import HEADER
 from tests.simulation.load import Sent, make_more
 
-_GZIP, _SNAPPY, _UNKNOWN = 1, 2, 5
+_GZIP, _SNAPPY, _LZ4, _ZSTD, _UNKNOWN = 1, 2, 3, 4, 5
 _MANY_HEADERS, _LONG = 10_001, 300 * 1024
 #: Bytes of the head up to its length's end, to the checksum, and to what the checksum is of.
 _BEFORE, _CRC_AT, _CRC_FROM = 12, 17, 21
@@ -116,6 +116,18 @@ def _of_no_codec(orders: list[Sent], timestamp: int) -> Strange:
     return Strange(_batch(_plain(orders), timestamp, codec=_UNKNOWN), [_SPOILED] * len(orders))
 
 
+def _of_blanks(codec: int, compress: Callable[[bytes], Any]) -> Callable[[list[Sent], int], Strange]:
+    """Of which a few bytes hold many."""
+
+    def make(orders: list[Sent], timestamp: int) -> Strange:
+        blanks = _record(0, _SPOILED._replace(value=b" " * _LONG))
+        records = [blanks, *_plain(orders)[1:]]
+        content = bytes(compress(b"".join(records)))
+        return Strange(_batch(records, timestamp, codec=codec, content=content), [_SPOILED, *orders[1:]])
+
+    return make
+
+
 def _in_two_files(orders: list[Sent], timestamp: int) -> Strange:
     records = _plain(orders)
     content = b"".join(gzip.compress(each, mtime=0) for each in records)
@@ -137,6 +149,8 @@ _KINDS: tuple[Callable[[list[Sent], int], Strange], ...] = (
     _with_many_headers,
     _damaged,
     _of_no_codec,
+    _of_blanks(_LZ4, cramjam.lz4.compress),
+    _of_blanks(_ZSTD, cramjam.zstd.compress),
     _in_two_files,
     _in_one_block,
 )

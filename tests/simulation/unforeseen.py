@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from creditstream.kafka import consumer_thread
 from creditstream.order.reception import Reception
 from creditstream.order.record import Record
 from creditstream.risk.guarded import GuardedRisk
@@ -17,7 +18,7 @@ from tests.simulation.evidence import order_id_of
 class Unforeseen:
     """Armed for a step and a number of times. The product's own code is patched when a world begins."""
 
-    _STEPS = ("read", "letter", "scored", "trace", "looked up")
+    _STEPS = ("read", "letter", "scored", "trace", "looked up", "fetched")
 
     def __init__(self) -> None:
         self._armed = Counter[str]()
@@ -41,6 +42,7 @@ class Unforeseen:
     def watch(self) -> None:
         """All workers of this process."""
         self._watch_records()
+        self._watch_fetches()
         assess, find = GuardedRisk.assess, PostgresStore.find
 
         async def assessed(risk: GuardedRisk, *given: Any) -> Any:
@@ -73,6 +75,20 @@ class Unforeseen:
         put_in(Reception, "_decode", decoded)
         put_in(Record, "letter", written)
         put_in(Record, "traceparent", property(traced))
+
+    def _watch_fetches(self) -> None:
+        """The client loses the first record of an answer."""
+        module: Any = consumer_thread
+        with_holes = module.with_holes
+
+        def lossy(*given: Any) -> Any:
+            try:
+                self._comes("fetched")
+            except TypeError:
+                return with_holes(*given)[1:]
+            return with_holes(*given)
+
+        put_in(module, "with_holes", lossy)
 
     def _of(self, record: Record, step: str) -> None:
         try:

@@ -45,6 +45,8 @@ FAULTS = {
 #: What may happen beside those, in some worlds.
 RARE = {
     "kafka_takes_only_small": "Kafka takes no batch of more than 3,000 bytes, for {lasts}",
+    "kafka_forbids_reading": "nobody has the right to read from Kafka, for {lasts}",
+    "disk_damaged": "the tables of worker {worker} are damaged while they are in use",
     "unforeseen": "{share} of 10 records have an error that nobody foresaw, within {lasts}",
     "strange_batch": "a producer sends a batch that not every client can read",
 }

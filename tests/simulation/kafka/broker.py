@@ -43,6 +43,7 @@ class Broker:
         self.refusals: dict[str, int] = {}
         #: Bytes of a batch that is taken; 0: any number.
         self.most_bytes = 0
+        self.may_read = True
         #: Topics of which fetches get nothing, as a quota does it.
         self.unread: set[str] = set()
         #: Topics of which nobody is told where they begin and end, as without a leader.
@@ -171,6 +172,8 @@ class Broker:
                 log = self.log(topic, partition)
                 if log is None:
                     parts.append((partition, _NO_TOPIC, -1, -1, [], b""))
+                elif not self.may_read:
+                    parts.append((partition, errors.TopicAuthorizationFailedError.errno, -1, -1, [], b""))
                 elif not log.start <= offset <= log.end:
                     parts.append((partition, _OUT_OF_RANGE, -1, -1, [], b""))
                 else:

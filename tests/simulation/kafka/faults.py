@@ -63,6 +63,11 @@ class KafkaFaults(OperatorsWork):
     async def kafka_takes_no_retries(self, event: Event) -> None:
         await self._refuse(errors.NotEnoughReplicasError, event.lasts * 2, self._world.topic(ORDERS_RETRY))
 
+    async def kafka_forbids_reading(self, event: Event) -> None:
+        self._world.broker.may_read = False
+        await asyncio.sleep(event.lasts)
+        self._world.broker.may_read = True
+
     async def kafka_takes_only_small(self, event: Event) -> None:
         """As a topic whose `max.message.bytes` is set too low: single records of ours are taken."""
         self._world.broker.most_bytes = _SMALL
