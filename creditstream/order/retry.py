@@ -23,7 +23,7 @@ class RetryRule(NamedTuple):
     longest: float | None = None
     dice: Callable[[], float] = lambda: 0.0
 
-    def next_turn(self, turn: Turn, now: datetime, retry_after: float = 0.0) -> Turn:
+    def next_turn(self, turn: Turn, now: datetime, retry_after: float) -> Turn:
         """The turn after a failed one. Without `due`: turns or age are used up.
 
         `retry_after`: for so many seconds the API asks to be left alone; more than `longest` is not believed.

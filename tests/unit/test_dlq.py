@@ -314,3 +314,15 @@ def test_the_pipeline_counts_each_outcome_and_stops() -> None:
         await room
 
     run(wait_for_room())
+
+
+def test_a_letters_time_is_of_its_own_zone() -> None:
+    told = {"x-last-failed-at": b"2026-11-24T09:00:00-03:00"}
+    letter = read_letter(record_of(b"{}", list(told.items())))
+    assert letter.failed_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("later", "taken"), [(1, True), (0, False)])
+def test_until_is_the_first_moment_that_is_not_meant(later: int, taken: bool) -> None:
+    letter = read_letter(record_of(b"{}", [("x-last-failed-at", NOW.isoformat().encode())]))
+    assert Filter(until=NOW + timedelta(seconds=later)).takes(letter) is taken

@@ -110,4 +110,5 @@ def test_what_cannot_be_read_has_its_letter_and_the_others_go_on() -> None:
     accepted, [(bare, why)], _ = fed(event(3, headers=7), event(4))
     assert [record.offset for record in accepted] == [4]
     assert (bare.offset, bare.value, bare.headers, bare.key, why) == (3, b"value", (), None, "TypeError read")
+    assert bare.timestamp_ms == -1, "as Kafka writes that there is none"
     assert bare.acknowledge() == "3 is done"

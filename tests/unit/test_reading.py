@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from creditstream.kafka import decompression
 from creditstream.kafka.batches import ATTRIBUTES, HEADER, MOST_BYTES, MOST_VALUE, Unreadable
 from creditstream.kafka.decompression import is_compressed, uncompressed
 from creditstream.kafka.offsets import Progress
@@ -238,3 +239,31 @@ def test_a_batch_in_several_files_is_read_whole_and_one_that_ends_too_soon_is_un
     assert uncompressed(data)[0][HEADER.size :] == payload
     with pytest.raises(Unreadable, match="it ends too soon"):
         uncompressed(data[:-9])
+
+
+def test_what_cannot_be_read_has_no_size_and_says_why() -> None:
+    good = record(Raw(0, None, b"{}"))
+    lost = read(batch(7, good + good[:-1]))
+    assert [(each.offset, getattr(each, "size", None)) for each in lost[1:]] == [(8, 0)] * (len(lost) - 1)
+
+
+@pytest.mark.parametrize("seconds", [-65, -64, -63, 63, 64])
+def test_numbers_of_one_byte_and_of_two(seconds: int) -> None:
+    """-64 is the largest of one byte."""
+    names = [(b"\xff", None)]
+    [_, second] = read(batch(0, [Raw(0, None, b"{}", names, 0), Raw(1, None, b"{}", names, seconds)]))
+    assert second.timestamp - read(batch(0, [Raw(0, None, b"{}", names, 0)]))[0].timestamp == seconds
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_a_damaged_batch_is_no_large_one(codec: str) -> None:
+    whole = batch(0, [Raw(0, None, b"{}" * 500)], codec)
+    with pytest.raises(Unreadable, match="cannot be decompressed: DecompressionError"):
+        uncompressed(whole[: HEADER.size] + b"\0" * (len(whole) - HEADER.size))
+
+
+def test_blocks_that_are_too_much_together_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decompression, "MOST_BYTES", 150)
+    block = bytes(cramjam.snappy.compress_raw(b"x" * 100))
+    blocks = b"\x82SNAPPY\x00" + bytes(8) + 2 * (len(block).to_bytes(4, "big") + block)
+    assert decompression._unsnapped(blocks) == (b"x" * 150, False)

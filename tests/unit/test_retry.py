@@ -13,20 +13,20 @@ RULE = RetryRule(delay=30, max_turns=3, max_age=100)
 
 
 def test_each_turn_comes_after_the_delay_and_remembers_the_first_failure() -> None:
-    first = RULE.next_turn(Turn(), NOW)
+    first = RULE.next_turn(Turn(), NOW, 0.0)
     assert first == Turn(1, NOW, NOW + timedelta(seconds=30))
     later = NOW + timedelta(seconds=40)
-    assert RULE.next_turn(first, later) == Turn(2, NOW, later + timedelta(seconds=30))
+    assert RULE.next_turn(first, later, 0.0) == Turn(2, NOW, later + timedelta(seconds=30))
 
 
 def test_after_the_last_turn_it_is_given_up() -> None:
-    assert RULE.next_turn(Turn(2, NOW, NOW), NOW).due is not None
-    assert RULE.next_turn(Turn(3, NOW, NOW), NOW).due is None
+    assert RULE.next_turn(Turn(2, NOW, NOW), NOW, 0.0).due is not None
+    assert RULE.next_turn(Turn(3, NOW, NOW), NOW, 0.0).due is None
 
 
 def test_a_turn_that_would_come_after_the_largest_age_is_given_up() -> None:
-    assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=70)).due is not None
-    assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=71)).due is None
+    assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=70), 0.0).due is not None
+    assert RULE.next_turn(Turn(1, NOW, NOW), NOW + timedelta(seconds=71), 0.0).due is None
 
 
 def test_the_delay_doubles_up_to_the_longest_plus_up_to_half() -> None:
@@ -38,7 +38,7 @@ def test_the_delay_doubles_up_to_the_longest_plus_up_to_half() -> None:
 
 
 def test_an_api_that_asks_for_nothing_is_left_alone_for_the_delay() -> None:
-    assert RetryRule(0.5, 3, 100).next_turn(Turn(), NOW).due == NOW + timedelta(seconds=0.5)
+    assert RetryRule(0.5, 3, 100).next_turn(Turn(), NOW, 0.0).due == NOW + timedelta(seconds=0.5)
 
 
 def test_what_the_api_asks_for_is_waited_for_within_reason() -> None:
