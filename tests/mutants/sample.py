@@ -1,6 +1,6 @@
 """PURE but for reading files: which files are the core, and which of its mutants a seed takes."""
 
-import random
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -59,13 +59,13 @@ class Taken(NamedTuple):
 
 
 def sample(root: Path, rooms: Sequence[Room], seed: int, count: int) -> list[Taken]:
-    """The same for the same seed and files. Fewer than `count` if there are no more."""
+    """The same for the same seed and files, and nearly the same when a file has changed. Fewer if there are no more."""
     sources = {file: (room.name, _source(root / file)) for room in rooms for file in _files(root, room)}
     packages = {file.partition("/")[0] for file in sources}
     product = [path for package in packages for path in (root / package).rglob("*.py")]
     defaults = {each for path in product for each in defaults_of(_source(path).tree)}
     everything = [each for file, (_, source) in sources.items() for each in mutants(file, source, defaults)]
-    random.Random(seed).shuffle(everything)
+    everything.sort(key=lambda mutant: hashlib.sha256(f"{seed} {mutant.id}".encode()).digest())
     return list(_first(count, everything, sources))
 
 
