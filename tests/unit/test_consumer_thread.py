@@ -7,10 +7,18 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import (
+    IllegalGenerationError,
+    KafkaConnectionError,
+    NoError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.protocol.group import HeartbeatRequest, LeaveGroupRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from creditstream.kafka import consumer_thread
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.lease import Lease
 
@@ -111,3 +119,27 @@ def test_what_a_producer_aborted_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: faust)
     thread = thread_of(Kafkas(), monkeypatch)
     assert thread._create_worker_consumer(object())._isolation_level == "read_committed"
+
+
+@pytest.mark.parametrize(
+    ("request_type", "answer", "renews"),
+    [
+        (HeartbeatRequest, NoError, True),
+        (HeartbeatRequest, RebalanceInProgressError, True),
+        (SyncGroupRequest, NoError, True),
+        (HeartbeatRequest, UnknownMemberIdError, False),
+        (HeartbeatRequest, IllegalGenerationError, False),
+        (LeaveGroupRequest, NoError, False),
+    ],
+)
+def test_only_what_says_that_it_is_a_member_renews_the_lease(
+    request_type: Any, answer: Any, renews: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def send(_request: Any) -> Any:
+        return SimpleNamespace(error_code=answer.errno)
+
+    thread = thread_of(Kafkas(), monkeypatch)
+    coordinator = SimpleNamespace(_send_req=send)
+    thread._renew_lease(coordinator)
+    asyncio.run(coordinator._send_req(request_type.__new__(request_type)))
+    assert thread._lease.holds(consumer_thread.lease_clock()) is renews

@@ -167,3 +167,15 @@ def test_an_offset_that_went_back_is_doubted_unless_the_log_is_another(start: in
         consumer._doubt({_TP: (start, end)})
 
     asyncio.run(scene())
+
+
+def test_what_was_fetched_of_a_partition_that_was_given_up_since_is_dropped() -> None:
+    async def scene() -> None:
+        consumer = Round()
+        consumer.app = cast(Any, SimpleNamespace(topics=SimpleNamespace(_tp_index={})))
+        consumer._backlog[_TP] = deque([object()])
+        consumer.progress.clear()
+        await InOrderConsumer._deliver(consumer, _TP, 1)
+        assert consumer._backlog == {}
+
+    asyncio.run(scene())

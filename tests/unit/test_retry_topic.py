@@ -50,8 +50,8 @@ class Scene:
 
 def test_they_are_as_they_were_delivered() -> None:
     scene = Scene()
-    found = run(scene.topic.read([Place(0, 1), Place(0, 4), Place(0, 7)]))
-    first, gone, last = (found[Place(0, offset)] for offset in (1, 4, 7))
+    found = run(scene.topic.read([Place(0, 2), Place(0, 4), Place(0, 3)]))
+    first, gone, last = (found[Place(0, offset)] for offset in (2, 4, 3))
     assert gone is None
     assert first and last
     assert (first.value, first.key, first.turn.attempts, first.timestamp_ms) == (_VALUE, b"key", 2, 1_000)
