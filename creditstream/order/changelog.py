@@ -77,9 +77,12 @@ class Changelog:
 
 
 def _by_partition(batch: Sequence[Settled], outgoing: Callable[[Settled], Outgoing | None]) -> Records:
-    records: dict[int, list[Outgoing]] = defaultdict(list)
+    """Of each order the last record alone: tried again, an earlier one would stand behind what is delivered by then."""
+    records: dict[int, dict[bytes | None, Outgoing]] = defaultdict(dict)
     for settled in batch:
         record = outgoing(settled)
         if record is not None:
-            records[settled.flight.partition].append(record)
-    return records
+            of_the_partition = records[settled.flight.partition]
+            of_the_partition.pop(record.key, None)
+            of_the_partition[record.key] = record
+    return {partition: list(found.values()) for partition, found in records.items()}

@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
+from creditstream.order.changelog import _by_partition
 from creditstream.order.ports import Outgoing
 from tests.unit.deadly import DeadlyPublisher, Killed
 from tests.unit.pipeline_rig import FakePublisher, Rig, home_of, id_of, order_json, run, scored
@@ -129,3 +132,11 @@ def test_each_record_is_acknowledged_by_what_answers_it_whoever_leaves_and_joins
     run(play())
     assert sorted(rig.acknowledged) == [("orders", home, offset) for offset in range(3)]
     assert publisher.reasons() == ["unreadable"]
+
+
+def test_of_an_order_that_was_committed_twice_in_a_batch_only_the_last_state_goes_out() -> None:
+    """Else a batch that is tried again, since nobody knows whether it arrived, puts the first behind the last."""
+    states = [(0, b"one", b"1"), (0, b"two", b"1"), (0, b"one", b"2"), (1, b"one", b"3")]
+    batch: Any = [SimpleNamespace(flight=SimpleNamespace(partition=each[0]), state=each[1:]) for each in states]
+    records = _by_partition(batch, lambda settled: Outgoing(*cast(Any, settled).state))
+    assert records == {0: [Outgoing(b"two", b"1"), Outgoing(b"one", b"2")], 1: [Outgoing(b"one", b"3")]}
