@@ -127,6 +127,8 @@ class Ending:
             tables = worker.life.app.runtime._tables
             for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
                 for table in (tables.seen, tables.statuses):
+                    if str(table._table.data.partition_path(partition)) in worker.disk.damaged:
+                        continue  # and nobody has read there since
                     self._look_at_table(worker.number, table, partition)
 
     def _look_at_disks(self) -> None:
