@@ -63,10 +63,9 @@ class Ending:
         forgotten = self._world.faults.operators.forgotten
         for log in self._world.broker.topics[self._world.topic(ORDERS_DEAD_LETTER)].values():
             for record in log.records(since=log.start):
-                if record.offset >= log.start and str(order_id_of(record.value)) in forgotten:
-                    self.complain(
-                        f"a dead letter shows order {order_id_of(record.value)}, whose customer was forgotten"
-                    )
+                order_id = order_id_of(record.value)
+                if record.offset >= log.start and str(order_id) in forgotten:
+                    self.complain(f"a dead letter shows order {order_id}, whose customer was forgotten")
 
     def _orders(self) -> dict[UUID, dict[Place, Decimal]]:
         """What was sent of each order: where, and with which amount."""

@@ -1,7 +1,6 @@
 """Errors of single records that nobody foresaw, at any step of their way."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -58,7 +57,7 @@ class Unforeseen:
 
     def _watch_records(self) -> None:
         tried: set[tuple[object, ...]] = set()
-        decode, letter, trace = Reception._decode, Record.letter, _getter(Record.traceparent)
+        decode, letter, trace = Reception._decode, Record.letter, vars(Record)["traceparent"].fget
 
         def decoded(reception: Reception, record: Record) -> Order:
             if not record.waited:  # of one that waits there is a row already
@@ -100,8 +99,3 @@ class Unforeseen:
         except TypeError:
             self.given_up.add(order_id_of(record.value))
             raise
-
-
-def _getter(found: Any) -> Callable[[Record], Any]:
-    getter: Callable[[Record], Any] = found.fget
-    return getter
