@@ -47,7 +47,7 @@ def write_letter(
 
 
 def _bare(record: Record, kept: frozenset[str]) -> Record:
-    """Without its key, and of its headers only those of ours."""
+    """Without its key, and of its headers only those with one of the names."""
     return Record(
         record.topic,
         record.partition,

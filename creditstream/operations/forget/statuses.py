@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -31,23 +31,23 @@ class Watch:
         self, publisher: Publishes, rows: Collection[Row], wait: float, advance: Callable[[int], None]
     ) -> set[UUID]:
         """Ask for `rows`, and again for those that do not come. Returns those that did not within `wait` seconds."""
-        missing = {row.order_id: row for row in rows}
+        missing = {row.order_id.bytes: row for row in rows}  # by the mark's key
         deadline, asked = time.monotonic() + wait, 0.0
         while missing and time.monotonic() < deadline:
             if time.monotonic() - asked >= _ASK_AGAIN:
-                await self._ask(publisher, missing)
+                await self._ask(publisher, missing.values())
                 asked = time.monotonic()
             before = len(missing)
             for records in (await self._consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    if record.value == FORGOTTEN and record.key:
-                        missing.pop(UUID(bytes=record.key), None)
+                    if record.value == FORGOTTEN:
+                        missing.pop(record.key, None)
             advance(before - len(missing))
-        return set(missing)
+        return {row.order_id for row in missing.values()}
 
-    async def _ask(self, publisher: Publishes, rows: Mapping[UUID, Row]) -> None:
+    async def _ask(self, publisher: Publishes, rows: Collection[Row]) -> None:
         records: dict[int, list[Outgoing]] = defaultdict(list)
-        for row in rows.values():
+        for row in rows:
             records[home_partition(row.order_id, self._partitions)].append(_reminder(row))
         await publisher.publish(topic_name(self._settings, ORDERS_RETRY), records)
 
