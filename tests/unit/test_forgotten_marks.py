@@ -24,7 +24,7 @@ def a_row() -> Any:
 def test_what_strangers_write_among_the_marks_stops_nobody(odd: bytes | None) -> None:
     row, told = a_row(), list[int]()
     records = [(odd, FORGOTTEN), (uuid4().bytes, FORGOTTEN), (row.order_id.bytes, b"x" * 16), (odd, None)]
-    answers = [records, [(row.order_id.bytes, FORGOTTEN)]]
+    answers: list[list[Any]] = [records, [(row.order_id.bytes, FORGOTTEN)]]
 
     async def getmany(**_: Any) -> Any:
         return {0: [SimpleNamespace(key=key, value=value) for key, value in answers.pop(0)]}

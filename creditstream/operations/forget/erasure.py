@@ -3,7 +3,7 @@
 In this order: until a worker has the changed row it judges by the old one, and what it judged may have a letter.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -92,9 +92,9 @@ class Forget:
         missing = await self._publish(waiting, wait)
         behind = await records_behind(self._settings, wait) if waiting and not missing else 0
         letters = await self._blank_letters(request, {row.order_id for row in waiting})
-        if not behind:
-            await self._published(row.order_id for row in waiting if row.order_id not in missing)
         over = not missing and not behind
+        if over:  # else all of it is looked for once more: letters are known by their orders' ids, too
+            await self._published(waiting)
         numbers = {"request": str(request), "orders": orders, "letters": letters, "finished": over}
         await self._session.value("forget_end", numbers)
         return Forgotten(request, orders, letters, len(missing), behind)
@@ -163,8 +163,9 @@ class Forget:
         finally:
             await publisher.close()
 
-    async def _published(self, order_ids: Iterable[UUID]) -> None:
-        await self._session.value("forgotten_published", {"ids": "{" + ",".join(map(str, order_ids)) + "}"})
+    async def _published(self, rows: list[Row]) -> None:
+        ids = ",".join(str(row.order_id) for row in rows)
+        await self._session.value("forgotten_published", {"ids": "{" + ids + "}"})
 
     def _bar(self, name: str) -> Callable[[int], None]:
         task = self._bars.add_task(name, total=None)
