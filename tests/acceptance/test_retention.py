@@ -7,7 +7,6 @@ from urllib.error import HTTPError
 from uuid import UUID, uuid4
 
 import psycopg2
-import pytest
 
 from creditstream.simulation.mix import make_mix
 from devtools.programs import http
@@ -58,8 +57,7 @@ def test_old_months_are_dropped_under_load(
     last = {record.key: record.value for record in topics.consume_all("order-status")}
     assert {UUID((key or b"").decode()) for key, value in last.items() if value is None} == set(old)
     database.wait_for_replica()
-    with pytest.raises(HTTPError, match="404"):
-        http(f"{worker.url}/orders/{old[0]}")
+    assert _answer(f"{worker.url}/orders/{old[0]}") == 404
 
     # A repeat, the same id with other content, and a new order of that month: nothing comes back to life.
     again = [lines[0], order_line(old[1], created_at=_OLD, amount="1.00"), order_line(uuid4(), created_at=_OLD)]
@@ -73,3 +71,11 @@ def test_old_months_are_dropped_under_load(
     database.fetch("UPDATE dropped_months SET dropped_at = now() - interval '3 months'")
     assert "20 ids deleted" in faust(worker_environ | settings, "retention").stdout
     assert database.fetch(keys) == [(1,)], "the id of a row that is there stays"
+
+
+def _answer(url: str) -> object:
+    """The JSON that says what is there, or the number of the refusal."""
+    try:
+        return http(url)
+    except HTTPError as error:
+        return error.code
