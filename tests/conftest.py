@@ -16,7 +16,8 @@ from xdist.scheduler import Scheduling
 from devtools.forks.client import forking
 from devtools.programs import RiskApiProcess, Worker, clean_environ
 from devtools.stack.ports import free_port
-from tests.support.database import Database, cloned, migrated_template
+from tests.support.cloned import Template, migrated_template
+from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.left_out import NotHere, left_out
 from tests.support.order import LongFirst, in_order
@@ -91,15 +92,15 @@ def stack(pytestconfig: pytest.Config, worker_id: str) -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def template(stack: Servers) -> Iterator[str]:
-    with migrated_template(stack.postgres_dsn) as name:
-        yield name
+def template(stack: Servers) -> Iterator[Template]:
+    with migrated_template(stack.postgres_dsn, stack.replica_dsn) as template:
+        yield template
 
 
 @pytest.fixture
-def database(stack: Servers, template: str) -> Iterator[Database]:
+def database(stack: Servers, template: Template) -> Iterator[Database]:
     """A migrated, empty database of this test's own."""
-    with cloned(stack.postgres_dsn, stack.replica_dsn, template) as database:
+    with template.cloned() as database:
         yield database
 
 

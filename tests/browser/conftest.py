@@ -11,7 +11,7 @@ from devtools.programs import RiskApiProcess
 from devtools.stack.ports import free_port
 from tests.browser.site import Site, Watch
 from tests.support.chromium import ARGUMENTS, chromium
-from tests.support.database import cloned
+from tests.support.cloned import Template
 from tests.support.kafka import Topics
 from tests.support.servers import Servers
 
@@ -26,12 +26,12 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(stack: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(stack: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder: Path = tmp_path_factory.mktemp("site")
     topics = Topics(stack)
     topics.create()
     risk_api = RiskApiProcess(free_port(), folder)
-    with cloned(stack.postgres_dsn, stack.replica_dsn, template) as database:
+    with template.cloned() as database:
         site = Site(stack, database, topics, risk_api, folder)
         try:
             risk_api.wait_until_ready()

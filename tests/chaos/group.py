@@ -13,7 +13,8 @@ from devtools.programs import Program, RiskApiProcess, Worker
 from devtools.settled import wait_until_settled
 from devtools.stack.ports import free_port
 from tests.chaos.previous import Version
-from tests.support.database import Database, cloned
+from tests.support.cloned import Template
+from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.product import faust
 from tests.support.servers import Servers
@@ -42,8 +43,8 @@ class Group:
 
     @classmethod
     @contextmanager
-    def opened(cls, servers: Servers, template: str, folder: Path) -> Iterator["Group"]:
-        with cloned(servers.postgres_dsn, servers.replica_dsn, template) as database:
+    def opened(cls, servers: Servers, template: Template, folder: Path) -> Iterator["Group"]:
+        with template.cloned() as database:
             group = cls(servers, database, folder)
             try:
                 group.topics.create()

@@ -14,6 +14,7 @@ from tests.chaos.drilling import RESOLVED_WITHIN, Drilled, at_work, play
 from tests.chaos.drills import DRILLS, Drill, Scene
 from tests.chaos.group import Group
 from tests.chaos.steady import Steady
+from tests.support.cloned import Template
 from tests.support.servers import Servers
 
 _WORKERS = (1, 2)
@@ -60,7 +61,7 @@ def test_every_alert_has_one_drill() -> None:
 
 
 @pytest.fixture
-def group(stack: Servers, template: str, tmp_path: Path) -> Iterator[Group]:
+def group(stack: Servers, template: Template, tmp_path: Path) -> Iterator[Group]:
     with Group.opened(stack, template, tmp_path) as group:
         yield group
 

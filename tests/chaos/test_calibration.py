@@ -19,6 +19,7 @@ from tests.chaos.evidence import Purpose, Sent
 from tests.chaos.group import Group, is_back, is_stopped
 from tests.chaos.mutated_worker import COMMIT_TURN, FAULTS
 from tests.chaos.verifier import verify
+from tests.support.cloned import Template
 from tests.support.product import order_line
 from tests.support.servers import Servers
 
@@ -165,7 +166,7 @@ JUDGES: dict[Callable[[Group, str], int], Callable[[Group], str]] = {decided_in_
 WORDS = {"inverted_policy_and_unasked_approvals": ("it is to be rejected", "that the risk API never gave")}
 
 
-def play(servers: Servers, template: str, folder: Path, fault: str, put_in: str) -> str:
+def play(servers: Servers, template: Template, folder: Path, fault: str, put_in: str) -> str:
     """What the audit says after the fault's scenario, with `put_in` in place."""
     try:
         with Group.opened(servers, template, folder) as group:
@@ -178,7 +179,7 @@ def play(servers: Servers, template: str, folder: Path, fault: str, put_in: str)
 
 @pytest.mark.parametrize("is_in", [True, False], ids=["red_with_the_fault", "green_without"])
 def test_each_known_fault_is_found_and_its_absence_is_not(
-    stack: Servers, template: str, tmp_path: Path, is_in: bool
+    stack: Servers, template: Template, tmp_path: Path, is_in: bool
 ) -> None:
     assert set(SCENARIOS) == set(FAULTS) - {"none"}
     # Without a fault, those that have the same scenario are the same.

@@ -12,6 +12,7 @@ from devtools.wait import wait_for
 from tests.chaos.evidence import NO_FILE
 from tests.chaos.group import Group, is_at_work, is_back, is_stopped
 from tests.chaos.stopped_worker import POINTS
+from tests.support.cloned import Template
 from tests.support.product import audited
 from tests.support.servers import Servers
 
@@ -130,7 +131,7 @@ def play(group: Group, points: Sequence[str]) -> str:
 
 
 def test_a_worker_that_stops_at_any_point_loses_and_doubles_nothing(
-    stack: Servers, template: str, tmp_path: Path
+    stack: Servers, template: Template, tmp_path: Path
 ) -> None:
     def case(points: Sequence[str]) -> str:
         try:

@@ -12,6 +12,7 @@ from devtools.programs import http
 from devtools.wait import wait_for
 from schemas.decision import FOR_A_PERSON
 from tests.chaos.group import Group, is_stopped
+from tests.support.cloned import Template
 from tests.support.product import audited, order_line
 from tests.support.servers import Servers
 
@@ -51,7 +52,7 @@ def play(group: Group, point: str) -> None:
     assert audited(group.environ)["dead_letters"] == dict.fromkeys(FOR_A_PERSON, _PER_KIND)
 
 
-def test_the_letter_is_written_by_the_next_worker(stack: Servers, template: str, tmp_path: Path) -> None:
+def test_the_letter_is_written_by_the_next_worker(stack: Servers, template: Template, tmp_path: Path) -> None:
     def case(point: str) -> str:
         try:
             with Group.opened(stack, template, tmp_path / point) as group:

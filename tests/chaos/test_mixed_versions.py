@@ -8,6 +8,7 @@ from devtools.wait import wait_for
 from tests.chaos.group import Group, is_at_work
 from tests.chaos.previous import PREVIOUS, check_out
 from tests.chaos.rolling import Roll, Rolling
+from tests.support.cloned import Template
 from tests.support.product import audited
 from tests.support.servers import LOCAL, Servers
 
@@ -21,7 +22,7 @@ def at_work(*workers: Worker) -> None:
     wait_for(lambda: all(map(is_at_work, workers)), _WITHIN, "both have partitions")
 
 
-def test_an_upgrade_and_a_rollback_beside_the_other_version(stack: Servers, template: str, tmp_path: Path) -> None:
+def test_an_upgrade_and_a_rollback_beside_the_other_version(stack: Servers, template: Template, tmp_path: Path) -> None:
     previous = check_out(PREVIOUS, LOCAL / "versions")
     lines = make_mix(_ORDERS, 30, 9, 9, seed=11)
     with Group.opened(stack, template, tmp_path) as group:

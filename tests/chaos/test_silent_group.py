@@ -6,6 +6,7 @@ from pathlib import Path
 from creditstream.simulation.mix import make_mix
 from devtools.wait import wait_for
 from tests.chaos.group import Group
+from tests.support.cloned import Template
 from tests.support.product import audited
 from tests.support.servers import Servers
 from tests.support.web import ask
@@ -15,7 +16,7 @@ _WITHIN = 90.0
 
 
 def test_a_silent_group_fails_liveness_and_another_worker_has_its_orders(
-    stack: Servers, template: str, tmp_path: Path
+    stack: Servers, template: Template, tmp_path: Path
 ) -> None:
     with Group.opened(stack, template, tmp_path) as group:
         silent = group.worker("silent", "silent_worker", stuck_after=8)

@@ -14,7 +14,7 @@ import pytest
 from tests.contracts.models.book import KAFKA, POSTGRES
 from tests.contracts.models.real import on_real_servers
 from tests.contracts.models.scenarios import Scenario, Seen
-from tests.support.database import cloned
+from tests.support.cloned import Template
 from tests.support.servers import ROOT, Servers
 
 #: Seconds. It takes four of a processor that it has for itself.
@@ -47,11 +47,11 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(stack: Servers, template: str) -> Both:
+def both(stack: Servers, template: Template) -> Both:
     command = [sys.executable, "-m", "tests.contracts.models.simulated"]
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as models,
-        cloned(stack.postgres_dsn, stack.replica_dsn, template) as database,
+        template.cloned() as database,
     ):
         real = on_real_servers(stack, database.dsn)
         simulated, errors = models.communicate(timeout=_WITHIN)

@@ -16,7 +16,7 @@ from devtools.programs import RiskApiProcess, Worker, clean_environ
 from devtools.stack.ports import free_port
 from devtools.wait import wait_for
 from tests.docs.pages import Block
-from tests.support.database import cloned
+from tests.support.cloned import Template
 from tests.support.kafka import Topics, run
 from tests.support.product import order_line, settings_for, settle
 from tests.support.servers import Servers
@@ -101,9 +101,9 @@ def _stand_in_for_curl(tools: Path) -> Path:
 
 
 @contextmanager
-def reading(stack: Servers, template: str, folder: Path) -> Iterator[Reader]:
+def reading(stack: Servers, template: Template, folder: Path) -> Iterator[Reader]:
     with ExitStack() as started:
-        database = started.enter_context(cloned(stack.postgres_dsn, stack.replica_dsn, template))
+        database = started.enter_context(template.cloned())
         topics = Topics(stack)
         topics.create()
         started.callback(topics.delete)

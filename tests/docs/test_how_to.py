@@ -8,6 +8,7 @@ import pytest
 from creditstream.kafka.topics import all_topics
 from tests.docs.pages import HOW_TO, TOUR, shell
 from tests.docs.reader import Reader, own_config, reading
+from tests.support.cloned import Template
 from tests.support.kafka import Topics
 from tests.support.servers import Servers
 
@@ -32,7 +33,7 @@ def read() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def reader(stack: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(stack: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     with reading(stack, template, tmp_path_factory.mktemp("reader")) as reader:
         yield reader
 

@@ -1,10 +1,6 @@
-"""A PostgreSQL database per test, cloned in a moment from one that the product's own migrations made."""
+"""A test's PostgreSQL database, and questions to it. Where it comes from: cloned.py."""
 
-import asyncio
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -56,27 +52,3 @@ def with_database(dsn: str, name: str) -> str:
     if "://" in dsn:
         return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
     return make_dsn(dsn, dbname=name)
-
-
-@contextmanager
-def migrated_template(admin_dsn: str) -> Iterator[str]:
-    """The name of a database with the current schema and no rows; nothing stays connected to it."""
-    from creditstream.store.migrations import migrate
-
-    name = f"template_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    ask(admin_dsn, f"CREATE DATABASE {name}")
-    try:
-        asyncio.run(migrate(with_database(admin_dsn, name)))
-        yield name
-    finally:
-        ask(admin_dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@contextmanager
-def cloned(admin_dsn: str, replica_dsn: str, template: str) -> Iterator[Database]:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    ask(admin_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield Database(name, with_database(admin_dsn, name), with_database(replica_dsn, name))
-    finally:
-        ask(admin_dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -11,7 +11,8 @@ import pytest
 from devtools.stack import Ports, Stack
 from devtools.stack.ports import free_port
 from devtools.stack.service import silent
-from tests.support.database import Database, cloned, migrated_template
+from tests.support.cloned import Template, migrated_template
+from tests.support.database import Database
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import LOCAL
 
@@ -22,7 +23,7 @@ class Own(NamedTuple):
     stack: Stack
     dsn: str
     replica_dsn: str
-    template: str
+    template: Template
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
         stack.up()
         values = stack.environment()
         dsn, replica_dsn = values["CREDITSTREAM_POSTGRES_DSN"], values["CREDITSTREAM_POSTGRES_REPLICA_DSN"]
-        with migrated_template(dsn) as template:
+        with migrated_template(dsn, replica_dsn) as template:
             yield Own(stack, dsn, replica_dsn, template)
     finally:
         stack.clean()
@@ -42,7 +43,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 @pytest.fixture
 def database(own: Own) -> Iterator[Database]:
     """A migrated, empty database of this test's own, on the primary and on the replica."""
-    with cloned(own.dsn, own.replica_dsn, own.template) as database:
+    with own.template.cloned() as database:
         database.wait_for_replica()
         yield database
 
