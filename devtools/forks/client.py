@@ -1,5 +1,6 @@
 """`start` starts a program: as a fork, if a forker is at work in this process and the program is one of its kind."""
 
+import itertools
 import json
 import os
 import select
@@ -44,7 +45,7 @@ def start(
     """In a session of its own. Without `stdin` it reads nothing; without `stderr` that goes where `stdout` goes."""
     with Path(os.devnull).open("rb") as nothing:
         streams = [stdin or nothing, stdout, stderr or stdout]
-        if _forker and _forker.can(command, environ):
+        if _forker and _forker.can(command, environ) and _forker.is_its_turn():
             with suppress(OSError):
                 return _forker.start(command, environ, folder, streams)
         return subprocess.Popen(
@@ -59,11 +60,14 @@ def start(
 
 
 @contextmanager
-def forking(environ: Mapping[str, str] | None) -> Iterator[None]:
-    """While it is open, `start` forks programs whose environment is `environ` and settings; with None it forks none."""
+def forking(environ: Mapping[str, str] | None, *, every: int = 1) -> Iterator[None]:
+    """While it is open, `start` forks programs whose environment is `environ` and settings; with None it forks none.
+
+    `every`: of so many such programs the last is a fork, the others begin as a user's do.
+    """
     global _forker
     before = _forker
-    _forker = Forker(environ) if environ is not None and hasattr(os, "pidfd_open") else None
+    _forker = Forker(environ, every) if environ is not None and hasattr(os, "pidfd_open") else None
     try:
         yield
     finally:
@@ -123,8 +127,9 @@ class Fork:
 class Forker:
     """Begins with the first start."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, environ: Mapping[str, str], every: int = 1) -> None:
+        self._environ, self._every = environ, every
+        self._asked = itertools.count(1)
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -132,6 +137,10 @@ class Forker:
     def can(self, command: Sequence[str], environ: Mapping[str, str]) -> bool:
         """A module of this checkout's interpreter, and nothing but settings sets it apart."""
         return [*command[:2]] == [sys.executable, "-m"] and _without_own(environ) == _without_own(self._environ)
+
+    def is_its_turn(self) -> bool:
+        """Asked once for each program that it can start."""
+        return next(self._asked) % self._every == 0
 
     def start(
         self, command: Sequence[str], environ: Mapping[str, str], folder: Path, streams: Sequence[IO[Any]]

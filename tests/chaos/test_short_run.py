@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from devtools.forks.client import forking
+from devtools.programs import clean_environ
 from tests.chaos.progress import Shown
 from tests.chaos.report import render
 from tests.chaos.runner import chaos
@@ -23,8 +24,8 @@ _RATE = 100.0
 
 
 def test_every_order_is_decided_once_whatever_happens(tmp_path: Path) -> None:
-    """Its programs begin as a user's do."""
-    with forking(None):
+    """Every second one of its programs begins as a user's does."""
+    with forking(clean_environ(), every=2):
         result = asyncio.run(
             chaos(
                 seed=_SEED,

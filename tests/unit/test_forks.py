@@ -112,6 +112,13 @@ def said(tmp_path: Path, forks: None) -> Callable[..., Started]:
     return one
 
 
+def test_of_every_so_many_programs_the_last_is_its() -> None:
+    assert [Forker({}, 3).is_its_turn()] == [False]
+    forker, always = Forker({}, 2), Forker({})
+    assert [forker.is_its_turn() for _ in range(4)] == [False, True, False, True]
+    assert always.is_its_turn() and always.is_its_turn()
+
+
 def test_programs_outlive_their_forker_and_can_be_ended(said: Callable[..., Started], tmp_path: Path) -> None:
     with forking(clean_environ()):
         process = said()
