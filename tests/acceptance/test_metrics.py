@@ -45,7 +45,7 @@ def send(topics: Topics) -> None:
     other = [line.replace("1500.00", "1501.00") for line in lines[:_CONFLICTS]]
     again = lines[-_DUPLICATES:]  # not those in conflict: which content is first is chance
     topics.produce("orders", [(None, line.encode()) for line in [*lines, *again, *other]])
-    topics.produce_lines("orders", ["not an order"] * _MALFORMED)
+    topics.send_lines("orders", ["not an order"] * _MALFORMED)
     traced = f"traceparent:{_TRACE.decode()}\t{order_line(uuid4())}"
     topics.produce_lines("orders", [traced], "--property", "parse.headers=true")
 

@@ -93,11 +93,11 @@ def test_an_empty_disk_is_recovered_from_kafka(
     ids = [uuid4() for _ in range(50)]
     lines = [order_line(order_id) for order_id in ids]
     first = start_worker()
-    topics.produce_lines("orders", lines)
+    topics.send_lines("orders", lines)
     settle(worker_environ, len(lines))
     assert first.stop() == 0
     second = start_worker()  # has a data directory of its own: an empty one
-    topics.produce_lines("orders", lines)
+    topics.send_lines("orders", lines)
     settle(worker_environ, 2 * len(lines))
     assert audited(worker_environ)["duplicates"] == len(lines)
     assert risk_api.journal()["calls"] == len(lines)

@@ -29,7 +29,7 @@ def test_old_months_are_dropped_under_load(
     old, revived = [uuid4() for _ in range(20)], uuid4()
     lines = [order_line(order_id, created_at=_OLD) for order_id in old[:-1]]
     lines += [order_line(old[-1], created_at=_OLD, customer_id="nofile-1"), order_line(revived, created_at=_REVIVED)]
-    topics.produce_lines("orders", lines)
+    topics.send_lines("orders", lines)
     settle(worker_environ, 21)
     assert str(old[0]) in str(worker.get(f"/orders/{old[0]}"))
     database.fetch("UPDATE orders SET updated_at = created_at WHERE created_at < '2025-03-01'")
@@ -61,7 +61,7 @@ def test_old_months_are_dropped_under_load(
 
     # A repeat, the same id with other content, and a new order of that month: nothing comes back to life.
     again = [lines[0], order_line(old[1], created_at=_OLD, amount="1.00"), order_line(uuid4(), created_at=_OLD)]
-    topics.produce_lines("orders", again)
+    topics.send_lines("orders", again)
     settle(worker_environ, 224)
     assert audited(worker_environ)["dead_letters"] == {"conflict": 1, "no_usable_answer": 1}
     assert database.fetch("SELECT count(*) FROM orders WHERE created_at < '2025-03-01'") == [(1,)]

@@ -105,7 +105,7 @@ def test_without_redis_there_is_one_warning_and_work_goes_on(
     start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics
 ) -> None:
     worker = start_worker(redis_url=f"redis://{_NOWHERE}/0")
-    topics.produce_lines("orders", [order_line("7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11")])
+    topics.send_lines("orders", [order_line("7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11")])
     settle(worker_environ, 1)
     for _ in range(3):
         assert worker.get("/stats")["available"]
@@ -126,7 +126,7 @@ def test_the_variables_of_others_have_no_effect_and_are_one_warning(
         migrated = faust(worker_environ, "migrate")
     assert (migrated.returncode, migrated.stderr.count("WARNING")) == (0, 1)
     worker.wait_until_ready()
-    topics.produce_lines("orders", [order_line("7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11")])
+    topics.send_lines("orders", [order_line("7b0c0a52-6d0e-4a52-9a25-0d6a1d5b1a11")])
     settle(worker_environ, 1)
     with contextlib.closing(socket.socket()) as other:
         assert other.connect_ex(("127.0.0.2", int(worker.url.rpartition(":")[2]))) != 0

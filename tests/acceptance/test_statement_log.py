@@ -56,7 +56,7 @@ def test_the_primarys_statement_log_shows_no_dashboard_query(
     asyncio.run(migrate(dsn))
     worker = start_worker(postgres_dsn=dsn, postgres_replica_dsn=replica_dsn)
     ids = [str(uuid4()) for _ in range(5)]
-    topics.produce_lines("orders", [order_line(each, created_at=datetime.now(UTC).isoformat()) for each in ids])
+    topics.send_lines("orders", [order_line(each, created_at=datetime.now(UTC).isoformat()) for each in ids])
     settle(worker_environ, len(ids))
     wait_for(lambda: len(ask(f"{worker.url}/orders").json["orders"]) == len(ids), 60, "the replica has all orders")
     with Stream(worker.url) as page:

@@ -94,7 +94,7 @@ def test_changes_lists_and_orders(
     ]
     with Stream(workers[0].url) as first:
         assert next(first.events).data == {"resumed": False}
-        topics.produce_lines("orders", lines)
+        topics.send_lines("orders", lines)
         settle(worker_environ, len(lines))
         assert sorted(given(first, 4) + given(first, 5)) == sorted(ids)
         place = first.token
@@ -263,7 +263,7 @@ def test_with_a_login_and_without_replica_and_redis(
     away = {"postgres_replica_dsn": f"postgresql://u:hush@{NOWHERE}/x", "redis_url": f"redis://{NOWHERE}/0"}
     workers = two_workers(start_worker, web_token=TOKEN, **away)
     ids = [uuid4() for _ in range(8)]
-    topics.produce_lines("orders", [order_line(order_id) for order_id in ids])
+    topics.send_lines("orders", [order_line(order_id) for order_id in ids])
     settle(worker_environ, len(ids))
     bearer = f"Bearer {TOKEN}"
     assert len({home_partition(order_id, topics.partitions) for order_id in ids}) > 1

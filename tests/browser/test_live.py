@@ -37,7 +37,7 @@ def test_a_typed_order_is_decided_on_the_open_page(site: Site, open_page: OpenPa
         page.evaluate("window.isStillThisPage = true")
     order_id = uuid4()
     site.risk_api.control(mode="hang")
-    site.topics.produce_lines("orders", [order_line(order_id)])
+    site.topics.send_lines("orders", [order_line(order_id)])
     for page in pages:
         expect(row(page, order_id).locator(".badge")).to_have_text("Em análise")
         expect(row(page, order_id).locator(".amount")).to_have_text("R$\u00a01.500,00")

@@ -68,7 +68,7 @@ def test_orders_are_decided_and_audited_through_it(
     clean = left_behind(bouncer, database.name)
     environ = {**worker_environ, "CREDITSTREAM_POSTGRES_DSN": bouncer.dsn(database.name)}
     worker = start_worker(postgres_dsn=bouncer.dsn(database.name))
-    topics.produce_lines("orders", [order_line(f"00000000-0000-4000-8000-{n:012}") for n in range(ORDERS)])
+    topics.send_lines("orders", [order_line(f"00000000-0000-4000-8000-{n:012}") for n in range(ORDERS)])
     settle(environ, ORDERS)
     report = audited(environ)
     assert (report["orders"], report["under_review"]) == (ORDERS, 0)

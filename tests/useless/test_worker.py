@@ -38,7 +38,7 @@ class Scene:
 
     def send(self) -> None:
         ids = [str(uuid4()) for _ in range(_BATCH)]
-        self._topics.produce_lines("orders", [order_line(each) for each in ids])
+        self._topics.send_lines("orders", [order_line(each) for each in ids])
         self.sent, self.last = self.sent + _BATCH, ids[-1]
 
     def ask(self, path: str) -> Answer:
