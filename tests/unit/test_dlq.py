@@ -87,13 +87,21 @@ def test_a_letter_is_read_as_it_was_written_with_the_producers_own_headers_apart
 
 
 @pytest.mark.parametrize(
-    "damage", [{"x-original-offset": "x"}, {"x-last-failed-at": "never"}, {"x-error-class": "\x00"}]
+    "damage",
+    [
+        {"x-original-offset": "x"},
+        {"x-original-offset": "-1"},
+        {"x-original-partition": "x"},
+        {"x-original-partition": "-1"},
+        {"x-last-failed-at": "never"},
+        {"x-error-class": "\x00"},
+    ],
 )
 def test_damaged_headers_do_not_stop_the_reading(damage: dict[str, Any]) -> None:
     letter = a_letter(**damage)
     assert letter.value == b"no order"
-    if "x-original-offset" in damage:
-        assert (letter.topic, letter.original_offset) == ("orders-dead-letter", 0)
+    if damage.keys() & {"x-original-partition", "x-original-offset"}:
+        assert (letter.topic, letter.original_partition, letter.original_offset) == ("orders-dead-letter", 0, 0)
 
 
 def test_a_refused_order_is_scored_again_although_seen_knows_it_and_once_only() -> None:
@@ -217,6 +225,11 @@ def test_nothing_personal_shows_unless_it_is_asked_for() -> None:
     assert "529" not in masked(json.dumps({"product": {"customer": "529"}, "order_id": "x" * 50 + "529"}).encode())
 
 
+def test_what_kind_of_order_it_is_shows_as_it_was_written() -> None:
+    shown = {"product": "p" * 40, "term_months": 12}
+    assert json.loads(masked(json.dumps({**shown, "amount": 12}).encode())) == {**shown, "amount": "***"}
+
+
 def test_a_terminal_gets_no_control_characters() -> None:
     headers: dict[str, Any] = {"x-error-message": "\x1b]0;x\x07", "\x1bname": "\x1b"}
     letter = a_letter(b"\x1b[2J", "\x1b[31m", **headers)
@@ -249,6 +262,15 @@ def test_letters_in_a_row_stop_the_intake_for_a_window() -> None:
     assert not limit.problem(100.0)
     limit.count(True, 100.0)
     assert not limit.problem(100.0), "it begins anew"
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_first_record_of_all_counts_for_a_row_too(most: int) -> None:
+    limit = DeadLetterLimit(most, 1.0, 100.0)
+    for number in range(most):
+        assert not limit.problem(0.0), number
+        limit.count(True, 0.0)
+    assert f"{most} records in a row" in limit.problem(0.0)
 
 
 def test_a_share_of_letters_stops_the_intake_when_they_are_many() -> None:

@@ -72,6 +72,7 @@ def test_words_that_make_no_sense_for_dlq_are_refused_before_kafka_is_asked(
         (Filter(order_id=UUID(int=1)), 0, There(Counter(), Counter()), "there is no dead letter"),
         (Filter(topic="x"), 0, There(Counter({"\x1b[31m": 1}), Counter(orders=1)), r"are 1: \x1b[31m 1; from orders"),
         (Filter(topic="x"), 0, There(Counter(map(str, range(99))), Counter(orders=99)), ", 11 1, …; from orders"),
+        (Filter(topic="x"), 0, There(Counter(map(str, range(12))), Counter(orders=12)), ", 11 1; from orders"),
     ],
 )
 def test_what_was_not_found_is_told_with_what_there_is(wanted: Filter, found: int, there: There, said: str) -> None:
