@@ -65,6 +65,12 @@ def test_an_error_that_comes_with_another_end_ends_the_worker_and_both_are_told(
     assert first.__name__ in caplog.text
 
 
+def test_the_error_that_ends_the_worker_is_not_told_a_second_time(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="finish loop died"):
+        watched(lives(), fails())
+    assert not caplog.records
+
+
 def test_what_dies_after_the_first_is_told_when_the_worker_stops(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(LoopEnded):
         watched(strays(), fails_at_its_end())
