@@ -42,6 +42,16 @@ def test_a_letter_tells_how_often_and_since_when() -> None:
     assert record.letter("risk_refused", "why", NOW).first_failed_at == NOW
 
 
+@pytest.mark.parametrize(
+    ("attempts", "turn"),
+    [(b"3", Turn(3, NOW, NOW)), (b"0", Turn(0, NOW, NOW)), (b"-1", Turn()), (b"x", Turn()), (None, Turn())],
+)
+def test_a_turn_is_told_by_how_often_it_failed_or_it_is_the_first(attempts: bytes | None, turn: Turn) -> None:
+    moment = str(int(NOW.timestamp() * 1000)).encode()
+    found = [(headers.ATTEMPTS, attempts), (headers.FIRST_FAILED, moment), (headers.DUE, moment)]
+    assert Rig().record(b"{}", topic="orders-retry", headers=found).turn == turn
+
+
 @pytest.mark.parametrize(("text", "number"), [("999999999", 999_999_999), ("1000000000", None), ("0", 0), ("", None)])
 def test_a_version_has_at_most_nine_digits(text: str, number: int | None) -> None:
     assert small_number(text) == number
