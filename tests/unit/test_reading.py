@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from creditstream.kafka import decompression
-from creditstream.kafka.batches import ATTRIBUTES, HEADER, MOST_BYTES, MOST_VALUE, Unreadable
+from creditstream.kafka.batches import ATTRIBUTES, HEADER, MOST_BYTES, MOST_VALUE, Unreadable, read_carefully
 from creditstream.kafka.decompression import is_compressed, uncompressed
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
@@ -190,6 +190,16 @@ def test_a_record_whose_length_is_not_true_is_unreadable_whatever_else_it_says(l
     payload = varint(length) + b"\0" + varint(0) + varint(0) + varint(-1) + varint(100_000)
     [found] = read(batch(0, payload, count=1, last=0))
     assert (found.reason, found.fault) == ("unreadable", "a record of the batch cannot be read: its length is not true")
+
+
+def test_behind_an_offset_that_is_not_true_nothing_of_the_batch_is_read() -> None:
+    sent = [Raw(1, None, b"read"), Raw(0), Raw(2, None, b"in doubt"), Raw(3)]
+    first, *others = read_carefully(batch(7, sent))
+    assert (first.offset, first.value, first.fault) == (8, b"read", "")
+    assert [(each.offset, each.value, each.reason) for each in others] == [
+        (9, None, "unreadable"),
+        (10, None, "unreadable"),
+    ]
 
 
 def test_from_where_it_was_read_is_told() -> None:
