@@ -51,6 +51,39 @@ def test_drain_waits_for_it() -> None:
     run(play())
 
 
+def test_drain_waits_for_letters_that_are_not_delivered() -> None:
+    async def play() -> None:
+        rig = Rig()
+        rig.pipeline.accept(rig.record(b"no order"))
+        draining = asyncio.ensure_future(rig.pipeline.drain(30.0))
+        await turns()
+        assert not draining.done()
+        await rig.outbox.run_once()
+        await draining
+
+    run(play())
+
+
+@pytest.mark.parametrize("ends", ["lands", "goes"])
+def test_who_waits_for_a_place_is_woken_when_an_order_ends(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("creditstream.order.backpressure._TICK", 600.0)
+
+    async def play() -> None:
+        rig = Rig()
+        while rig.pipeline.has_room():
+            rig.pipeline.accept(rig.record(order_json()))
+        waiting = asyncio.ensure_future(rig.pipeline.room())
+        await turns()
+        assert not waiting.done()
+        if ends == "lands":
+            rig.flights.land(next(iter(rig.flights.values())))
+        else:
+            rig.flights.keep_only(frozenset({0, 1}))
+        await asyncio.wait_for(waiting, 30)
+
+    run(play())
+
+
 def test_partitions_that_are_given_up_take_it_along() -> None:
     """It was not acknowledged: it comes again, to whoever owns its partition then."""
 
