@@ -232,6 +232,26 @@ def test_what_was_not_answered_is_asked_for_first() -> None:
     assert len(rig.acknowledged) == 3
 
 
+def test_what_was_read_waits_for_its_place_when_others_took_it_meanwhile() -> None:
+    rig, topic = slow()
+    park(rig, 0)
+
+    async def play() -> None:
+        starting = asyncio.ensure_future(rig.pipeline.start_due())
+        await turns()
+        while rig.pipeline.has_room():
+            rig.pipeline.accept(rig.record(order_json()))
+        full = len(rig.flights)
+        topic.may_answer.set()
+        await turns(50)
+        assert (len(rig.flights), len(topic.reads)) == (full, 1)
+        rig.flights.land(next(iter(rig.flights.values())))
+        await starting
+        assert len(rig.flights) == full
+
+    run(play())
+
+
 def test_what_is_being_read_when_its_partition_goes_is_dropped() -> None:
     rig, topic = slow()
     value = order_json()
