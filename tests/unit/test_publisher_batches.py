@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,6 +91,16 @@ def test_a_batch_that_is_not_delivered_is_a_broker_that_is_away(error: BaseExcep
     producer = Producer(lambda values: error if values == [b"2"] else None)
     with pytest.raises(BrokerUnavailable, match=type(error).__name__):
         published(producer, p0=[b"1"], p1=[b"2"])
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_broker_is_there_when_it_tells_its_metadata(answers: bool) -> None:
+    async def metadata() -> bool:
+        return answers
+
+    producer: Any = SimpleNamespace(client=SimpleNamespace(force_metadata_update=metadata))
+    with nullcontext() if answers else pytest.raises(BrokerUnavailable, match="no broker answers"):
+        asyncio.run(Publisher(producer).ping())
 
 
 def test_a_producer_that_takes_nothing_is_a_broker_that_is_away() -> None:
