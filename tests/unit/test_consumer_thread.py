@@ -114,6 +114,25 @@ def test_only_offsets_of_partitions_that_are_ours_are_committed(monkeypatch: pyt
     assert consumer.committed_to == [{_TP: 7}]
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_the_lease_is_over_before_the_group_is_left(leaves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have the partitions at once then, whatever this worker still does."""
+    held: list[bool] = []
+    consumer = Kafkas()
+    thread = thread_of(consumer, monkeypatch)
+
+    async def stop() -> None:
+        held.append(thread._lease.holds(consumer_thread.lease_clock()))
+        if not leaves:
+            raise KafkaConnectionError
+
+    monkeypatch.setattr(consumer, "stop", stop, raising=False)
+    thread._lease.renew(consumer_thread.lease_clock())
+    assert thread._lease.holds(consumer_thread.lease_clock())
+    asyncio.run(thread.on_thread_stop())
+    assert held == [False]
+
+
 def test_what_a_producer_aborted_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     faust = SimpleNamespace(_isolation_level="read_uncommitted")
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: faust)
