@@ -152,6 +152,21 @@ def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: 
     assert delivered == [first]
 
 
+@pytest.mark.parametrize(("tps", "owned"), [(set(), None), ({TP("orders", 3), TP("orders", 1)}, frozenset({1, 3}))])
+def test_who_has_no_source_partition_is_told_of_none(
+    tps: set[TP], owned: frozenset[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[frozenset[int] | None] = []
+
+    async def seek(*_: object) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, tps, seek)
+    consumer._ownership = cast(Any, SimpleNamespace(own=lambda partitions, **_: told.append(partitions)))
+    asyncio.run(consumer._position(1))
+    assert told == [owned]
+
+
 def test_what_was_fetched_before_positions_were_taken_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     tp = TP("orders", 0)
 
@@ -247,8 +262,10 @@ def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyP
     async def points(_sources: set[TP]) -> dict[TP, tuple[int, int]]:
         return {tp: answers.pop(0)}
 
-    async def at_once(_seconds: float) -> None:
-        return
+    slept: list[float] = []
+
+    async def at_once(seconds: float) -> None:
+        slept.append(seconds)
 
     consumer = _positioned(monkeypatch, {tp}, seek)
     monkeypatch.setattr(consumer._thread, "starting_points", points)
@@ -257,6 +274,7 @@ def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyP
     consumer._reached = {tp: 60}
     asyncio.run(consumer.perform_seek())
     assert consumer.progress[tp].expected == 70 and not answers
+    assert slept == [delivery.RETRY] * 2, "Kafka has a pause before each"
     # Another log, made again meanwhile: it ends before.
     answers.append((0, 5))
     asyncio.run(consumer._position(consumer._epoch))
