@@ -126,6 +126,16 @@ def test_an_answer_about_another_ends_the_connections_that_may_be_a_step_behind(
     assert http.closed == closed
 
 
+@pytest.mark.filterwarnings("error:Backoff hook")
+@pytest.mark.parametrize(("deadline", "guard"), [(30.0, Once()), (5.0, Unguarded())])
+def test_when_time_is_up_or_the_guard_allows_no_more_an_order_is_asked_about_once(
+    deadline: float, guard: Unguarded
+) -> None:
+    """stamina is told so in a word of its own: of any other it warns."""
+    http, _, error = asked_once(_BUSY, deadline=deadline, guard=guard)
+    assert (len(http.asked), error.attempts) == (1, 1)
+
+
 def test_without_a_guard_and_with_nobody_who_listens_a_failed_call_is_repeated() -> None:
     async def ask() -> None:
         http = Http([TimeoutError(), _BUSY._replace(retry_after=None), _GOOD])
