@@ -351,6 +351,19 @@ def test_an_open_circuit_takes_no_orders_but_the_one_that_finds_out() -> None:
     asyncio.run(test())
 
 
+def test_the_client_that_is_opened_with_a_gate_waits_at_it() -> None:
+    async def test() -> None:
+        risk = await GuardedRisk.open(Settings(risk_url="http://127.0.0.1:1"))
+        await fail_until_open(risk.gate)
+        asking = asyncio.create_task(risk.assess(an_order()))
+        await turns()
+        assert (risk.gate.waiting, asking.done()) == (1, False)
+        asking.cancel()
+        await risk.close()
+
+    asyncio.run(test())
+
+
 class FakeIntake:
     """Closed, or open for a probe only, as it is told."""
 
