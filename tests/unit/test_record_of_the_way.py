@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from creditstream.errors import RiskRefused, RiskUnavailable
 from creditstream.order.record import Origin, Record, Turn
 from creditstream.order.reopening import small_number
 from schemas import headers
-from tests.unit.pipeline_rig import NOW, Rig, order_json
+from schemas.assessment import Assessment
+from tests.unit.pipeline_rig import NOW, Rig, order_json, scored
 
 _TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _ORIGIN = dict(zip(headers.ORIGIN, (b"orders", b"3", b"7", b"9"), strict=True))
@@ -64,6 +66,47 @@ def test_repeats_that_join_are_counted_and_the_commit_is_timed() -> None:
     asyncio.run(rig.run())
     assert rig.metrics.duplicates.read().values[()] == 2
     assert all(sum(series.read().counts) for series in (rig.metrics.publish_seconds, rig.metrics.mark_seconds))
+
+
+def timed(rig: Rig) -> list[int]:
+    """How many orders count for how long a decision takes: until it is committed, and until it is published."""
+    return [sum(series.read().counts) for series in (rig.metrics.committed, rig.metrics.published)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"), [(scored(700), 1), (scored(1), 1), (RiskRefused("422"), 0), (RiskUnavailable("down"), 0)]
+)
+def test_how_long_a_decision_takes_is_of_decided_orders_alone(answer: Assessment | Exception, count: int) -> None:
+    rig, value = Rig(), order_json()
+    rig.answer(value, answer)
+    rig.pipeline.accept(rig.record(value))
+    asyncio.run(rig.run())
+    assert timed(rig) == [count, count]
+
+
+def test_an_order_that_is_decided_while_it_is_committed_as_under_review_counts_when_its_decision_is() -> None:
+    rig = Rig()
+    gate, commit = rig.risk.hold(), rig.store.commit
+
+    async def play() -> None:
+        rig.pipeline.accept(rig.record(order_json()))
+        scoring = asyncio.ensure_future(rig.scoring.score_once())
+        await rig.risk.wait_for_calls(1)
+        rig.advance(2.0)
+
+        async def decided(proposals: Any) -> Any:
+            gate.set()
+            await scoring
+            return await commit(proposals)
+
+        rig.store.commit = decided  # type: ignore[method-assign]
+        await rig.settlement.commit_once()
+        assert timed(rig) == [0, 0]
+        await rig.run()
+        assert timed(rig) == [1, 1]
+
+    asyncio.run(play())
+    assert [status["status"] for status in rig.publisher.values("order-status")][-1] == "approved"
 
 
 def test_what_is_found_committed_ends_as_its_row_says() -> None:
