@@ -199,6 +199,22 @@ def test_damage_that_is_met_by_the_offset_itself_leaves_none_behind(
     close(store)
 
 
+def test_what_meets_damage_when_it_is_written_stands_in_the_new_files(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = disk.open()
+    opened = store._db_for_partition
+
+    def damaged(_partition: int) -> Any:
+        monkeypatch.setattr(store, "_db_for_partition", opened)
+        raise Exception("Corruption: block checksum mismatch")
+
+    monkeypatch.setattr(store, "_db_for_partition", damaged)
+    store.write(TPS[0], [(KEYS[0], b"new")], 500)
+    assert (disk.wiped, store.read(0, KEYS[0]), store.read(0, KEYS[1])) == (1, b"new", None)
+    close(store)
+
+
 def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
     code = (
         "import sys; from rocksdict import AccessType, Options, Rdict; "
