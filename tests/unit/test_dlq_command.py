@@ -11,6 +11,7 @@ from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.operations.dlq.command import run as dlq
 from creditstream.order.ports import Outgoing, Publishes
+from schemas.headers import FORGOTTEN_BY
 from tests.unit.pipeline_rig import home_of, order_json, run
 from tests.unit.test_dlq import record_of
 from tests.unit.test_operators_words import GIVEN
@@ -23,7 +24,7 @@ class Desk(Publishes):
     """The dead-letter topic with four letters; `sent`: what was published, by topic."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys, self.opened = capsys, 0
+        self._capsys, self.opened, self.left_open = capsys, 0, 0
         self.sent: dict[str, list[tuple[int, bytes | None]]] = defaultdict(list)
         self.records = [
             _letter(0, _BROKEN, "not_json"),
@@ -35,10 +36,12 @@ class Desk(Publishes):
         monkeypatch.setattr(Publisher, "open", self._open_publisher)
 
     async def _open_topics(self, _settings: Settings, _names: list[str]) -> "Desk":
+        self.left_open += 1
         return self
 
     async def _open_publisher(self, _settings: Settings) -> "Desk":
         self.opened += 1
+        self.left_open += 1
         return self
 
     def size(self, _name: str) -> int:
@@ -56,7 +59,8 @@ class Desk(Publishes):
             self.sent[topic] += [(partition, each.value) for each in outgoing]
         return dict.fromkeys(records, 0)
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        self.left_open -= 1
 
     def told(self, action: str, **given: Any) -> tuple[int, str, str]:
         """The exit code, and what was printed where."""
@@ -108,6 +112,19 @@ def test_a_replay_sends_what_is_meant_and_is_here_whole(desk: Desk) -> None:
     code, out, err = desk.told("replay", reasons=("too_large",))
     assert (code, "nothing can be sent again" in err) == (1, True)
     assert list(desk.sent) == ["orders-retry"]
+
+
+def test_a_letter_whose_record_was_removed_is_not_sent_again(desk: Desk) -> None:
+    desk.records.append(_letter(4, b"", "risk_refused", (FORGOTTEN_BY, b"a request")))
+    code, out, _ = desk.told("replay", reasons=("risk_refused",))
+    assert code == 0 and "1 dead letters sent again" in out and "not 1 whose records are not here whole" in out
+    assert list(desk.sent.values()) == [[(home_of(_ORDER), _ORDER)]]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_whatever_a_replay_opens_it_closes(desk: Desk, dry_run: bool) -> None:
+    desk.told("replay", everything=True, dry_run=dry_run)
+    assert (desk.opened, desk.left_open) == (0 if dry_run else 1, 0)
 
 
 def test_a_dry_run_sends_nothing(desk: Desk) -> None:
