@@ -10,6 +10,7 @@ import pytest
 
 from creditstream.errors import RiskRefused, RiskUnavailable
 from creditstream.order.record import Origin, Record, Turn
+from creditstream.order.record_time import LAST_MS, moment
 from creditstream.order.reopening import small_number
 from schemas import headers
 from schemas.assessment import Assessment
@@ -54,6 +55,13 @@ def test_a_turn_is_told_by_how_often_it_failed_or_it_is_the_first(attempts: byte
     assert Rig().record(b"{}", topic="orders-retry", headers=found).turn == turn
 
 
+@pytest.mark.parametrize(("ms", "is_time"), [(-1, False), (0, True), (LAST_MS, True), (LAST_MS + 1, False)])
+def test_a_turns_time_is_one_of_the_calendar(ms: int, is_time: bool) -> None:
+    found = [(headers.ATTEMPTS, b"1"), (headers.FIRST_FAILED, b"%d" % ms), (headers.DUE, b"%d" % ms)]
+    time = moment(ms) if is_time else None
+    assert Rig().record(b"{}", topic="orders-retry", headers=found).turn == Turn(1, time, time)
+
+
 @pytest.mark.parametrize(("text", "number"), [("999999999", 999_999_999), ("1000000000", None), ("0", 0), ("", None)])
 def test_a_version_has_at_most_nine_digits(text: str, number: int | None) -> None:
     assert small_number(text) == number
@@ -68,16 +76,25 @@ def test_repeats_that_join_are_counted_and_the_commit_is_timed() -> None:
     assert all(sum(series.read().counts) for series in (rig.metrics.publish_seconds, rig.metrics.mark_seconds))
 
 
+def three_seconds_late() -> Rig:
+    """After its records were written."""
+    rig = Rig()
+    rig.metrics.now = lambda: NOW.timestamp() + 3.0
+    return rig
+
+
 def timed(rig: Rig) -> list[int]:
     """How many orders count for how long a decision takes: until it is committed, and until it is published."""
-    return [sum(series.read().counts) for series in (rig.metrics.committed, rig.metrics.published)]
+    found = [series.read() for series in (rig.metrics.committed, rig.metrics.published)]
+    assert [each.total for each in found] == pytest.approx([3.0 * sum(each.counts) for each in found])
+    return [sum(each.counts) for each in found]
 
 
 @pytest.mark.parametrize(
     ("answer", "count"), [(scored(700), 1), (scored(1), 1), (RiskRefused("422"), 0), (RiskUnavailable("down"), 0)]
 )
 def test_how_long_a_decision_takes_is_of_decided_orders_alone(answer: Assessment | Exception, count: int) -> None:
-    rig, value = Rig(), order_json()
+    rig, value = three_seconds_late(), order_json()
     rig.answer(value, answer)
     rig.pipeline.accept(rig.record(value))
     asyncio.run(rig.run())
@@ -85,7 +102,7 @@ def test_how_long_a_decision_takes_is_of_decided_orders_alone(answer: Assessment
 
 
 def test_an_order_that_is_decided_while_it_is_committed_as_under_review_counts_when_its_decision_is() -> None:
-    rig = Rig()
+    rig = three_seconds_late()
     gate, commit = rig.risk.hold(), rig.store.commit
 
     async def play() -> None:
