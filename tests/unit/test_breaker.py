@@ -318,6 +318,33 @@ def test_the_pause_ends_by_itself() -> None:
     asyncio.run(test())
 
 
+def test_one_timer_is_for_all_who_wait_and_only_where_time_alone_lets_them_in() -> None:
+    async def test() -> None:
+        paced = a_gate(ManualClock(), rate=1.0)
+        await paced.enter()
+        waiting = [asyncio.create_task(paced.enter())]
+        await turns()
+        timer = paced._timer
+        waiting.append(asyncio.create_task(paced.enter()))
+        await turns()
+        assert timer and paced._timer is timer
+        full = a_gate(ManualClock(), ceiling=1)
+        await full.enter()
+        waiting.append(asyncio.create_task(full.enter()))
+        clock = ManualClock()
+        probed = a_gate(clock)
+        await fail_until_open(probed)
+        clock.advance(2.0)
+        await probed.enter()
+        waiting.append(asyncio.create_task(probed.enter()))
+        await turns()
+        assert (full.waiting, full._timer, probed.waiting, probed._timer) == (1, None, 1, None)
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(test())
+
+
 def test_a_failed_probe_gives_up_at_once_so_that_another_order_is_next() -> None:
     async def test() -> None:
         clock = ManualClock()
