@@ -110,6 +110,7 @@ def test_ownership_that_ends_while_a_producer_is_opened_ends_that_producer() -> 
         may_go_on.set()
         assert [type(error) for error in await asyncio.gather(*late, return_exceptions=True)] == [Fenced, Fenced]
         assert await group.publish() == {0: 0}
+        assert len(group.opened) == 2, "what waited behind it opens none of its own"
         await group.statuses.close()
         assert all(producer.is_abandoned for producer in group.opened)
 
