@@ -98,6 +98,7 @@ def test_a_forward_that_its_topic_will_never_take_is_a_letter_and_the_others_go_
     assert [record.value for record in topic.taken["orders-by-id"]] == [away[0], away[2]]
     [letter] = topic.taken["orders-dead-letter"]
     assert (letter.value, dict(letter.headers)["x-error-class"]) == (away[1], b"too_large")
+    assert rig.metrics.letters.read().values["too_large",] == 1
     assert len(rig.acknowledged) == 3
 
 
