@@ -142,6 +142,12 @@ def test_a_record_that_is_not_read_is_stuck(scene: Scene) -> None:
     assert scene.stuck
 
 
+def test_a_record_that_is_not_read_is_stuck_whatever_is_held_from_before_its_log_was_cut(scene: Scene) -> None:
+    scene.progress, scene.unread = scene.progress.after_cut(0), 1
+    scene.pass_time(_AFTER + 20)
+    assert scene.stuck
+
+
 def test_a_queue_that_gets_on_is_not_stuck_however_long_each_waits_in_it(scene: Scene) -> None:
     for _ in range(30):
         scene.deliver(scene.another())
