@@ -13,15 +13,23 @@ from aiokafka.structs import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from creditstream.kafka import decompression
-from creditstream.kafka.batches import ATTRIBUTES, HEADER, MOST_BYTES, MOST_VALUE, Unreadable, read_carefully
+from creditstream.kafka import decompression, reading
+from creditstream.kafka.batches import (
+    ATTRIBUTES,
+    HEADER,
+    MOST_BYTES,
+    MOST_VALUE,
+    Unreadable,
+    read_carefully,
+    unreadable_batch,
+)
 from creditstream.kafka.decompression import is_compressed, uncompressed
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import FaultyRecord, Hole, read_whatever_kafka_has, with_holes
 from tests.support.batches import CODECS, Raw, batch, record, varint
 
 TP = TopicPartition("orders", 0)
-_TRANSACTIONAL, _CONTROL = 0x10, 0x20
+_LOG_APPEND, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
 _ABORT = Raw(0, b"\0\0\0\0", b"\0\0\0\0\0\0")
 
 read_whatever_kafka_has()
@@ -202,6 +210,35 @@ def test_behind_an_offset_that_is_not_true_nothing_of_the_batch_is_read() -> Non
     ]
 
 
+def test_a_batch_is_read_in_one_way_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The careful way is for what the fast one leaves, and has nothing to say of what cannot be decompressed."""
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(reading, "read_carefully", forbidden)
+    garbled = batch(5, b"no such thing" * 9, count=2, last=1, flags=CODECS.index("gzip"))
+    assert [each.offset for each in read(batch(3, [Raw(0), Raw(1)]) + garbled, start=3)] == [3, 4, 5, 6]
+
+
+def test_a_record_is_as_old_as_its_batch_says() -> None:
+    """By the producer's clock, or by the broker's when it wrote the batch. What is no number of 64 bits is no time."""
+    sent = [Raw(0, time=5), Raw(1, time=7)]
+    for flags, times in ((0, [105, 107]), (_LOG_APPEND, [100, 100])):
+        assert [each.timestamp for each in read_carefully(batch(0, sent, time=100, flags=flags))] == times
+    latest, earliest = 2**63 - 1, -(2**63)
+    for first, delta, time in ((latest, 0, latest), (latest, 1, -1), (earliest, 0, earliest), (earliest, -1, -1)):
+        [found] = read_carefully(batch(0, [Raw(0, time=delta)], time=first))
+        assert found.timestamp == time
+
+
+def test_a_batch_of_which_nothing_can_be_read_has_all_its_offsets_and_no_more() -> None:
+    found = list(unreadable_batch(batch(7, b"", count=3, last=2), "why"))
+    assert [(each.offset, each.reason, each.fault) for each in found] == [
+        (offset, "unreadable", "why") for offset in (7, 8, 9)
+    ]
+
+
 def test_from_where_it_was_read_is_told() -> None:
     fetched = answer(batch(7, [Raw(0, b"k", b"v"), Raw(1, b"k", b"v")]), start=7)
     assert len(fetched.result.getall()) == 2
@@ -221,7 +258,7 @@ def framed(payload: bytes) -> bytes:
 _SENT = [Raw(delta, b"k", b"value %d" % delta) for delta in range(20)]
 
 
-@pytest.mark.parametrize("flags", [0, 0x08, _TRANSACTIONAL])
+@pytest.mark.parametrize("flags", [0, _LOG_APPEND, _TRANSACTIONAL])
 @pytest.mark.parametrize("codec", CODECS[1:])
 def test_an_uncompressed_batch_is_the_same_batch(codec: str, flags: int) -> None:
     """So that it can be read the fast way."""
