@@ -1,6 +1,7 @@
 """A round of deliveries: what it drops, and for what it waits."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -83,6 +85,24 @@ def test_what_comes_of_a_fetch_that_was_overtaken_is_dropped(what: str) -> None:
             consumer._fetch = lambda: _before(consumer, fetched)  # type: ignore[method-assign]
         await consumer._drain_once()
         assert (consumer.events, consumer._backlog) == (["fetched"], {})
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize("end", [ConsumerStoppedError(), asyncio.CancelledError()])
+def test_an_end_of_the_rounds_is_an_error_unless_the_worker_stops(end: BaseException, stops: bool) -> None:
+    class Ending(Round):
+        should_stop = False
+
+        async def _drain_once(self) -> None:
+            raise end
+
+    async def scene() -> None:
+        consumer = Ending()
+        consumer.app = cast(Any, SimpleNamespace(client_only=False, should_stop=stops))
+        with contextlib.nullcontext() if stops else pytest.raises(type(end)):
+            await consumer._drain_messages(SimpleNamespace(should_stop=False))
 
     asyncio.run(scene())
 
