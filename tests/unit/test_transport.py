@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.errors import KafkaConnectionError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -284,6 +285,34 @@ def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyP
     answers.extend([(0, 90)] * 11)
     asyncio.run(consumer.perform_seek())
     assert consumer.progress[tp].expected == 0 and not answers
+
+
+@pytest.mark.parametrize("ends", ["another rebalance", "the worker stops"])
+def test_a_seek_that_is_overtaken_asks_no_more(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def seek(*_: object) -> None:
+        return
+
+    async def at_once(_seconds: float) -> None:
+        return
+
+    consumer = _positioned(monkeypatch, {TP("orders", 0)}, seek)
+
+    async def fails(_sources: set[TP]) -> dict[TP, tuple[int, int]]:
+        assert not asked, "it is asked again"
+        asked.append(ends)
+        if ends == "another rebalance":
+            consumer._epoch += 1
+        else:
+            monkeypatch.setattr(InOrderConsumer, "should_stop", True)
+        raise KafkaConnectionError
+
+    monkeypatch.setattr(InOrderConsumer, "should_stop", False)
+    monkeypatch.setattr(consumer._thread, "starting_points", fails)
+    monkeypatch.setattr(consumer, "sleep", at_once)
+    asyncio.run(consumer.perform_seek())
+    assert asked == [ends]
 
 
 def test_between_a_revocation_and_the_next_assignment_nothing_is_positioned(monkeypatch: pytest.MonkeyPatch) -> None:
