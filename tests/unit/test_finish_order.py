@@ -1,5 +1,6 @@
 """What follows a commit is done in one order, so that a crash between two steps repeats and never skips."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
@@ -8,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
+from creditstream.order import settlement
 from creditstream.order.changelog import _by_partition
 from creditstream.order.ports import Outgoing
 from tests.unit.deadly import DeadlyPublisher, Killed
-from tests.unit.pipeline_rig import FakePublisher, Rig, home_of, id_of, order_json, run, scored
+from tests.unit.pipeline_rig import FakePublisher, Rig, home_of, id_of, order_json, run, scored, turns
 
 REFUSED, UNUSABLE, AWAY = RiskRefused("422"), RiskUnusable("no score", ("no_file",), "m-1"), RiskUnavailable("down")
 FOLLOWED = [(REFUSED, "orders-dead-letter"), (UNUSABLE, "orders-dead-letter"), (AWAY, "orders-retry")]
@@ -94,6 +96,49 @@ def test_an_order_that_waits_for_a_person_by_another_worker_has_that_letter() ->
     run(rig.run())
     assert rig.publisher.reasons() == ["risk_refused"]
     assert [status["status"] for status in rig.publisher.values("order-status")] == ["under_review"]
+
+
+def test_an_order_that_is_under_review_with_other_content_is_a_conflict_although_no_answer_is_there() -> None:
+    other, value = Rig(), order_json()
+    other.answer(value, AWAY)
+    other.pipeline.accept(other.record(value))
+    run(other.run())
+
+    async def play() -> None:
+        rig = Rig(store=other.store)
+        rig.risk.hold()
+        rig.pipeline.accept(rig.record(order_json(id_of(value), amount="7.00")))
+        scoring = asyncio.ensure_future(rig.scoring.score_once())
+        await rig.risk.wait_for_calls(1)
+        rig.advance(2.0)  # it is committed as under review
+        await rig.settlement.commit_once()
+        await rig.settlement.finish_once()
+        await rig.outbox.run_once()
+        assert (rig.publisher.reasons(), len(rig.flights), len(rig.acknowledged)) == (["conflict"], 0, 1)
+        scoring.cancel()
+
+    run(play())
+
+
+@pytest.mark.parametrize(("interval", "commits"), [(0.0, 2), (3_600.0, 1)])
+def test_what_comes_soon_after_a_commit_waits_for_others_to_go_along(
+    interval: float, commits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement, "FLUSH_INTERVAL", interval)
+
+    async def play() -> None:
+        rig = Rig()
+        committing, finishing = rig.settlement.tasks()
+        finishing.close()
+        loop = asyncio.ensure_future(committing)
+        for _ in range(2):
+            rig.pipeline.accept(rig.record(order_json()))
+            await rig.scoring.score_once()
+            await turns(50)
+        assert len(rig.store.batches) == commits
+        loop.cancel()
+
+    run(play())
 
 
 class Leaving(FakePublisher):
