@@ -101,10 +101,13 @@ def test_a_transaction_that_is_left_open_is_named_and_no_reason_to_restart(
     assert not scene.liveness.stuck
 
 
-def test_a_group_that_is_silent_although_kafka_answers_is_stuck(scene: Scene) -> None:
+def test_a_group_that_is_silent_although_kafka_answers_is_stuck(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.pass_time(_AFTER)
+    assert not caplog.records, "nothing is wrong"
     scene.lease_holds = False
     scene.pass_time(2 * _AFTER)
     assert scene.liveness.stuck == ["all of the group creditstream"]
+    assert "no word from the consumer group" in caplog.text
     scene.lease_holds = True
     scene.pass_time(5)
     assert not scene.liveness.stuck
