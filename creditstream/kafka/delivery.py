@@ -64,8 +64,6 @@ class InOrderDelivery(driver.Consumer):
         self._room.set()
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        if self.app.client_only:
-            return await super()._drain_messages(fetcher)
         try:
             while not (self.should_stop or fetcher.should_stop):
                 try:

@@ -122,7 +122,7 @@ class Liveness:
         excused = self._app.group.lease_holds() or not await self._kafka_answers()
         standings = {} if excused else {f"all of the group {self._settings.group}": _UNHEARD}
         silent = self._silence.look(standings, self._clock())
-        if silent:
+        if silent and silent != self.stuck:
             log.error(
                 "no word from the consumer group for %.0f s although Kafka answers: this worker should be restarted",
                 self._silent_after,

@@ -100,7 +100,7 @@ def test_an_end_of_the_rounds_is_an_error_unless_the_worker_stops(end: BaseExcep
 
     async def scene() -> None:
         consumer = Ending()
-        consumer.app = cast(Any, SimpleNamespace(client_only=False, should_stop=stops))
+        consumer.app = cast(Any, SimpleNamespace(should_stop=stops))
         with contextlib.nullcontext() if stops else pytest.raises(type(end)):
             await consumer._drain_messages(SimpleNamespace(should_stop=False))
 

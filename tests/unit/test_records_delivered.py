@@ -194,7 +194,7 @@ def test_an_answer_of_kafka_that_cannot_be_used_is_asked_for_again(caplog: pytes
         async def sleep(self, n: Any, **_: Any) -> None: ...
 
     consumer, fetcher = Consumer.__new__(Consumer), SimpleNamespace(should_stop=False)
-    consumer.app = cast(Any, SimpleNamespace(client_only=False, should_stop=False))
+    consumer.app = cast(Any, SimpleNamespace(should_stop=False))
     consumer.log = cast(Any, logging.getLogger("test"))
     asyncio.run(consumer._drain_messages(fetcher))
     assert rounds == [0, 1] and "cannot read from Kafka" in caplog.text
