@@ -1,19 +1,17 @@
 """cfn-lint and checkov in a virtual environment of their own, from requirements/cloud.txt; and how they are asked."""
 
 import fcntl
-import hashlib
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.kept import answer_of, files_of
 from tests.support.servers import LOCAL, ROOT
 
 TEMPLATES = ROOT / "deploy" / "aws"
 _LOCK = ROOT / "requirements" / "cloud.txt"
 _VENV = LOCAL / "cloud"
-_ANSWERS = LOCAL / "cache" / "answers"
 #: A hundred packages, 90 MB to fetch.
 _INSTALL_WITHIN = 900.0
 _CHECK_WITHIN = 300.0
@@ -22,33 +20,17 @@ _OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROX
 
 
 def ask(program: str, *arguments: str, folder: Path = TEMPLATES) -> subprocess.CompletedProcess[str]:
-    """`cfn-lint` or `checkov`, without a network, in the folder of the templates.
+    """`cfn-lint` or `checkov`, without a network, in the folder of the templates. They take half a minute."""
 
-    They take half a minute: what they said without a complaint is kept for as long as nothing changes that they read.
-    """
-    kept = _ANSWERS / f"{program}-{_digest(arguments, folder)}.json"
-    if kept.exists():
-        return subprocess.CompletedProcess([program, *arguments], 0, *json.loads(kept.read_text()))
-    install()
+    def run() -> subprocess.CompletedProcess[str]:
+        install()
+        environ = {**os.environ, **_OFFLINE}
+        return subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, timeout=_CHECK_WITHIN, check=False
+        )
+
     command = [str(_VENV / "bin" / program), *arguments]
-    environ = {**os.environ, **_OFFLINE}
-    done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=_CHECK_WITHIN, check=False
-    )
-    if done.returncode == 0:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps([done.stdout, done.stderr]))
-        part.rename(kept)
-    return done
-
-
-def _digest(arguments: tuple[str, ...], folder: Path) -> str:
-    """Of all that an answer depends on: the programs, what they are asked, and every file that they may read."""
-    told = hashlib.sha256(repr((sys.version, _LOCK.read_bytes(), arguments)).encode())
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
-        told.update(repr((str(file.relative_to(folder)), file.read_bytes())).encode())
-    return told.hexdigest()[:16]
+    return answer_of(command, files_of(folder), (sys.version, _LOCK.read_bytes()), run)
 
 
 def install() -> None:

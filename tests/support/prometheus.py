@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from devtools.programs import Program, clean_environ, http
 from devtools.stack.ports import free_port
 from tests.support.debian import unpacked
+from tests.support.kept import answer_of
 
 
 def binary(name: str) -> str:
@@ -21,9 +22,14 @@ def binary(name: str) -> str:
     return str(unpacked("prometheus") / "usr" / "bin" / name)
 
 
-def promtool(*arguments: str) -> str:
-    """Its output; it must succeed."""
-    done = subprocess.run([binary("promtool"), *arguments], capture_output=True, text=True, timeout=120, check=False)
+def promtool(*arguments: str, reads: Iterable[Path] | None = None) -> str:
+    """Its output; it must succeed. With the files that it reads, its answer is kept until one of them changes."""
+    command = [binary("promtool"), *arguments]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    done = run() if reads is None else answer_of(command, reads, Path(command[0]).stat().st_size, run)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

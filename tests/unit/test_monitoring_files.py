@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from creditstream.metrics.catalogue import CATALOGUE
+from tests.support.kept import files_of
 from tests.support.prometheus import promtool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,5 +124,6 @@ def test_every_alert_is_tested_both_ways() -> None:
 
 def test_promtool_agrees() -> None:
     folder = DEPLOY / "prometheus"
-    promtool("check", "rules", str(folder / "recording.yml"), str(folder / "alerts.yml"))
-    promtool("test", "rules", str(folder / "tests.yml"))
+    reads = files_of(folder)
+    promtool("check", "rules", str(folder / "recording.yml"), str(folder / "alerts.yml"), reads=reads)
+    promtool("test", "rules", str(folder / "tests.yml"), reads=reads)
