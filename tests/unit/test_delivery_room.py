@@ -83,3 +83,22 @@ def test_the_first_record_of_a_round_says_since_when_the_oldest_waits() -> None:
         assert filling.progress.oldest_ms() == _WRITTEN_MS + 3
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("is_source", [True, False])
+@pytest.mark.parametrize("end", ["positions are taken", "the flow stops"])
+def test_what_ends_a_round_ends_it_behind_the_record_in_hand(end: str, is_source: bool) -> None:
+    class Ended(Filling):
+        async def _take(self, message: Any) -> None:
+            await super()._take(message)
+            if end == "positions are taken":
+                self.consumer._epoch += 1
+            else:
+                self.consumer.flow_active = False
+
+    async def play() -> None:
+        ended = Ended(0, is_source=is_source)
+        await ended.fetched(3)
+        assert (ended.queue.qsize(), ended.left) == (1, 2)
+
+    asyncio.run(play())

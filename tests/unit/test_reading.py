@@ -180,6 +180,12 @@ def test_a_long_record_with_few_headers_is_read_whole() -> None:
     assert not isinstance(found, FaultyRecord) and len(found.headers) == 1_000
 
 
+@pytest.mark.parametrize(("count", "reason"), [(10_000, ""), (10_001, "too_large")])
+def test_of_a_long_record_so_many_headers_are_read(count: int, reason: str) -> None:
+    sent = [Raw(0, None, b"v" * 300_000, [(b"h", b"v")] * count)]
+    assert [getattr(each, "reason", "") for each in read(batch(0, sent))] == [reason]
+
+
 def test_the_careful_way_gives_what_the_fast_one_gives() -> None:
     """What is empty is not what is missing."""
     sent = [Raw(0, None, None), Raw(1, b"", b""), Raw(2, b"k", b"value"), Raw(3, b"k", b"v", time=7)]

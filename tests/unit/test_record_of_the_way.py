@@ -43,6 +43,7 @@ def test_a_letter_tells_how_often_and_since_when() -> None:
     letter = record.letter("risk_refused", "why", NOW, Turn(1, before, None))
     assert (letter.attempts, letter.first_failed_at, letter.last_failed_at) == (1, before, NOW)
     assert record.letter("risk_refused", "why", NOW).first_failed_at == NOW
+    assert [record.letter("risk_refused", "why", NOW, turn).attempts for turn in (None, Turn(0), Turn(1))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
