@@ -11,7 +11,9 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
+from devtools.wait import wait_for_async
 from tests.chaos.evidence import Books, Call, Logged, Purpose, Sent
 
 _READ_WITHIN = 180.0
@@ -28,6 +30,7 @@ class StatusBook:
         self.records: list[Logged] = []
         self._era = 0
         self._read_to: dict[int, int] = {}
+        self._removed_to: dict[int, int] = {}
 
     async def read_on(self) -> None:
         """From where the last reading ended. Raises LookupError when records are gone that were not read."""
@@ -40,6 +43,24 @@ class StatusBook:
         await self.read_on()
         self._era += 1
 
+    async def note_removals(self) -> None:
+        """After a growth. A broker that is killed soon after it has all back that was removed, and nobody's copy says
+        otherwise where there is one broker (docs/how-to/add-partitions.md)."""
+
+        async def is_noted() -> bool:
+            try:
+                self._removed_to = await read_beginnings(self._brokers, self.topic)
+            except (KafkaError, OSError, TimeoutError):  # it is killed at this moment
+                return False
+            return True
+
+        await wait_for_async(is_noted, _READ_WITHIN, "Kafka tells where order-status begins")
+
+    async def begins(self) -> dict[int, int]:
+        """Where each partition begins, by what was removed on purpose."""
+        now = await read_beginnings(self._brokers, self.topic)
+        return {partition: max(offset, self._removed_to.get(partition, 0)) for partition, offset in now.items()}
+
 
 async def read_books(
     environ: Mapping[str, str], sent: list[Sent], risk_url: str, statuses: StatusBook, purpose: Purpose
@@ -51,7 +72,7 @@ async def read_books(
     # To forget somebody, the letters' beginning is written anew behind their end, and removed.
     letters = await read_topic(brokers, f"{prefix}orders-dead-letter", None if purpose.forgotten else _FROM_0)
     await statuses.read_on()
-    begins = await read_beginnings(brokers, statuses.topic)
+    begins = await statuses.begins()
     keys = [row["order_id"] for row in await asyncio.to_thread(read_table, dsn, "order_keys")]
     rows = await asyncio.to_thread(read_table, dsn, "orders")
     calls = await asyncio.to_thread(_read_calls, risk_url)

@@ -83,6 +83,7 @@ async def grow(rig: Rig, planned: Planned) -> None:
         grown = await run_command(rig, "grow", "--partitions", str(GROWN_PARTITIONS), before=rig.status_book.close_era)
         if grown:
             rig.monitor.partitions = GROWN_PARTITIONS
+            await rig.status_book.note_removals()
         started = time.monotonic()
         await rig.start(*numbers)
         now = time.monotonic()
