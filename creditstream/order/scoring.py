@@ -81,8 +81,9 @@ class Scoring:
             await self.look_up_once()
 
     async def _score_loop(self) -> None:
+        task = asyncio.current_task()  # asked for once: for each order it costs 2 % of what the order does
         while True:
-            await self.score_once()
+            await self._score_next(task)
 
     async def look_up_once(self) -> None:
         """One query for many ids; what is settled goes on to what follows the commit, the rest is scored."""
@@ -120,10 +121,13 @@ class Scoring:
 
     async def score_once(self) -> None:
         """The next order. Whatever happens, it gets an outcome."""
+        await self._score_next(asyncio.current_task())
+
+    async def _score_next(self, task: asyncio.Task[None] | None) -> None:
         flight = await self._unscored.get()
         if flight.over:
             return
-        flight.asking = task = asyncio.current_task()
+        flight.asking = task
         try:
             await self._score(flight)
         except asyncio.CancelledError:
