@@ -78,6 +78,7 @@ class FakeStore(Store):
         self.batches: list[list[Proposal]] = []
         self._failures: deque[bool] = deque()
         self._refused: dict[UUID, Refused] = {}
+        self._removed: dict[UUID, Refused] = {}
 
     def fail_next(self, times: int = 1, *, after_commit: bool = False) -> None:
         """The next calls raise StoreUnavailable; `after_commit`: the rows are written and only the answer is lost."""
@@ -86,6 +87,12 @@ class FakeStore(Store):
     def refuse(self, order_ids: Iterable[UUID], reason: str = "invalid_data") -> None:
         """From now on these ids are data errors."""
         self._refused |= {order_id: Refused(reason, "refused by the test") for order_id in order_ids}
+
+    def remove(self, order_ids: Iterable[UUID]) -> None:
+        """Their rows go, as with their month. The ids are known for ever."""
+        for order_id in order_ids:
+            del self.rows[order_id]
+            self._removed[order_id] = Refused("row_removed", "removed by the test")
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
         self.batches.append(list(proposals))
@@ -98,17 +105,19 @@ class FakeStore(Store):
             raise StoreUnavailable("told to fail after the commit")
         return answers
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
         await asyncio.sleep(0)
         if self._failures:
             self._failures.popleft()
             raise StoreUnavailable("told to fail")
-        return {order_id: self.rows[order_id] for order_id in order_ids if order_id in self.rows}
+        known: dict[UUID, Row | Refused] = {**self.rows, **self._removed}
+        return {order_id: known[order_id] for order_id in order_ids if order_id in known}
 
     def _commit(self, proposal: Proposal) -> Row | Refused:
         order_id = proposal.order.order_id
-        if order_id in self._refused:
-            return self._refused[order_id]
+        refused = self._refused.get(order_id) or self._removed.get(order_id)
+        if refused:
+            return refused
         known = self.rows.get(order_id)
         if known is None:
             self.rows[order_id] = self._first(proposal)

@@ -47,8 +47,11 @@ class Store(Protocol):
         """
         ...
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
-        """The committed rows of those ids that have one. Raises StoreUnavailable."""
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
+        """What is committed of those ids that are known: the row, or that it was removed, as `commit` refuses it.
+
+        Raises StoreUnavailable.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from creditstream.metrics.instruments import Instruments
 from creditstream.order.fair_queue import FairQueue
 from creditstream.order.flight import Flight
 from creditstream.order.policy import Policy, decide
-from creditstream.order.ports import Risk, Store
+from creditstream.order.ports import Refused, Risk, Store
 from creditstream.order.retry import RetryRule
 from creditstream.order.settlement import Settlement
 from creditstream.order.unforeseen import OF_A_RECORD, note
@@ -90,15 +90,20 @@ class Scoring:
         batch = [self._maybe_settled.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._maybe_settled)))]
         if not self._maybe_settled:
             self._look_up.clear()
-        rows = await self._find(batch)
+        found = await self._find(batch)
         for flight in batch:
-            row = rows.get(flight.order.order_id)
-            if row is not None and _is_over(flight, row):
-                flight.row = row
-                self._settlement.add_committed(flight, row)
-            else:
-                flight.replaces = row.version if row is not None and row.waits_for_person else None
-                self._start(flight)
+            self._judge(flight, found.get(flight.order.order_id))
+
+    def _judge(self, flight: Flight, found: Row | Refused | None) -> None:
+        """By what is committed of it. Of a row that was removed nobody is asked anything."""
+        if isinstance(found, Refused):
+            self._settlement.add_committed(flight, found)
+        elif found is not None and _is_over(flight, found):
+            flight.row = found
+            self._settlement.add_committed(flight, found)
+        else:
+            flight.replaces = found.version if found is not None and found.waits_for_person else None
+            self._start(flight)
 
     async def _find(self, batch: list[Flight]) -> Any:
         while True:

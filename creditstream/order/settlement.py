@@ -14,7 +14,7 @@ from creditstream.order.finish import Finisher, Sinks
 from creditstream.order.flight import Flight, Settled
 from creditstream.order.flights import Flights
 from creditstream.order.follow_ups import FollowUps
-from creditstream.order.ports import Store
+from creditstream.order.ports import Refused, Store
 from creditstream.order.routes import Routes
 from creditstream.order.terms import Terms
 from schemas.status import Row
@@ -54,9 +54,9 @@ class Settlement:
         """Orders that are committed and not yet done."""
         return self._finisher.unpublished
 
-    def add_committed(self, flight: Flight, row: Row) -> None:
+    def add_committed(self, flight: Flight, answer: Row | Refused) -> None:
         """The order was found committed before: what follows the commit may not have happened yet."""
-        self._finisher.add([Settled(flight, row, complete=True)])
+        self._finisher.add([Settled(flight, answer, complete=True)])
 
     def hold(self, holding: bool) -> None:
         """While it is open which partitions are ours, nothing is committed or published."""

@@ -26,6 +26,13 @@ class _TooMuch(BadRow):
     """For one statement: some of these orders are tried at a time."""
 
 
+class _Found(msgspec.Struct, frozen=True, gc=False):
+    """What `find_committed` answers. `removed`: ids that are known, and have no row any more."""
+
+    rows: list[Row]
+    removed: list[UUID]
+
+
 class _Given(msgspec.Struct, frozen=True, gc=False):
     """One proposal as the statements read it."""
 
@@ -48,6 +55,9 @@ class _Given(msgspec.Struct, frozen=True, gc=False):
 
 _encode = msgspec.json.Encoder().encode
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
+_decode_found = msgspec.json.Decoder(_Found).decode
+#: A claimed id whose row was removed (a dropped partition) must not come back as another effect.
+_REMOVED = Refused("row_removed", "the order was committed before and its row has been removed")
 
 
 class PostgresStore:
@@ -90,11 +100,12 @@ class PostgresStore:
             answers |= await self._commit(batch[start : start + MAX_BATCH])
         return answers
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
         """See `Store.find`. One query."""
         if not order_ids:
             return {}
-        return _by_id(await self._database.value("find_committed", {"ids": _array(order_ids)}))
+        found = _decode_found(await self._database.value("find_committed", {"ids": _array(order_ids)}))
+        return {row.order_id: row for row in found.rows} | dict.fromkeys(found.removed, _REMOVED)
 
     async def ensure_partitions_ahead(self) -> int:
         """Make the partitions of this month and the next two: at start, and daily. Returns how many were missing."""
@@ -128,9 +139,7 @@ class PostgresStore:
     async def _settle(self, known: Sequence[Proposal]) -> dict[UUID, Row | Refused]:
         ids = [proposal.order.order_id for proposal in known]
         rows = _by_id(await self._database.value("settle_orders", {"batch": _json(known), "ids": _array(ids)}))
-        # A claimed id whose row was removed (a dropped partition) must not come back as another effect.
-        gone = Refused("row_removed", "the order was committed before and its row has been removed")
-        return {order_id: rows.get(order_id, gone) for order_id in ids}
+        return {order_id: rows.get(order_id, _REMOVED) for order_id in ids}
 
 
 def _order_id(proposal: Proposal) -> UUID:

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -30,10 +31,23 @@ REJECTED = Decision(status="rejected", reason="score_below_threshold", score=310
 Scenario = Callable[[Store], Awaitable[None]]
 
 
+#: By store: removes the row of an order, whose id stays known.
+Removes = Callable[[Store, UUID], None]
+
+
 @pytest.fixture(params=["fake", "postgres"])
-def check(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
+def removes(request: pytest.FixtureRequest) -> Removes:
+    if request.param == "fake":
+        return lambda store, order_id: store.remove([order_id]) if isinstance(store, FakeStore) else None
+    database = request.getfixturevalue("database")
+    return lambda _store, order_id: database.fetch(f"DELETE FROM orders WHERE order_id = '{order_id}'")
+
+
+@pytest.fixture
+def check(removes: Removes, request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
     """Runs a scenario with a store that is empty."""
-    dsn = request.getfixturevalue("database").dsn if request.param == "postgres" else ""
+    is_real = request.node.callspec.params["removes"] == "postgres"
+    dsn = request.getfixturevalue("database").dsn if is_real else ""
 
     async def run(scenario: Scenario) -> None:
         async with _opened(dsn) as store:
@@ -280,6 +294,27 @@ def test_a_refused_row_does_not_stop_the_others(check: Any) -> None:
             assert isinstance(refused, Refused) and refused.reason == "invalid_data"
             assert "a\0b" not in refused.message
         assert not await store.find([proposal.order.order_id for proposal in bad])
+
+    check(scenario)
+
+
+def test_a_row_that_was_removed_is_known_and_stays_away(check: Any, removes: Removes) -> None:
+    """Whatever is proposed of it. Beside it others are found and committed."""
+
+    async def scenario(store: Store) -> None:
+        gone, there, new = an_order(), an_order(), an_order()
+        await store.commit([a_proposal(gone, APPROVED), a_proposal(there, APPROVED)])
+        removes(store, gone.order_id)
+        other = msgspec.structs.replace(gone, term_months=24)
+        for proposal in (a_proposal(gone), a_proposal(gone, REJECTED, 1), a_proposal(other, APPROVED)):
+            answer = (await store.commit([proposal]))[gone.order_id]
+            assert isinstance(answer, Refused) and answer.reason == "row_removed"
+        found = await store.find([gone.order_id, there.order_id, new.order_id])
+        assert found.keys() == {gone.order_id, there.order_id}
+        assert isinstance(found[there.order_id], Row) and found[gone.order_id] == answer
+        answers = await store.commit([a_proposal(each, REJECTED) for each in (gone, there, new)])
+        assert answers[gone.order_id] == answer
+        assert [getattr(answers[each.order_id], "status", "") for each in (there, new)] == ["approved", "rejected"]
 
     check(scenario)
 

@@ -128,8 +128,10 @@ def test_todays_counts_read_the_index_alone(explain: Explainer) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 50, 500])
-def test_orders_by_id_are_one_probe_each(explain: Explainer, count: int) -> None:
-    plan = explain.plan(query("find_orders"), {"ids": explain.ids(count)})
+@pytest.mark.parametrize("name", ["find_orders", "find_committed"])
+def test_orders_by_id_are_one_probe_each(explain: Explainer, count: int, name: str) -> None:
+    *_before, find = query(name).split("END $$;\n")
+    plan = explain.plan(find, {"ids": explain.ids(count)})
     # Both begin with what is known of the order; the keys of many ids are cheaper read as a whole in a small table.
     assert plan.indexes & {"orders_pkey", "orders_by_time"}
     assert plan.indexes <= {"orders_pkey", "orders_by_time", "order_keys_pkey", "all of order_keys"}

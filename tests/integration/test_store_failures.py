@@ -337,7 +337,8 @@ def test_a_row_that_was_removed_does_not_come_back(run: Run, database: Any) -> N
             await admin.execute("DELETE FROM orders")
             answers: Any = await store.commit([proposal])
             assert answers[proposal.order.order_id].reason == "row_removed"
-            assert not await store.find([UUID(int=1), proposal.order.order_id])
+            found: Any = await store.find([UUID(int=1), proposal.order.order_id])
+            assert found == answers, "it is known, and what was never there is not"
 
     run(scenario())
 

@@ -118,9 +118,8 @@ class Server:
                 return told(self._watched(claim, given, unseen))
             case "settle_orders":
                 return told(self._watched(settle, given, unseen))
-            case "find_committed" | "find_orders":
-                rows = self.months.visible(self.rows)
-                return told(rows[each] for each in _ids(given["ids"]) if each in rows)
+            case "find_committed":
+                return json.dumps(self._found(_ids(given["ids"])))
             case "ensure_partitions":
                 return sum(self.months.make(each[:7]) for each in _ids(given["months"]))
             case "check" | "check_primary":
@@ -128,6 +127,11 @@ class Server:
             case "months_ahead":
                 return 3
         return 0
+
+    def _found(self, ids: list[str]) -> dict[str, Any]:
+        rows = self.months.visible(self.rows)
+        removed = [each for each in ids if each in self.keys and each not in rows]
+        return {"rows": [rows[each] for each in ids if each in rows], "removed": removed}
 
     def _watched(self, statement: _Statement, given: Mapping[str, Any], hidden: frozenset[str]) -> list[Row]:
         batch = json.loads(given["batch"])

@@ -116,16 +116,18 @@ WHERE orders.order_id = known.order_id
   END;
 {find_orders}
 
--- name: find_orders
+-- name: row_of_known
 -- LIMIT 1 keeps it one index probe in one partition for each id, whatever the planner thinks of the table's size.
-SELECT coalesce(json_agg(found), '[]')::text
-FROM order_keys AS known
-CROSS JOIN LATERAL (
+LATERAL (
     SELECT {row}
     FROM orders
     WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
     LIMIT 1
 ) AS found
+
+-- name: find_orders
+SELECT coalesce(json_agg(found), '[]')::text
+FROM order_keys AS known CROSS JOIN {row_of_known}
 WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
 -- name: require_primary
@@ -137,8 +139,14 @@ DO $$ BEGIN
 END $$;
 
 -- name: find_committed
+-- An id outlives its row: its order is not a new one.
 {require_primary}
-{find_orders}
+SELECT json_build_object(
+    'rows', coalesce(json_agg(found) FILTER (WHERE found.order_id IS NOT NULL), '[]'),
+    'removed', coalesce(json_agg(known.order_id) FILTER (WHERE found.order_id IS NULL), '[]')
+)::text
+FROM order_keys AS known LEFT JOIN {row_of_known} ON true
+WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
 -- name: ensure_partitions
 SELECT count(*) FILTER (WHERE ensure_orders_partition(month)) FROM unnest(%(months)s::timestamptz[]) AS month;

@@ -17,6 +17,7 @@ from tests.contracts.models.scenarios import POSTGRES, Seen
 #: Before all that the tests write, and after it.
 _LONG_AGO, _LATER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _FIRST = "00000000-0000-0000-0000-000000000000"
+_APPROVED = ["approved", "score_above_threshold", 712, 12, 1]
 _PAGE = {"after": _FIRST, "limit": 5_000}
 
 
@@ -45,11 +46,20 @@ async def _answer(postgres: Postgres, proposal: Proposal) -> list[Any]:
     return told((await postgres.store.commit([proposal]))[proposal.order.order_id])
 
 
+async def _found(postgres: Postgres, *orders: Order) -> list[list[Any] | None]:
+    """Of each what is committed; None of one that is not known."""
+    found = await postgres.store.find([each.order_id for each in orders])
+    return [told(found[each.order_id]) if each.order_id in found else None for each in orders]
+
+
 def _month(year: int) -> str:
     return f"{year}-02-01T00:00:00Z"
 
 
-@POSTGRES.scenario([], [2, 2, 1, 0], [2, 0, 1, 0], True, [], False, ["row_removed"], ["row_removed"], 0)
+@POSTGRES.scenario(
+    *([], [2, 2, 1, 0], [2, 0, 1, 0], True, [], False),
+    *(["row_removed"], ["row_removed"], [["row_removed"], ["row_removed"], None]),
+)
 async def an_id_outlives_its_row(postgres: Postgres) -> Seen:
     """A repeat of it and what contradicts it change nothing. A run that was broken off is told from its months."""
     order, waiting = _of(2011), _of(2011)
@@ -63,11 +73,12 @@ async def an_id_outlives_its_row(postgres: Postgres) -> Seen:
         seen += [await _counted(session, 2011, _LATER), _month(2011) in await session.json("begun_months")]
     other = msgspec.structs.replace(order, term_months=24)
     seen += [await _answer(postgres, a_proposal(each, REJECTED)) for each in (order, other)]
-    return [*seen, len(await postgres.store.find([order.order_id, waiting.order_id]))]
+    return [*seen, await _found(postgres, order, waiting, _of(2011))]
 
 
 @POSTGRES.scenario(
-    [True, False, False], True, [False, False, False], True, 2, [["approved", 1], ["approved", 1], ["approved", 1]]
+    *([True, False, False], True, [False, False, False], True),
+    *([None, ["approved", 1], ["approved", 1]], [["approved", 1], ["approved", 1], ["approved", 1]]),
 )
 async def an_id_goes_later_than_its_row(postgres: Postgres) -> Seen:
     """Then its order is a new one. The id of an order that is there stays, and so do those of other months."""
@@ -89,13 +100,14 @@ async def an_id_goes_later_than_its_row(postgres: Postgres) -> Seen:
         is_early = await session.value("expired_key_months", {"cutoff": _LONG_AGO}) == 0
         seen.append(is_early and await session.value("expired_key_months", {"cutoff": _LATER}) > 0)
         await session.json("delete_keys", {**_PAGE, "cutoff": _LATER})
-    seen.append(len(await postgres.store.find([gone.order_id, stays.order_id, other.order_id])))
+    seen.append([found and [found[0], found[-1]] for found in await _found(postgres, gone, stays, other)])
     answers = [await _answer(postgres, a_proposal(each, APPROVED)) for each in (gone, stays, other)]
     return [*seen, [[answer[0], answer[-1]] for answer in answers]]
 
 
 @POSTGRES.scenario(
-    [], ["constraint_violation"], False, ["row_removed"], ["approved", "score_above_threshold", 712, 12, 1]
+    *([["row_removed"]], ["constraint_violation"], False),
+    *(["row_removed"], _APPROVED),
 )
 async def a_month_goes_while_somebody_writes_to_it(postgres: Postgres) -> Seen:
     """Who had begun is waited for, and goes with it. For whoever comes meanwhile there is no month, and no new one."""
@@ -107,10 +119,10 @@ async def a_month_goes_while_somebody_writes_to_it(postgres: Postgres) -> Seen:
             ending = asyncio.create_task(_end(session, 2014))
 
             async def is_unseen() -> bool:
-                return not await postgres.store.find([there.order_id])
+                return await _found(postgres, there) != [_APPROVED]
 
             await wait_for_async(is_unseen, 20.0, "the month is being detached")
-            seen: Seen = [list(await postgres.store.find([there.order_id]))]
+            seen: Seen = [await _found(postgres, there)]
             seen += [await _answer(postgres, a_proposal(new, APPROVED)), ending.done()]
         await ending
     seen.append(await _answer(postgres, a_proposal(held, REJECTED)))
