@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from creditstream.errors import StoreUnavailable
-from creditstream.order.ports import Proposal, Refused, Risk, Store
+from creditstream.order.ports import Answer, NotYet, Proposal, Refused, Risk, Store
 from schemas.assessment import Assessment
 from schemas.decision import WAITING, Decision
 from schemas.order import Order
@@ -79,6 +79,7 @@ class FakeStore(Store):
         self._failures: deque[bool] = deque()
         self._refused: dict[UUID, Refused] = {}
         self._removed: dict[UUID, Refused] = {}
+        self._unanswered: dict[UUID, NotYet] = {}
 
     def fail_next(self, times: int = 1, *, after_commit: bool = False) -> None:
         """The next calls raise StoreUnavailable; `after_commit`: the rows are written and only the answer is lost."""
@@ -88,13 +89,24 @@ class FakeStore(Store):
         """From now on these ids are data errors."""
         self._refused |= {order_id: Refused(reason, "refused by the test") for order_id in order_ids}
 
+    def hold(self, order_ids: Iterable[UUID], at_last: Refused | None = None) -> Callable[[], None]:
+        """Nothing can be said of these ids, as when their month has to be made. Returns what ends that."""
+        held = dict.fromkeys(order_ids, NotYet(at_last))
+        self._unanswered |= held
+
+        def end() -> None:
+            for order_id in held:
+                del self._unanswered[order_id]
+
+        return end
+
     def remove(self, order_ids: Iterable[UUID]) -> None:
         """Their rows go, as with their month. The ids are known for ever."""
         for order_id in order_ids:
             del self.rows[order_id]
             self._removed[order_id] = Refused("row_removed", "removed by the test")
 
-    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
+    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         self.batches.append(list(proposals))
         await asyncio.sleep(0)
         failure = self._failures.popleft() if self._failures else None
@@ -113,11 +125,11 @@ class FakeStore(Store):
         known: dict[UUID, Row | Refused] = {**self.rows, **self._removed}
         return {order_id: known[order_id] for order_id in order_ids if order_id in known}
 
-    def _commit(self, proposal: Proposal) -> Row | Refused:
+    def _commit(self, proposal: Proposal) -> Answer:
         order_id = proposal.order.order_id
-        refused = self._refused.get(order_id) or self._removed.get(order_id)
-        if refused:
-            return refused
+        for others in (self._unanswered, self._refused, self._removed):
+            if order_id in others:
+                return others[order_id]
         known = self.rows.get(order_id)
         if known is None:
             self.rows[order_id] = self._first(proposal)

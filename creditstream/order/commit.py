@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from creditstream.errors import StoreUnavailable
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.finish import Finisher, ages, timed
 from creditstream.order.flight import Flight, Settled
-from creditstream.order.ports import Proposal, Refused, Store
+from creditstream.order.ports import Answer, NotYet, Proposal, Refused, Store
+from creditstream.order.unanswered import Unanswered
 from creditstream.order.unforeseen import OF_A_RECORD, note
 from schemas.status import Row
 
@@ -20,12 +22,21 @@ COMMIT_BATCH = 500
 _BACKOFF = 0.5
 
 
+class _Proposed(NamedTuple):
+    """As it is committed; what is wanted of the order may be something else by then."""
+
+    flight: Flight
+    proposal: Proposal
+    complete: bool
+
+
 class Committer:
     """Commits what was decided, and hands PostgreSQL's answers on. `wake` is set while something waits."""
 
     def __init__(self, store: Store, finisher: Finisher, metrics: Instruments) -> None:
         self._store, self._finisher, self._metrics = store, finisher, metrics
         self._proposed: dict[UUID, Flight] = {}
+        self._unanswered = Unanswered(self.add)
         self.wake = asyncio.Event()
 
     def add(self, flight: Flight) -> None:
@@ -40,22 +51,30 @@ class Committer:
             del self._proposed[flight.order.order_id]
         if not self._proposed:
             self.wake.clear()
-        batch = [(flight, _proposal(flight), bool(flight.outcome)) for flight in flights if not flight.over]
+        batch = [_Proposed(flight, _proposal(flight), bool(flight.outcome)) for flight in flights if not flight.over]
         if not batch:
             return
         self._metrics.commit_orders.observe(len(batch))
         with timed(self._metrics.commit_seconds):
-            answers = await self._commit([proposal for _, proposal, _ in batch])
-        settled = []
+            answers = await self._commit([each.proposal for each in batch])
+        settled = list(self._settled(batch, answers))
+        if settled:
+            self._metrics.committed.observe_all(ages(settled, self._metrics.now()))
+            self._finisher.add(settled)
+
+    def _settled(self, batch: Sequence[_Proposed], answers: Mapping[UUID, Answer]) -> Iterator[Settled]:
         for flight, proposal, complete in batch:
-            answer = answers[proposal.order.order_id]
+            answer: Answer | None = answers[proposal.order.order_id]
+            if isinstance(answer, NotYet):
+                answer = self._unanswered.wait(flight, answer)
+            if answer is None:
+                continue
+            self._unanswered.answered(flight)
             if isinstance(answer, Row):
                 flight.row = answer
-            settled.append(Settled(flight, answer, complete or _ends(answer, flight)))
-        self._metrics.committed.observe_all(ages(settled, self._metrics.now()))
-        self._finisher.add(settled)
+            yield Settled(flight, answer, complete or _ends(answer, flight))
 
-    async def _commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
+    async def _commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         while True:
             try:
                 return await self._store.commit(proposals)
@@ -66,7 +85,7 @@ class Committer:
             except OF_A_RECORD as error:
                 return await self._commit_apart(proposals, error)
 
-    async def _commit_apart(self, proposals: Sequence[Proposal], error: Exception) -> Mapping[UUID, Row | Refused]:
+    async def _commit_apart(self, proposals: Sequence[Proposal], error: Exception) -> Mapping[UUID, Answer]:
         """Halve a batch that holds an order with which something unforeseen goes wrong, until it is alone."""
         if len(proposals) == 1:
             order_id = proposals[0].order.order_id

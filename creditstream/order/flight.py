@@ -36,6 +36,8 @@ class Flight:
     """Somebody sent its letter again: the row that waits for a person, and may be changed."""
     replaces: int | None = None
     """That row's version, once it was looked up and found to be the one."""
+    unanswered_since: float | None = None
+    """By the loop's clock, when PostgreSQL could not say anything about it for the first time in a row."""
     over: bool = False
     """Done, or given up because its partition went to another worker."""
     asking: asyncio.Task[Any] | None = None

@@ -30,6 +30,16 @@ class Refused(NamedTuple):
     message: str
 
 
+class NotYet(NamedTuple):
+    """PostgreSQL cannot say now, and this order alone waits: ask again in a moment."""
+
+    at_last: Refused | None = None
+    """What counts when that has gone on for too long; None: it waits for as long as it takes."""
+
+
+Answer = Row | Refused | NotYet
+
+
 class Store(Protocol):
     """The orders that are committed. First write wins: a settled row never changes, but for `Proposal.replaces`.
 
@@ -37,8 +47,8 @@ class Store(Protocol):
     no more: a row that it changed would differ from its last status.
     """
 
-    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Row | Refused]:
-        """Commit all (one proposal per id) and answer for each id with the row that now stands.
+    async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
+        """Commit all (one proposal per id) and answer for each id with the row that now stands, if that can be known.
 
         A new id becomes a row of version 1. `under_review` gives way to a decision or to another reason of
         `under_review`, but for waiting (version + 1), when the fingerprint is the same. One that waits for a person

@@ -9,19 +9,23 @@ import aiopg
 
 from creditstream.config.secret import Secret
 from creditstream.config.settings import Settings
-from creditstream.order.ports import Proposal
+from creditstream.order.ports import Proposal, Refused
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
+from devtools.wait import wait_for_async
 from schemas.decision import WAITING, Decision
 from schemas.order import Order
 from schemas.status import Row
+from tests.support.database import ask
 
 APPROVED = Decision(status="approved", reason="score_above_threshold", score=712)
 REJECTED = Decision(status="rejected", reason="score_below_threshold", score=310)
 
 
 async def _two(dsn: str) -> tuple[PostgresStore, PostgresStore]:
+    """Of a database that has the month of the usual orders."""
     settings = Settings(postgres_dsn=Secret(dsn))
+    ask(dsn, "SELECT ensure_orders_partition(%s)", (an_order().created_at,))
     return await PostgresStore.open(settings), await PostgresStore.open(settings)
 
 
@@ -116,10 +120,14 @@ def test_two_workers_need_the_same_new_month(database: Any) -> None:
         for year in range(2001, 2009):
             created_at = an_order().created_at.replace(year=year)
             batches = [[a_proposal(an_order(created_at=created_at)) for _ in range(5)] for _ in range(4)]
-            answers = await asyncio.gather(
-                *(store.commit(batch) for store, batch in zip(stores * 2, batches, strict=True))
-            )
-            assert all(isinstance(row, Row) for answer in answers for row in answer.values())
+            each_its_own = list(zip(stores * 2, batches, strict=True))
+
+            async def are_committed(each_its_own: Any = each_its_own) -> bool:
+                answers = await asyncio.gather(*(store.commit(batch) for store, batch in each_its_own))
+                assert not any(isinstance(answer, Refused) for each in answers for answer in each.values())
+                return all(isinstance(answer, Row) for each in answers for answer in each.values())
+
+            await wait_for_async(are_committed, 30.0, "the month is made, once, and all of them are committed")
         await asyncio.gather(*(store.close() for store in stores))
 
     asyncio.run(scenario())

@@ -20,8 +20,9 @@ from creditstream.errors import StartError, StoreUnavailable, StoreUseless
 from creditstream.order.ports import Proposal, Refused
 from creditstream.store import database as database_module
 from creditstream.store.database import Database
-from creditstream.store.orders import MAX_BYTES, PostgresStore
+from creditstream.store.orders import PostgresStore
 from creditstream.store.pool import Pool
+from creditstream.store.proposals import MAX_BYTES
 from creditstream.store.queries import query
 from devtools.fakes import a_proposal, an_order
 from devtools.wait import wait_for_async

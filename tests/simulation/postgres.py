@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any, NamedTuple, Self
 
 from creditstream.errors import StoreUnavailable, StoreUseless
-from tests.simulation.months import Months
+from tests.simulation.months import Months, month_of
 from tests.simulation.rows import Keys, Row, Rows, Tables, claim, settle, told
 
 _STATEMENT_TIMEOUT = 10.0
@@ -120,8 +120,10 @@ class Server:
                 return told(self._watched(settle, given, unseen))
             case "find_committed":
                 return json.dumps(self._found(_ids(given["ids"])))
-            case "ensure_partitions":
-                return sum(self.months.make(each[:7]) for each in _ids(given["months"]))
+            case "orders_without_month":
+                return json.dumps(self._without_month(_ids(given["ids"]), _ids(given["times"])))
+            case "make_month":
+                return self.months.make(given["month"][:7])
             case "check" | "check_primary":
                 return None
             case "months_ahead":
@@ -132,6 +134,12 @@ class Server:
         rows = self.months.visible(self.rows)
         removed = [each for each in ids if each in self.keys and each not in rows]
         return {"rows": [rows[each] for each in ids if each in rows], "removed": removed}
+
+    def _without_month(self, ids: list[str], times: list[str]) -> list[dict[str, str]]:
+        """A month that is being detached has one, in which nothing can be written."""
+        months = {order_id: month_of({"created_at": time}) for order_id, time in zip(ids, times, strict=True)}
+        new = [each for each in ids if each not in self.keys and months[each] not in self.months.attached]
+        return [{"order_id": each, "month": f"{months[each]}-01T00:00:00Z"} for each in new]
 
     def _watched(self, statement: _Statement, given: Mapping[str, Any], hidden: frozenset[str]) -> list[Row]:
         batch = json.loads(given["batch"])

@@ -148,8 +148,24 @@ SELECT json_build_object(
 FROM order_keys AS known LEFT JOIN {row_of_known} ON true
 WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
--- name: ensure_partitions
-SELECT count(*) FILTER (WHERE ensure_orders_partition(month)) FROM unnest(%(months)s::timestamptz[]) AS month;
+-- name: orders_without_month
+-- Those orders that are new and whose month has no partition.
+SELECT coalesce(json_agg(json_build_object(
+    'order_id', order_id, 'month', to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+)), '[]')::text
+FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS given (order_id, created_at)
+CROSS JOIN LATERAL (SELECT date_trunc('month', created_at, 'UTC') AS month) AS its
+WHERE NOT is_orders_partition(to_char(month, '"orders_"YYYY_MM'))
+  AND NOT EXISTS (SELECT FROM order_keys WHERE order_keys.order_id = given.order_id);
+
+-- name: make_month
+-- The lock that it needs may be held for hours, and whoever waits for it here has a connection that others need.
+SET LOCAL lock_timeout = '100ms';
+SELECT ensure_orders_partition(%(month)s::timestamptz);
+
+-- name: make_months_ahead
+SET LOCAL lock_timeout = '1s';
+{ensure_partitions_ahead}
 
 -- name: ensure_partitions_ahead
 -- This month and the next two: a worker that is not restarted for a month still never creates one in a hurry.
