@@ -117,12 +117,13 @@ class FakeStore(Store):
             raise StoreUnavailable("told to fail after the commit")
         return answers
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
         await asyncio.sleep(0)
         if self._failures:
             self._failures.popleft()
             raise StoreUnavailable("told to fail")
-        known: dict[UUID, Row | Refused] = {**self.rows, **self._removed}
+        known: dict[UUID, Answer] = {**self.rows, **self._removed}
+        known |= {order_id: answer for order_id, answer in self._unanswered.items() if order_id in known}
         return {order_id: known[order_id] for order_id in order_ids if order_id in known}
 
     def _commit(self, proposal: Proposal) -> Answer:

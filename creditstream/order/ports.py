@@ -57,7 +57,7 @@ class Store(Protocol):
         """
         ...
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
         """What is committed of those ids that are known: the row, or that it was removed, as `commit` refuses it.
 
         Raises StoreUnavailable.

@@ -12,9 +12,10 @@ from creditstream.metrics.instruments import Instruments
 from creditstream.order.fair_queue import FairQueue
 from creditstream.order.flight import Flight
 from creditstream.order.policy import Policy, decide
-from creditstream.order.ports import Refused, Risk, Store
+from creditstream.order.ports import Answer, NotYet, Refused, Risk, Store
 from creditstream.order.retry import RetryRule
 from creditstream.order.settlement import Settlement
+from creditstream.order.unanswered import Unanswered
 from creditstream.order.unforeseen import OF_A_RECORD, note
 from schemas.decision import RISK_UNAVAILABLE, Decision, unscored
 from schemas.status import Row
@@ -47,14 +48,18 @@ class Scoring:
         self._unscored = FairQueue()
         self._maybe_settled: deque[Flight] = deque()
         self._look_up = asyncio.Event()
+        self._unanswered = Unanswered(self._look_it_up)
 
     def add(self, flight: Flight, *, may_be_settled: bool) -> None:
         """`may_be_settled`: an earlier owner of its partition may have decided it, and a bureau query costs money."""
         if may_be_settled:
-            self._maybe_settled.append(flight)
-            self._look_up.set()
+            self._look_it_up(flight)
         else:
             self._start(flight)
+
+    def _look_it_up(self, flight: Flight) -> None:
+        self._maybe_settled.append(flight)
+        self._look_up.set()
 
     def _start(self, flight: Flight) -> None:
         """Nobody is asked about an order that no rule could decide, and it waits for no call of another's."""
@@ -94,8 +99,13 @@ class Scoring:
         for flight in batch:
             self._judge(flight, found.get(flight.order.order_id))
 
-    def _judge(self, flight: Flight, found: Row | Refused | None) -> None:
+    def _judge(self, flight: Flight, found: Answer | None) -> None:
         """By what is committed of it. Of a row that was removed nobody is asked anything."""
+        if isinstance(found, NotYet):
+            found = self._unanswered.wait(flight, found)
+            if found is None:
+                return
+        self._unanswered.answered(flight)
         if isinstance(found, Refused):
             self._settlement.add_committed(flight, found)
         elif found is not None and _is_over(flight, found):

@@ -10,7 +10,7 @@ from aiopg import Connection, Cursor
 from psycopg2 import errors as driver
 
 from creditstream.config.settings import Settings
-from creditstream.errors import StartError
+from creditstream.errors import StartError, StoreUnavailable
 from creditstream.store.database import check_dsn
 from creditstream.store.errors import translated
 from creditstream.store.pool import connect
@@ -32,7 +32,7 @@ class Maintenance:
     async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """The first column of the first row that the named statement gives."""
         with translated():
-            await self._cursor.execute(query(name), parameters)
+            await self._execute(query(name), parameters)
             row = await self._cursor.fetchone()
             return row[0] if row else None
 
@@ -51,20 +51,33 @@ class Maintenance:
                 return
             try:
                 with translated():
-                    await self._run(statement)
+                    await self._execute(statement)
             except _Locked:
                 await asyncio.sleep(_LOCK_RETRY)
-        raise StartError(f"PostgreSQL: others hold a lock that `{statement}` needs: run it again when they are done")
+        raise _held_up(statement)
 
-    async def _run(self, statement: str) -> None:
+    async def patient_value(self, name: str, parameters: Mapping[str, object]) -> Any:
+        """`value` of a statement that changes the schema itself. Tried again, as `change` does."""
+        for _ in range(_LOCK_TRIES):
+            try:
+                return await self.value(name, parameters)
+            except _Locked:
+                await asyncio.sleep(_LOCK_RETRY)
+        raise _held_up(query(name))
+
+    async def _execute(self, statement: str, *parameters: Mapping[str, object] | None) -> None:
         try:
-            await self._cursor.execute(statement)
-        except driver.LockNotAvailable:
-            raise _Locked from None
+            await self._cursor.execute(statement, *parameters)
+        except driver.LockNotAvailable as error:
+            raise _Locked(f"PostgreSQL: {type(error).__name__} {error.pgcode}") from None
 
 
-class _Locked(Exception):
+class _Locked(StoreUnavailable):
     """Not within `lock_timeout`."""
+
+
+def _held_up(statement: str) -> StartError:
+    return StartError(f"PostgreSQL: others hold a lock that `{statement}` needs: run it again when they are done")
 
 
 @asynccontextmanager

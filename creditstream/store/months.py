@@ -21,14 +21,15 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _Tried = bool | BadRow
 
 
-class _New(msgspec.Struct, frozen=True):
-    """A new order whose month has no partition."""
+class New(msgspec.Struct, frozen=True):
+    """A new order whose month has no partition. `goes`: it is being dropped, and is made when that is over."""
 
     order_id: UUID
     month: str
+    goes: bool
 
 
-_decode_new = msgspec.json.Decoder(list[_New]).decode
+_decode_new = msgspec.json.Decoder(list[New]).decode
 
 
 class Months:
@@ -42,12 +43,12 @@ class Months:
         self._making: asyncio.Task[None] | None = None
         self._is_closed = False
 
-    async def missing(self, batch: Sequence[Proposal]) -> dict[UUID, str]:
-        """The new orders whose month has no partition, with that month."""
+    async def missing(self, batch: Sequence[Proposal]) -> dict[UUID, New]:
+        """The new orders whose month has no partition."""
         ids = as_array(proposal.order.order_id for proposal in batch)
         times = as_array(proposal.order.created_at.isoformat() for proposal in batch)
         found = await self._database.value("orders_without_month", {"ids": ids, "times": times})
-        return {new.order_id: new.month for new in _decode_new(found)}
+        return {new.order_id: new for new in _decode_new(found)}
 
     async def make(self, months: Iterable[str]) -> set[str]:
         """Those that are made at once. The others are made when it can be; nobody waits for them a second time.

@@ -19,16 +19,18 @@ MAX_BATCH = 500
 
 
 class _Found(msgspec.Struct, frozen=True, gc=False):
-    """What `find_committed` answers. `removed`: ids that are known, and have no row any more."""
+    """What `find_committed` answers. Of ids that are known and no row is seen of it is `removed`, or that is `open`."""
 
     rows: list[Row]
     removed: list[UUID]
+    open: list[UUID]
 
 
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
 _decode_found = msgspec.json.Decoder(_Found).decode
 #: A claimed id whose row was removed (a dropped partition) must not come back as another effect.
 _REMOVED = Refused("row_removed", "the order was committed before and its row has been removed")
+_WHILE_IT_GOES = NotYet(Refused("constraint_violation", "the month of created_at is being dropped"))
 
 
 class PostgresStore:
@@ -73,12 +75,13 @@ class PostgresStore:
             answers |= await self._commit(batch[start : start + MAX_BATCH])
         return answers
 
-    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Row | Refused]:
+    async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
         """See `Store.find`. One query."""
         if not order_ids:
             return {}
         found = _decode_found(await self._database.value("find_committed", {"ids": as_array(order_ids)}))
-        return {row.order_id: row for row in found.rows} | dict.fromkeys(found.removed, _REMOVED)
+        answers: dict[UUID, Answer] = {row.order_id: row for row in found.rows}
+        return answers | dict.fromkeys(found.removed, _REMOVED) | dict.fromkeys(found.open, NotYet(_REMOVED))
 
     async def ensure_partitions_ahead(self) -> int:
         """Make the partitions of this month and the next two: at start, and hourly. Returns how many were missing."""
@@ -103,10 +106,12 @@ class PostgresStore:
             new = await self._months.missing(batch)
         if not new:
             return await self._claim(batch)
-        answers: dict[UUID, Answer] = dict.fromkeys(new, NotYet())
-        answers |= await self._commit([proposal for proposal in batch if proposal.order.order_id not in new])
-        made = await self._months.make(new.values())
-        return answers | await self._commit([each for each in batch if new.get(each.order.order_id) in made])
+        answers = await self._commit([proposal for proposal in batch if _order_id(proposal) not in new])
+        made = await self._months.make(each.month for each in new.values() if not each.goes)
+        ready = {order_id for order_id, each in new.items() if each.month in made}
+        answers |= await self._commit([proposal for proposal in batch if _order_id(proposal) in ready])
+        waiting = {order_id: _WHILE_IT_GOES if new[order_id].goes else NotYet() for order_id in new.keys() - ready}
+        return answers | waiting
 
     async def _claim(self, batch: Sequence[Proposal]) -> dict[UUID, Answer]:
         answers = _by_id(await self._database.value("claim_orders", {"batch": as_json(batch)}))
@@ -118,11 +123,21 @@ class PostgresStore:
     async def _settle(self, known: Sequence[Proposal]) -> dict[UUID, Answer]:
         ids = [proposal.order.order_id for proposal in known]
         rows = _by_id(await self._database.value("settle_orders", {"batch": as_json(known), "ids": as_array(ids)}))
-        return {order_id: rows.get(order_id, _REMOVED) for order_id in ids}
+        answers: dict[UUID, Answer] = dict(rows)
+        if len(rows) < len(ids):
+            unseen = [order_id for order_id in ids if order_id not in rows]
+            found = await self.find(unseen)
+            answers |= {order_id: _unless_row(found.get(order_id)) for order_id in unseen}
+        return answers
 
 
 def _order_id(proposal: Proposal) -> UUID:
     return proposal.order.order_id
+
+
+def _unless_row(found: Answer | None) -> Answer:
+    """The row is seen again, or the id is gone by now: what is proposed of it can be written."""
+    return NotYet() if found is None or isinstance(found, Row) else found
 
 
 def _by_id(rows: str) -> dict[UUID, Row | Any]:

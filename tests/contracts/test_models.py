@@ -32,6 +32,8 @@ RED = {
     "no_look_after_a_wait": {"a_claim_waits_for_a_claim", "a_settling_waits_for_a_settling"},
     "no_wait_for_writers": {"a_month_goes_while_somebody_writes_to_it"},
     "no_ids_without_rows": {"an_id_outlives_its_row", "an_id_goes_later_than_its_row"},
+    "no_second_count": {"a_month_that_was_written_to_is_kept", "a_month_that_is_kept_forgets_no_earlier_drop"},
+    "no_month_comes_back": {"a_month_goes_while_somebody_writes_to_it", "a_month_that_was_written_to_is_kept"},
 }
 
 

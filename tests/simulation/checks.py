@@ -44,7 +44,7 @@ class Checks:
         return self._looked_at[topic, partition]
 
     def row(self, order_id: UUID) -> Row | None:
-        found = self._world.postgres.rows.get(str(order_id))
+        found = self._world.faults.operators.dropping.row(str(order_id))
         return None if found is None else msgspec.convert(found, Row, strict=False)
 
     # -- while it runs

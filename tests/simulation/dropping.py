@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg2 import errors as driver
@@ -16,16 +16,17 @@ from tests.simulation.rows import Row, Rows, moment
 
 #: Of an operator's session, in seconds.
 _LOCK_TIMEOUT = 1.0
+_A_MINUTE = timedelta(minutes=1)
 Given = Mapping[str, Any]
 
 
 @dataclass
 class Dropped:
-    """A row of `dropped_months`. `counted`: when its rows were counted last, which no table knows."""
+    """A row of `dropped_months`."""
 
-    orders: int
     partition: int
-    counted: datetime
+    is_begun: bool = True
+    kept_at: datetime | None = None
     dropped_at: datetime | None = None
     published_at: datetime | None = None
 
@@ -38,20 +39,31 @@ class Dropping:
         self.months: dict[str, Dropped] = {}
         #: Rows that went with their month, as they were.
         self.gone: Rows = {}
-        #: Told of a month, of when it was counted, and of the rows that go with it.
-        self.on_drop: Callable[[str, datetime, Rows], None] = lambda _month, _counted, _rows: None
-        self._counted: dict[str, datetime] = {}
+        #: Told of a month, and of the rows that go with it.
+        self.on_drop: Callable[[str, Rows], None] = lambda _month, _rows: None
+        #: By table, rows of a month that is detached and not dropped yet.
+        self._aside: dict[int, Rows] = {}
+        #: A session of `retention` is at work.
+        self.is_at_work = False
         #: Ids that were to go, and that a worker had locked: the next run has them.
         self.passed_over: set[str] = set()
         #: Whether one run has come to its end.
         self.was_done = False
-        names = "expired_months begin_drop begun_months detach_statement drop_statement end_drop removed_orders"
+        server.may_come_back, server.goes = self._may_come_back, self._goes
+        names = (
+            "expired_months begin_drop begun_months detach_statement keep_month drop_statement end_drop removed_orders"
+        )
         names += " unpublished_months end_publishing expired_key_months delete_keys count_keys now alter drop"
         server.others |= {name: getattr(self, name) for name in names.split()}
 
     def is_gone(self, order_id: str) -> bool:
         """Whether its row went with its month, and it has no other since."""
         return order_id in self.gone and order_id not in self._server.rows
+
+    def row(self, order_id: str) -> Row | None:
+        """That is committed, also while its month is detached: whether it goes is open then."""
+        rows = (self._server.rows, *self._aside.values())
+        return next((each[order_id] for each in rows if order_id in each), None)
 
     # -- statements, by their names
 
@@ -62,7 +74,6 @@ class Dropping:
         months = self._server.months
         wholly_before = [each for each in sorted(months.attached) if end_of(each) <= given["cutoff"]]
         found = [each for each in wholly_before if each not in months.pending]
-        self._counted |= dict.fromkeys(found, _now())
         return json.dumps([_counts(month, self._rows_of(month), given["cutoff"]) for month in found])
 
     async def begin_drop(self, given: Given) -> int:
@@ -70,12 +81,11 @@ class Dropping:
         number, known = self._server.months.number_of(month), self.months.get(month)
         if number is None:
             raise driver.NotNullViolation
-        orders = given["orders"] + (known.orders if known else 0)
-        self.months[month] = Dropped(orders, number, self._counted.get(month, _now()))
+        self.months[month] = replace(known, partition=number, is_begun=True) if known else Dropped(number)
         return 1
 
     async def begun_months(self, _given: Given) -> str:
-        return json.dumps([_first(each) for each in sorted(self.months) if self.months[each].dropped_at is None])
+        return json.dumps([_first(each) for each in sorted(self.months) if self.months[each].is_begun])
 
     async def detach_statement(self, given: Given) -> str | None:
         month, months = given["month"][:7], self._server.months
@@ -91,9 +101,19 @@ class Dropping:
         self._server.months.pending.add(month)
         if not await self._server.months.until_unused(_LOCK_TIMEOUT):
             raise driver.LockNotAvailable
-        rows = self._server.months.end_detach(month, self._server.rows)
-        self.gone |= rows
-        self.on_drop(month, self.months[month].counted, rows)
+        self._aside[self.months[month].partition] = self._server.months.end_detach(month, self._server.rows)
+
+    async def keep_month(self, given: Given) -> int:
+        """At once: nobody writes to the table any more, and the rows are counted as they are put back."""
+        month, months = given["month"][:7], self._server.months
+        known = self.months[month]
+        rows = self._aside.get(known.partition, {})
+        written = len([row for row in rows.values() if datetime.fromisoformat(row["updated_at"]) >= given["cutoff"]])
+        if written:
+            self._server.rows |= self._aside.pop(known.partition)
+            months.attach_again(known.partition, month)
+            self.months[month] = replace(known, is_begun=False, kept_at=_now())
+        return written
 
     async def drop_statement(self, given: Given) -> str | None:
         dropped = self.months.get(given["month"][:7])
@@ -104,26 +124,32 @@ class Dropping:
         detached = self._server.months.detached
         for number in [number for number, name in detached.items() if given["statement"].endswith(f" {name}")]:
             del detached[number]
+            rows = self._aside.pop(number, {})
+            self.gone |= rows
+            for month in sorted({month_of(row) for row in rows.values()}):
+                self.on_drop(month, rows)
 
     async def end_drop(self, given: Given) -> int:
-        self.months[given["month"][:7]].dropped_at = _now()
+        month = given["month"][:7]
+        self.months[month] = Dropped(self.months[month].partition, is_begun=False, dropped_at=_now())
         return 1
 
     async def unpublished_months(self, _given: Given) -> int:
-        return sum(bool(each.dropped_at and not each.published_at) for each in self.months.values())
+        return sum(bool(each.dropped_at and not (each.published_at or each.is_begun)) for each in self.months.values())
 
     async def removed_orders(self, given: Given) -> str:
         page, upto = self._page(given), datetime.fromisoformat(given["upto"])
 
         def is_due(known: Dropped) -> bool:
-            return bool(known.dropped_at and known.dropped_at <= upto and not known.published_at)
+            is_told = known.published_at or known.is_begun
+            return bool(known.dropped_at and known.dropped_at <= upto and not is_told)
 
         return json.dumps({"last": max(page, default=None), "ids": self._without_row(page, is_due)})
 
     async def end_publishing(self, given: Given) -> int:
         upto, ended = datetime.fromisoformat(given["upto"]), 0
         for each in self.months.values():
-            if each.dropped_at and each.dropped_at <= upto and not each.published_at:
+            if each.dropped_at and each.dropped_at <= upto and not (each.published_at or each.is_begun):
                 each.published_at, ended = _now(), ended + 1
         return ended
 
@@ -142,6 +168,20 @@ class Dropping:
 
     async def count_keys(self, _given: Given) -> int:
         return len(self._server.keys)
+
+    # -- what workers' statements look at
+
+    def _may_come_back(self, month: str) -> bool:
+        known = self.months.get(month)
+        if known is None:
+            return False
+        is_there = known.partition in self._aside or month in self._server.months.pending
+        return (known.is_begun and is_there) or bool(known.kept_at and _now() - known.kept_at < _A_MINUTE)
+
+    def _goes(self, month: str) -> bool:
+        months, known = self._server.months, self.months.get(month)
+        is_named = known is not None and known.is_begun and months.detached.get(known.partition) == table_of(month)
+        return month in months.pending or (is_named and self.is_at_work)
 
     # -- what they look at
 
@@ -172,7 +212,8 @@ def _counts(month: str, rows: list[Row], cutoff: datetime) -> dict[str, Any]:
 
 
 def _is_over(dropped: Dropped, given: Given) -> bool:
-    return bool(dropped.published_at and dropped.dropped_at and dropped.dropped_at <= given["cutoff"])
+    is_told = bool(dropped.published_at) and not dropped.is_begun
+    return bool(is_told and dropped.dropped_at and dropped.dropped_at <= given["cutoff"])
 
 
 def _first(month: str) -> str:

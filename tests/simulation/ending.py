@@ -77,7 +77,7 @@ class Ending:
 
     def _look_at_order(self, order_id: UUID, amounts: dict[Place, Decimal]) -> None:
         row = self._checks.row(order_id)
-        if row is None and (self._world.removed.is_gone(order_id) or self._world.removed.was_refused(order_id)):
+        if row is None and self._world.removed.is_gone(order_id):
             return
         if row is None and order_id in self._world.unforeseen.given_up and self._evidence.letters_of[order_id]:
             return

@@ -47,7 +47,7 @@ def _drop(world: "World", gone: list[Row]) -> None:
     number = server.months.attached[month]
     dropping.gone |= server.months.end_detach(month, server.rows)
     del server.months.detached[number]
-    dropping.months[month] = Dropped(len(gone), number, then, then, then)
+    dropping.months[month] = Dropped(number, is_begun=False, dropped_at=then, published_at=then)
     for row in gone:
         _append(world, ORDER_STATUS, row, str(row.order_id).encode(), None)
 

@@ -71,10 +71,12 @@ class Operators:
         if what in self._held:
             raise StartError(f"another `{what}` is at work on this database")
         self._held.add(what)
+        self.dropping.is_at_work = "retention" in self._held
         try:
             yield session
         finally:
             self._held.discard(what)
+            self.dropping.is_at_work = "retention" in self._held
 
     async def read_rows(self, _settings: object) -> AsyncIterator[list[Row]]:
         """In place of `creditstream.store.pages.read_rows`."""

@@ -38,6 +38,10 @@ class Months:
         self.attached[month] = next(self._numbers)
         return True
 
+    def takes(self, month: str) -> bool:
+        """Whether a row can be written."""
+        return month in self.attached and month not in self.pending
+
     def number_of(self, month: str) -> int | None:
         """Of the table that has the month's name, a partition or not."""
         named = [number for number, name in self.detached.items() if name == table_of(month)]
@@ -64,6 +68,11 @@ class Months:
             return True
         _, late = await asyncio.wait(set(self._at_work), timeout=within)
         return not late
+
+    def attach_again(self, number: int, month: str) -> None:
+        """Its rows may go to another partition: one that was made meanwhile."""
+        del self.detached[number]
+        self.attached.setdefault(month, number)
 
     def end_detach(self, month: str, rows: Rows) -> Rows:
         """The rows that went with the table."""

@@ -51,6 +51,9 @@ class Server:
         self._running: set[asyncio.Task[Any]] = set()
         #: Statements that others than workers run, by name.
         self.others: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {}
+        #: Of a month: whether its rows may be seen again, and whether it is on its way out and none is to be made now.
+        self.may_come_back: Callable[[str], bool] = lambda _month: False
+        self.goes: Callable[[str], bool] = lambda month: month in self.months.pending
         #: Told of every row that a statement has written: before (None: there was none) and after.
         self.on_write: Callable[[Row | None, Row], None] = lambda _before, _after: None
 
@@ -132,14 +135,16 @@ class Server:
 
     def _found(self, ids: list[str]) -> dict[str, Any]:
         rows = self.months.visible(self.rows)
-        removed = [each for each in ids if each in self.keys and each not in rows]
-        return {"rows": [rows[each] for each in ids if each in rows], "removed": removed}
+        unseen = [each for each in ids if each in self.keys and each not in rows]
+        is_open = [each for each in unseen if self.may_come_back(month_of(self.keys[each]))]
+        removed = [each for each in unseen if each not in is_open]
+        return {"rows": [rows[each] for each in ids if each in rows], "removed": removed, "open": is_open}
 
-    def _without_month(self, ids: list[str], times: list[str]) -> list[dict[str, str]]:
-        """A month that is being detached has one, in which nothing can be written."""
+    def _without_month(self, ids: list[str], times: list[str]) -> list[dict[str, Any]]:
         months = {order_id: month_of({"created_at": time}) for order_id, time in zip(ids, times, strict=True)}
-        new = [each for each in ids if each not in self.keys and months[each] not in self.months.attached]
-        return [{"order_id": each, "month": f"{months[each]}-01T00:00:00Z"} for each in new]
+        new = [each for each in ids if each not in self.keys and not self.months.takes(months[each])]
+        first = {each: f"{months[each]}-01T00:00:00Z" for each in new}
+        return [{"order_id": each, "month": first[each], "goes": self.goes(months[each])} for each in new]
 
     def _watched(self, statement: _Statement, given: Mapping[str, Any], hidden: frozenset[str]) -> list[Row]:
         batch = json.loads(given["batch"])

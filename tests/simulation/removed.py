@@ -27,8 +27,6 @@ class Removed:
     def __init__(self, world: "World", past: list[Old]) -> None:
         self._world, self._past = world, past
         self._known = {str(old.row.order_id): old for old in past}
-        #: Written after their month was counted, and gone with it: a fault that is known, and has an issue of its own.
-        self.excused: set[str] = set()
         #: Published after their row had gone, by a worker that had found it before: a fault that is known.
         self._late: set[str] = set()
 
@@ -53,14 +51,6 @@ class Removed:
         old = self._known.get(str(order_id))
         return set() if old is None else {old.row.amount}
 
-    def was_refused(self, order_id: UUID) -> bool:
-        """New, of a month whose drop was begun: it has a letter. That is a fault of the product, and known."""
-        evidence = self._world.checks.evidence
-        sent = (msgspec.json.decode(each.value) for each in evidence.sent.values() if each.order_id == order_id)
-        return "constraint_violation" in evidence.letters_of[order_id] and any(
-            order["created_at"][:7] in self._dropping.months for order in sent
-        )
-
     def came_back_unseen(self, order_id: UUID) -> bool:
         """Refused as gone, and written by a worker that is not its owner any more, after its id was deleted."""
         evidence = self._world.checks.evidence
@@ -68,14 +58,11 @@ class Removed:
 
     # -- while it runs
 
-    def on_drop(self, month: str, counted: datetime, rows: Rows) -> None:
+    def on_drop(self, month: str, rows: Rows) -> None:
         settings = self._world.workers[0].settings
-        cutoff = months_before(counted, settings.retention_months)
+        cutoff = months_before(datetime.fromisoformat(moment()), settings.retention_months)
         for order_id, row in rows.items():
-            written = datetime.fromisoformat(row["updated_at"])
-            if written > counted:
-                self.excused.add(order_id)
-            elif written >= cutoff or end_of(month) > cutoff:
+            if datetime.fromisoformat(row["updated_at"]) >= cutoff or end_of(month) > cutoff:
                 self._world.checks.complain(f"retention: {month} goes, and {order_id} is in it, which was to stay")
 
     def on_late_status(self, order_id: UUID) -> None:
@@ -84,7 +71,7 @@ class Removed:
     def is_done(self, place: Place, order_id: UUID, value: bytes | None) -> None:
         """Its offset is committed without a letter: a repeat, which changes nothing, or a turn on `orders-retry`."""
         row = msgspec.convert(self._dropping.gone[str(order_id)], Row, strict=False)
-        if value is None or str(order_id) in self.excused or row.fingerprint == FORGOTTEN:
+        if value is None or row.fingerprint == FORGOTTEN:
             return
         if amount_of(value) != row.amount:
             self._world.checks.complain(

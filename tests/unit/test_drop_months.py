@@ -20,7 +20,7 @@ class Session:
         self.asked.append((name, (parameters or {}).get("month", "")))
         return 0
 
-    change = value
+    change = patient_value = value
 
     async def json(self, name: str, _parameters: object = None) -> Any:
         return [_BEGUN] if name == "begun_months" else None

@@ -128,3 +128,36 @@ def test_with_nothing_to_come_to_it_waits_for_as_long_as_it_takes(monkeypatch: p
         assert rig.publisher.reasons() == [] and id_of(value) in rig.store.rows
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_nobody_is_asked_while_it_is_open_whether_its_row_is_there(
+    monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    """Its month is being dropped, and may be kept. A new order beside it goes on."""
+
+    async def scenario() -> None:
+        before, value, other = Rig(), order_json(), order_json()
+        before.pipeline.accept(before.record(value))
+        await before.run()
+        end = before.store.hold([id_of(value)], Refused("row_removed", "as it seems"))
+        rig = Rig(store=before.store)
+        for offset, each in enumerate((value, other)):
+            rig.pipeline.accept(rig.record(each, offset=offset, replayed=True))
+
+        async def is_other_done() -> bool:
+            await rig.run()
+            return len(rig.acknowledged) == 1
+
+        await wait_for_async(is_other_done, 10.0, "the other is done")
+        assert rig.risk.calls == [id_of(other)] and list(rig.flights) == [id_of(value)]
+        if comes_back:
+            end()
+        else:
+            monkeypatch.setattr(unanswered, "_LONGEST", 0.0)
+        await _until_landed(rig)
+        assert rig.risk.calls == [id_of(other)]
+        assert rig.publisher.reasons() == ([] if comes_back else ["row_removed"])
+        assert len(rig.publisher.values("order-status")) == 1 + comes_back
+
+    asyncio.run(scenario())

@@ -18,6 +18,8 @@ async def run(settings: Settings, *, dry_run: bool) -> int:
             return 0
         with progress_bars(shown=True) as bars:
             done = await clean(session, settings, [month for month in months if month.goes], bars)
+    for name, written in done.kept.items():
+        print(f"{name}: kept after all, {written} of its orders were written since")
     print(
         f"{len(done.months)} months dropped, {done.tombstones} orders removed from order-status, "
         f"{done.keys} ids deleted"

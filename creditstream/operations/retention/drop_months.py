@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -43,9 +43,10 @@ class Month(msgspec.Struct, frozen=True):
 
 
 class Done(NamedTuple):
-    """What was removed."""
+    """What was removed. `kept`: of months that were not, after all, how many of their orders were written since."""
 
     months: list[str]
+    kept: dict[str, int]
     tombstones: int
     keys: int
 
@@ -54,27 +55,33 @@ async def expired_months(session: Maintenance, settings: Settings) -> list[Month
     """Oldest first; none when the setting is 0. By PostgreSQL's clock."""
     if not settings.retention_months:
         return []
-    cutoff = months_before(await _now(session), settings.retention_months)
+    cutoff = await _cutoff(session, settings)
     return msgspec.convert(await session.json("expired_months", {"cutoff": cutoff}), list[Month])
 
 
 async def clean(session: Maintenance, settings: Settings, months: list[Month], bars: Progress) -> Done:
     """Drop `months` and what an earlier run left. Every step can be broken off and run again."""
-    dropped = [await _drop(session, name) for name in await session.json("begun_months")]
+    cutoff = await _cutoff(session, settings)
+    written = {month[:7]: await _drop(session, month, cutoff) for month in await session.json("begun_months")}
     # One that was begun, and not detached yet, is among the expired ones as well.
-    left = [month for month in months if month.name not in dropped]
+    left = [month for month in months if month.name not in written]
     for month in bars.track(left, description="months"):
         await session.value("begin_drop", {"month": month.month, "orders": month.orders})
-        dropped.append(await _drop(session, month.month))
+        written[month.name] = await _drop(session, month.month, cutoff)
     tombstones = await _publish(session, settings, bars) if await session.value("unpublished_months") else 0
-    return Done(dropped, tombstones, await _delete_keys(session, settings, bars))
+    dropped = [month for month, orders in written.items() if not orders]
+    kept = {month: orders for month, orders in written.items() if orders}
+    return Done(dropped, kept, tombstones, await _delete_keys(session, settings, bars))
 
 
-async def _drop(session: Maintenance, month: str) -> str:
+async def _drop(session: Maintenance, month: str, cutoff: datetime) -> int:
+    """How many of its orders were written since: by them it is kept. Counted once more when nobody can write to it."""
     await session.change("detach_statement", {"month": month})
-    await session.change("drop_statement", {"month": month})
-    await session.value("end_drop", {"month": month})
-    return month[:7]
+    written: int = await session.patient_value("keep_month", {"month": month, "cutoff": cutoff})
+    if not written:
+        await session.change("drop_statement", {"month": month})
+        await session.value("end_drop", {"month": month})
+    return written
 
 
 async def _publish(session: Maintenance, settings: Settings, bars: Progress) -> int:
@@ -119,6 +126,12 @@ async def _pages(
         yield page
         bars.advance(bar, _PAGE)
         after = page["last"]
+
+
+async def _cutoff(session: Maintenance, settings: Settings) -> datetime:
+    """Months that end by then are old, and rows that were written since are not. With 0, all are kept."""
+    months = settings.retention_months
+    return months_before(await _now(session), months) if months else datetime.min.replace(tzinfo=UTC)
 
 
 async def _now(session: Maintenance) -> datetime:

@@ -139,23 +139,39 @@ DO $$ BEGIN
 END $$;
 
 -- name: find_committed
--- An id outlives its row: its order is not a new one.
+-- An id outlives its row: its order is not a new one. `open`: its month is on its way out, and may come back.
 {require_primary}
 SELECT json_build_object(
     'rows', coalesce(json_agg(found) FILTER (WHERE found.order_id IS NOT NULL), '[]'),
-    'removed', coalesce(json_agg(known.order_id) FILTER (WHERE found.order_id IS NULL), '[]')
+    'removed', coalesce(json_agg(known.order_id) FILTER (WHERE is_removed AND NOT is_open), '[]'),
+    'open', coalesce(json_agg(known.order_id) FILTER (WHERE is_open), '[]')
 )::text
-FROM order_keys AS known LEFT JOIN {row_of_known} ON true
+FROM order_keys AS known
+LEFT JOIN {row_of_known} ON true
+CROSS JOIN LATERAL (SELECT found.order_id IS NULL AS is_removed) AS judged
+CROSS JOIN LATERAL (
+    SELECT is_removed AND EXISTS (
+        SELECT FROM dropped_months WHERE month = date_trunc('month', known.created_at, 'UTC') AND {may_come_back}
+    ) AS is_open
+) AS its_month
 WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
 -- name: orders_without_month
--- Those orders that are new and whose month has no partition.
+-- Those orders that are new and whose month has no partition that takes them. `goes`: it is on its way out, and none
+-- can be made now, or should be: `retention` is at work on the table that has its name.
 SELECT coalesce(json_agg(json_build_object(
-    'order_id', order_id, 'month', to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    'order_id', order_id, 'month', to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'goes', goes
 )), '[]')::text
 FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS given (order_id, created_at)
 CROSS JOIN LATERAL (SELECT date_trunc('month', created_at, 'UTC') AS month) AS its
-WHERE NOT is_orders_partition(to_char(month, '"orders_"YYYY_MM'))
+CROSS JOIN LATERAL (SELECT to_regclass(to_char(month, '"orders_"YYYY_MM')) AS named) AS its_table
+LEFT JOIN pg_inherits ON inhrelid = named AND inhparent = 'orders'::regclass
+CROSS JOIN LATERAL (
+    SELECT coalesce(inhdetachpending, false) OR EXISTS (
+        SELECT FROM dropped_months WHERE dropped_months.month = its.month AND partition = named AND {drop_is_begun}
+    ) AND EXISTS ({retention_at_work}) AS goes
+) AS judged
+WHERE (inhrelid IS NULL OR inhdetachpending)
   AND NOT EXISTS (SELECT FROM order_keys WHERE order_keys.order_id = given.order_id);
 
 -- name: make_month
@@ -235,6 +251,25 @@ SET timezone = 'UTC';
 -- name: try_only_one
 SELECT pg_try_advisory_lock(hashtext('creditstream'), hashtext(%(what)s));
 
+-- name: retention_at_work
+SELECT FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint, objid::bigint) = (
+    hashtext('creditstream')::bigint & 4294967295, hashtext('retention')::bigint & 4294967295
+  )
+
+-- name: drop_is_begun
+-- And has not ended. The version before knows nothing of `going` and of months that are kept.
+(going IS NOT NULL OR (dropped_at IS NULL AND kept_at IS NULL))
+
+-- name: may_come_back
+-- The row that is not seen may be there later. A statement that was planned before its month was a partition again, and
+-- is run after, does not see it either: no statement takes a minute.
+(
+    {drop_is_begun} AND EXISTS (SELECT FROM pg_class WHERE oid = partition)
+    OR kept_at > now() - interval '1 minute'
+)
+
 -- name: expired_months
 -- Months that lie wholly before the cutoff, oldest first; only tables that this program made, never a default partition.
 -- `recent`: rows that were written after the cutoff, whatever their created_at says: they keep their month.
@@ -261,18 +296,17 @@ FROM (
 
 -- name: begin_drop
 -- Which table is meant is settled here: an order of that month may make it a new partition while the old one goes.
-INSERT INTO dropped_months (month, orders, partition)
+-- What is known of an earlier drop of that month stays until this one ends: it may end with the month kept.
+INSERT INTO dropped_months (month, orders, going, partition)
 VALUES (
-    %(month)s, %(orders)s, to_regclass(to_char(%(month)s::timestamptz, '"orders_"YYYY_MM'))
+    %(month)s, 0, %(orders)s, to_regclass(to_char(%(month)s::timestamptz, '"orders_"YYYY_MM'))
 )
-ON CONFLICT (month) DO UPDATE SET
-    orders = dropped_months.orders + excluded.orders, partition = excluded.partition, begun_at = now(),
-    dropped_at = NULL, published_at = NULL
+ON CONFLICT (month) DO UPDATE SET going = excluded.going, partition = excluded.partition, begun_at = now()
 RETURNING 1;
 
 -- name: begun_months
 SELECT coalesce(json_agg(to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ORDER BY month), '[]')::text
-FROM dropped_months WHERE dropped_at IS NULL;
+FROM dropped_months WHERE {drop_is_begun};
 
 -- name: detach_statement
 -- The statement to run next, or null. CONCURRENTLY locks nobody out, but PostgreSQL has no such thing beside a default
@@ -288,19 +322,26 @@ SELECT (
         END
     )
     FROM dropped_months JOIN pg_inherits ON inhrelid = partition JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE month = %(month)s AND inhparent = 'orders'::regclass
+    WHERE month = %(month)s AND {drop_is_begun} AND inhparent = 'orders'::regclass
 );
+
+-- name: keep_month
+SELECT keep_month(%(month)s, %(cutoff)s);
 
 -- name: drop_statement
 -- Of the table that is no partition any more, whatever its name is by now; or null.
 SELECT (
     SELECT format('DROP TABLE %%s', pg_class.oid::regclass)
     FROM dropped_months JOIN pg_class ON pg_class.oid = partition
-    WHERE month = %(month)s AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+    WHERE month = %(month)s AND {drop_is_begun}
+      AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
 );
 
 -- name: end_drop
-UPDATE dropped_months SET dropped_at = now() WHERE month = %(month)s RETURNING 1;
+UPDATE dropped_months SET
+    orders = orders + coalesce(going, 0), going = NULL, kept_at = NULL, dropped_at = now(), published_at = NULL
+WHERE month = %(month)s
+RETURNING 1;
 
 -- name: removed_orders
 -- The next page of ids whose row is gone with its month and not yet from order-status.
@@ -310,7 +351,8 @@ FROM (
         order_id,
         EXISTS (
             SELECT FROM dropped_months
-            WHERE month = date_trunc('month', known.created_at, 'UTC') AND dropped_at <= %(upto)s AND published_at IS NULL
+            WHERE month = date_trunc('month', known.created_at, 'UTC')
+              AND dropped_at <= %(upto)s AND published_at IS NULL AND NOT {drop_is_begun}
         ) AND NOT EXISTS (
             SELECT FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
         ) AS gone
@@ -321,16 +363,19 @@ FROM (
 ) AS page;
 
 -- name: unpublished_months
-SELECT count(*) FROM dropped_months WHERE dropped_at IS NOT NULL AND published_at IS NULL;
+SELECT count(*) FROM dropped_months WHERE dropped_at IS NOT NULL AND published_at IS NULL AND NOT {drop_is_begun};
 
 -- name: end_publishing
 WITH ended AS (
-    UPDATE dropped_months SET published_at = now() WHERE dropped_at <= %(upto)s AND published_at IS NULL RETURNING 1
+    UPDATE dropped_months SET published_at = now()
+    WHERE dropped_at <= %(upto)s AND published_at IS NULL AND NOT {drop_is_begun}
+    RETURNING 1
 )
 SELECT count(*) FROM ended;
 
 -- name: expired_key_months
-SELECT count(*) FROM dropped_months WHERE published_at IS NOT NULL AND dropped_at <= %(cutoff)s;
+SELECT count(*) FROM dropped_months
+WHERE published_at IS NOT NULL AND dropped_at <= %(cutoff)s AND NOT {drop_is_begun};
 
 -- name: delete_keys
 -- The next page of ids: those whose row was dropped before the cutoff go. Sorted and without waiting, as workers lock
@@ -343,7 +388,7 @@ WITH page AS MATERIALIZED (
     WHERE EXISTS (
         SELECT FROM dropped_months
         WHERE month = date_trunc('month', page.created_at, 'UTC')
-          AND published_at IS NOT NULL AND dropped_at <= %(cutoff)s
+          AND published_at IS NOT NULL AND dropped_at <= %(cutoff)s AND NOT {drop_is_begun}
     ) AND NOT EXISTS (
         SELECT FROM orders WHERE orders.order_id = page.order_id AND orders.created_at = page.created_at
     )

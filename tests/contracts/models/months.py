@@ -16,7 +16,9 @@ from tests.contracts.models.scenarios import POSTGRES, Seen
 
 #: Before all that the tests write, and after it.
 _LONG_AGO, _LATER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+_MIDDLE = datetime(2020, 1, 1, tzinfo=UTC)
 _FIRST = "00000000-0000-0000-0000-000000000000"
+_UNSEEN, _NO_MONTH = ["not yet", "row_removed"], ["not yet", "constraint_violation"]
 _APPROVED = ["approved", "score_above_threshold", 712, 12, 1]
 _PAGE = {"after": _FIRST, "limit": 5_000}
 
@@ -36,10 +38,14 @@ async def _begin(session: Maintenance, year: int) -> None:
     await session.value("begin_drop", {"month": _month(year), "orders": 1})
 
 
-async def _end(session: Maintenance, year: int) -> None:
-    for statement in ("detach_statement", "drop_statement"):
-        await session.change(statement, {"month": _month(year)})
-    await session.value("end_drop", {"month": _month(year)})
+async def _end(session: Maintenance, year: int, cutoff: datetime = _LATER) -> int:
+    """How many of its orders were written since, by which it is kept."""
+    await session.change("detach_statement", {"month": _month(year)})
+    written: int = await session.patient_value("keep_month", {"month": _month(year), "cutoff": cutoff})
+    if not written:
+        await session.change("drop_statement", {"month": _month(year)})
+        await session.value("end_drop", {"month": _month(year)})
+    return written
 
 
 async def _answer(postgres: Postgres, proposal: Proposal) -> list[Any]:
@@ -65,8 +71,7 @@ async def an_id_outlives_its_row(postgres: Postgres) -> Seen:
     order, waiting = _of(2011), _of(2011)
     await postgres.store.commit([a_proposal(order, APPROVED), a_proposal(waiting)])
     async with postgres.maintenance() as session:
-        middle = datetime(2020, 1, 1, tzinfo=UTC)
-        seen: Seen = [await _counted(session, 2011, at) for at in (_LONG_AGO, middle, _LATER)]
+        seen: Seen = [await _counted(session, 2011, at) for at in (_LONG_AGO, _MIDDLE, _LATER)]
         await _begin(session, 2011)
         seen.append(_month(2011) in await session.json("begun_months"))
         await _end(session, 2011)
@@ -106,11 +111,11 @@ async def an_id_goes_later_than_its_row(postgres: Postgres) -> Seen:
 
 
 @POSTGRES.scenario(
-    *([["row_removed"]], ["constraint_violation"], False),
-    *(["row_removed"], _APPROVED),
+    *([_UNSEEN], _NO_MONTH, False),
+    *(0, [["row_removed"], ["row_removed"], None], ["row_removed"], _APPROVED),
 )
 async def a_month_goes_while_somebody_writes_to_it(postgres: Postgres) -> Seen:
-    """Who had begun is waited for, and goes with it. For whoever comes meanwhile there is no month, and no new one."""
+    """Who had begun is waited for, and goes with it. Whoever comes meanwhile waits: for the month that is made then."""
     there, held, new = _of(2014), _of(2014), _of(2014)
     await postgres.store.commit([a_proposal(there, APPROVED)])
     async with postgres.maintenance() as session:
@@ -124,6 +129,80 @@ async def a_month_goes_while_somebody_writes_to_it(postgres: Postgres) -> Seen:
             await wait_for_async(is_unseen, 20.0, "the month is being detached")
             seen: Seen = [await _found(postgres, there)]
             seen += [await _answer(postgres, a_proposal(new, APPROVED)), ending.done()]
-        await ending
+        seen += [await ending, await _found(postgres, there, held, new)]
     seen.append(await _answer(postgres, a_proposal(held, REJECTED)))
     return [*seen, await _answer(postgres, a_proposal(new, APPROVED))]
+
+
+@POSTGRES.scenario(
+    *([_UNSEEN], _UNSEEN, _NO_MONTH, 2, False, [_APPROVED, _APPROVED, None], [2, 2, 0, 0]),
+    *(_APPROVED, _APPROVED, [3, 0, 0, 0], 0, [["row_removed"], ["row_removed"], ["row_removed"]]),
+)
+async def a_month_that_was_written_to_is_kept(postgres: Postgres) -> Seen:
+    """Its orders wait until it is a partition again: the known ones and the new ones. Later it goes like any other."""
+    there, held, new = _of(2015), _of(2015), _of(2015)
+    await postgres.store.commit([a_proposal(there, APPROVED)])
+    async with postgres.maintenance() as session:
+        await _begin(session, 2015)
+        async with postgres.holding(a_proposal(held, APPROVED)):
+            ending = asyncio.create_task(_end(session, 2015, _LONG_AGO))
+
+            async def is_unseen() -> bool:
+                return await _found(postgres, there) != [_APPROVED]
+
+            await wait_for_async(is_unseen, 20.0, "the month is being detached")
+            seen: Seen = [await _found(postgres, there)]
+            seen += [await _answer(postgres, a_proposal(each, REJECTED)) for each in (there, new)]
+        seen += [await ending, _month(2015) in await session.json("begun_months")]
+        seen += [await _found(postgres, there, held, new), await _counted(session, 2015, _MIDDLE)]
+        seen += [
+            await _answer(postgres, a_proposal(held, REJECTED)),
+            await _answer(postgres, a_proposal(new, APPROVED)),
+        ]
+        seen.append(await _counted(session, 2015, _LATER))
+        await _begin(session, 2015)
+        seen.append(await _end(session, 2015))
+    return [*seen, await _found(postgres, there, held, new)]
+
+
+@POSTGRES.scenario(_NO_MONTH, _APPROVED, [_UNSEEN, _APPROVED], 1, [_APPROVED, _APPROVED], [2, 0, 0, 0], False)
+async def a_month_is_made_anew_while_nobody_is_at_work_on_the_old_one(postgres: Postgres) -> Seen:
+    """`retention` was broken off when it was detached: run again, it keeps the orders beside the new ones."""
+    there, new = _of(2016), _of(2016)
+    await postgres.store.commit([a_proposal(there, APPROVED)])
+    async with postgres.maintenance() as session:
+        await _begin(session, 2016)
+        await session.change("detach_statement", {"month": _month(2016)})
+        seen: Seen = [await _answer(postgres, a_proposal(new, APPROVED))]
+
+    async def is_made() -> bool:
+        return await _answer(postgres, a_proposal(new, APPROVED)) != _NO_MONTH
+
+    await wait_for_async(is_made, 20.0, "the other session has ended, and the month is made")
+    seen += [await _answer(postgres, a_proposal(new, APPROVED)), await _found(postgres, there, new)]
+    async with postgres.maintenance() as session:
+        seen += [await _end(session, 2016, _LONG_AGO), await _found(postgres, there, new)]
+        seen += [await _counted(session, 2016, _LATER), _month(2016) in await session.json("begun_months")]
+    return seen
+
+
+@POSTGRES.scenario([True, False], [_UNSEEN, _UNSEEN], 1, False, [None, _APPROVED], [_APPROVED, _APPROVED])
+async def a_month_that_is_kept_forgets_no_earlier_drop(postgres: Postgres) -> Seen:
+    """The ids of the orders that went with that one go in their time. Those of orders that are kept do not."""
+    gone, stays = _of(2017), _of(2017)
+    await postgres.store.commit([a_proposal(gone, APPROVED)])
+    async with postgres.maintenance() as session:
+        await _begin(session, 2017)
+        await _end(session, 2017)
+        await postgres.store.commit([a_proposal(stays, APPROVED)])
+        page = await session.json("removed_orders", {**_PAGE, "upto": await session.value("now")})
+        seen: Seen = [[str(each.order_id) in page["ids"] for each in (gone, stays)]]
+        await session.value("end_publishing", {"upto": await session.value("now")})
+        await _begin(session, 2017)
+        await session.change("detach_statement", {"month": _month(2017)})
+        await session.json("delete_keys", {**_PAGE, "cutoff": _LATER})
+        seen.append(await _found(postgres, gone, stays))  # it is open which of them will be there
+        seen += [await _end(session, 2017, _LONG_AGO), _month(2017) in await session.json("begun_months")]
+        await session.json("delete_keys", {**_PAGE, "cutoff": _LATER})
+    seen.append(await _found(postgres, gone, stays))
+    return [*seen, [await _answer(postgres, a_proposal(each, APPROVED)) for each in (gone, stays)]]

@@ -108,14 +108,28 @@ def no_wait_for_writers() -> AbstractContextManager[None]:
 
 def no_ids_without_rows() -> AbstractContextManager[None]:
     """As if the ids stood in the table that goes."""
-    alter = vars(Dropping)["alter"]
+    drop = vars(Dropping)["drop"]
 
     async def other(dropping: Dropping, given: Any) -> None:
-        await alter(dropping, given)
+        await drop(dropping, given)
         for order_id in dropping.gone.keys() & dropping._server.keys.keys():
             del dropping._server.keys[order_id]
 
-    return _with(Dropping, "alter", other)
+    return _with(Dropping, "drop", other)
+
+
+def no_second_count() -> AbstractContextManager[None]:
+    """What is detached goes, whatever was written to it meanwhile."""
+
+    async def keep_month(_dropping: Dropping, _given: Any) -> int:
+        return 0
+
+    return _with(Dropping, "keep_month", keep_month)
+
+
+def no_month_comes_back() -> AbstractContextManager[None]:
+    """A row that is not seen is gone."""
+    return _with(Dropping, "_may_come_back", lambda _dropping, _month: False)
 
 
 MUTANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -131,6 +145,8 @@ MUTANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
         no_look_after_a_wait,
         no_wait_for_writers,
         no_ids_without_rows,
+        no_second_count,
+        no_month_comes_back,
     )
 }
 """By name."""

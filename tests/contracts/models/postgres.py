@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from creditstream.errors import StoreUnavailable
-from creditstream.order.ports import Proposal
+from creditstream.order.ports import NotYet, Proposal
 from creditstream.store.maintenance import Maintenance
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
@@ -63,6 +63,8 @@ async def _put(store: PostgresStore, proposal: Proposal) -> list[Any]:
 
 
 def told(answer: Any) -> list[Any]:
+    if isinstance(answer, NotYet):
+        return ["not yet", answer.at_last and answer.at_last.reason]
     if not isinstance(answer, Row):
         return [answer.reason]
     return [answer.status, answer.reason, answer.score, answer.term_months, answer.version]

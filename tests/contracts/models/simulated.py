@@ -94,7 +94,7 @@ class _FrailWay:
 class _Simulated(Postgres):
     def __init__(self, server: postgres.Server, store: PostgresStore) -> None:
         super().__init__(store, _FrailWay(server.lose_next))
-        self._server = server
+        self._server, self._operators = server, Operators(server)
 
     @asynccontextmanager
     async def holding(self, proposal: Proposal) -> AsyncIterator[Held]:
@@ -106,7 +106,7 @@ class _Simulated(Postgres):
                 await PostgresStore(_inside(self._server, hidden)).commit([proposal])
 
     def maintenance(self) -> AbstractAsyncContextManager[Maintenance]:
-        return Operators(self._server).only_one(None, "retention")
+        return self._operators.only_one(None, "retention")
 
     async def until_somebody_waits(self) -> None:
         async def waits() -> bool:
