@@ -106,6 +106,10 @@ class FakeStore(Store):
             del self.rows[order_id]
             self._removed[order_id] = Refused("row_removed", "removed by the test")
 
+    def forget(self) -> None:
+        """The ids of removed rows go too: their orders are new ones from now on."""
+        self._removed.clear()
+
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         self.batches.append(list(proposals))
         await asyncio.sleep(0)

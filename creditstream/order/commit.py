@@ -51,7 +51,11 @@ class Committer:
             del self._proposed[flight.order.order_id]
         if not self._proposed:
             self.wake.clear()
-        batch = [_Proposed(flight, _proposal(flight), bool(flight.outcome)) for flight in flights if not flight.over]
+        batch = [
+            _Proposed(flight, _proposal(flight), bool(flight.outcome))
+            for flight in flights
+            if not (flight.over or flight.refused)
+        ]
         if not batch:
             return
         self._metrics.commit_orders.observe(len(batch))
@@ -72,6 +76,8 @@ class Committer:
             self._unanswered.answered(flight)
             if isinstance(answer, Row):
                 flight.row = answer
+            elif isinstance(answer, Refused):
+                flight.refused = True
             yield Settled(flight, answer, complete or _ends(answer, flight))
 
     async def _commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:

@@ -25,6 +25,6 @@ class Overdue:
         started_by = self._monotonic() - self._after
         while self._undecided and self._undecided[0].started <= started_by:
             flight = self._undecided.popleft()
-            if not flight.outcome and not flight.over and flight.row is None:
+            if not (flight.outcome or flight.over or flight.refused) and flight.row is None:
                 flight.decision = WAITING
                 self._settlement.add(flight)

@@ -107,6 +107,7 @@ class Scoring:
                 return
         self._unanswered.answered(flight)
         if isinstance(found, Refused):
+            flight.refused = True
             self._settlement.add_committed(flight, found)
         elif found is not None and _is_over(flight, found):
             flight.row = found

@@ -1,5 +1,7 @@
 """An order that is known and has no row any more: its month was dropped. It ends, and nobody is asked about it."""
 
+import asyncio
+
 from creditstream.errors import RiskRefused
 from tests.unit.pipeline_rig import Rig, id_of, order_json, run
 from tests.unit.test_dlq import letter_of
@@ -56,3 +58,39 @@ def test_sent_again_by_somebody_it_asks_nobody_and_has_a_letter_of_that() -> Non
     play_again(rig, letter)
     assert rig.publisher.reasons() == ["risk_refused", "row_removed"]
     assert len(rig.risk.calls) == calls
+
+
+def test_found_gone_it_is_not_shown_as_under_review_although_its_id_goes_by_then() -> None:
+    """Found by the simulation: it made a row that nobody would ever decide, beside its letter."""
+    rig, value = _removed()
+
+    async def scenario() -> None:
+        rig.pipeline.accept(rig.record(value, replayed=True))
+        await rig.scoring.look_up_once()
+        rig.store.forget()
+        rig.advance(2)
+        await rig.settlement.commit_once()
+        await rig.run()
+
+    run(scenario())
+    assert rig.publisher.reasons() == ["row_removed"] and rig.store.rows == {}
+
+
+def test_refused_while_it_is_asked_about_it_is_not_committed_with_the_answer() -> None:
+    rig, value = _removed()
+
+    async def scenario() -> None:
+        gate = rig.risk.hold(id_of(value))
+        rig.pipeline.accept(rig.record(value))
+        scoring = asyncio.create_task(rig.scoring.score_once())
+        await rig.risk.wait_for_calls(1)
+        rig.advance(2)
+        await rig.settlement.commit_once()
+        rig.store.forget()
+        gate.set()
+        await scoring
+        await rig.settlement.commit_once()
+        await rig.run()
+
+    run(scenario())
+    assert rig.publisher.reasons() == ["row_removed"] and rig.store.rows == {}
