@@ -148,7 +148,17 @@ def _refuse_misplaced(closed: list[click.Option]) -> None:
     wrong = {getattr(error, "option_name", None), getattr(getattr(error, "param", None), "name", None)}
     for option in closed:
         if wrong & {option.name, *option.opts, *option.secondary_opts}:
+            _refuse_variable(str(option.name), error)
             _refuse_option(str(option.name), option)
+
+
+def _refuse_variable(name: str, error: click.UsageError) -> None:
+    """Faust takes a flag's value from a variable before it knows of this program: if that is wrong, nothing starts."""
+    given = error.ctx and isinstance(error, click.BadParameter) and error.ctx.get_parameter_source(name)
+    if given and given is not ParameterSource.COMMANDLINE:
+        variable = f"F_{name.upper()}"
+        why = error.message.rstrip(".")
+        _refuse(f"{variable} in the environment, or FAUST_{name.upper()}: {why}. Faust reads it: unset it")
 
 
 def _refuse_if_too_late(group: click.Group) -> None:

@@ -31,7 +31,7 @@ _OF_OTHERS = {
     "FAUST_STRICT": "1",
     "FAUST_WEB_TRANSPORT": "unix:elsewhere",
     "F_DATADIR": "elsewhere",
-    "F_WORKDIR": "/",
+    "F_WORKDIR": "/tmp",
     "DJANGO_SETTINGS_MODULE": "shop.settings",
     "PGHOSTADDR": "127.0.0.9",
     "PGOPTIONS": "-c default_transaction_read_only=on",

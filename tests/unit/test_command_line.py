@@ -164,3 +164,15 @@ def test_a_wrong_setting_is_one_line_however_the_program_is_named(name: str) -> 
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     line = "creditstream: bad setting CREDITSTREAM_WEB_PORT: expected `int`, got `str`\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_variable_of_fausts_that_ends_every_command_is_named(tmp_path: Path) -> None:
+    """A folder that this user may not write, such as /, is another such thing."""
+    file = tmp_path / "no-folder"
+    file.touch()
+    command = [sys.executable, "-m", "faust", "-A", "creditstream", "agents"]
+    environ = clean_environ({"F_WORKDIR": str(file)})
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("creditstream: F_WORKDIR in the environment") and line.endswith("unset it")
