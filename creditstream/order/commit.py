@@ -68,15 +68,12 @@ class Committer:
 
     def _settled(self, batch: Sequence[_Proposed], answers: Mapping[UUID, Answer]) -> Iterator[Settled]:
         for flight, proposal, complete in batch:
-            answer: Answer | None = answers[proposal.order.order_id]
+            answer = self._unanswered.judged(flight, answers[proposal.order.order_id])
             if isinstance(answer, NotYet):
-                answer = self._unanswered.wait(flight, answer)
-            if answer is None:
                 continue
-            self._unanswered.answered(flight)
             if isinstance(answer, Row):
                 flight.row = answer
-            elif isinstance(answer, Refused):
+            else:
                 flight.refused = True
             yield Settled(flight, answer, complete or _ends(answer, flight))
 

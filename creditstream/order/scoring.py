@@ -101,11 +101,9 @@ class Scoring:
 
     def _judge(self, flight: Flight, found: Answer | None) -> None:
         """By what is committed of it. Of a row that was removed nobody is asked anything."""
+        found = self._unanswered.judged(flight, found)
         if isinstance(found, NotYet):
-            found = self._unanswered.wait(flight, found)
-            if found is None:
-                return
-        self._unanswered.answered(flight)
+            return
         if isinstance(found, Refused):
             flight.refused = True
             self._settlement.add_committed(flight, found)

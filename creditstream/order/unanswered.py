@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import overload
 
 from creditstream.order.flight import Flight
-from creditstream.order.ports import NotYet, Refused
+from creditstream.order.ports import Answer, NotYet
 
 #: Seconds between two questions about an order.
 _MOMENT = 0.5
@@ -20,19 +21,36 @@ class Unanswered:
         self._again = again
         self._waiting: dict[Flight, None] = {}
 
-    def wait(self, flight: Flight, answer: NotYet) -> Refused | None:
-        """None: the order is asked about again. Else it has waited for too long, and this is its answer."""
+    @overload
+    def judged(self, flight: Flight, answer: Answer) -> Answer: ...
+    @overload
+    def judged(self, flight: Flight, answer: Answer | None) -> Answer | None: ...
+    def judged(self, flight: Flight, answer: Answer | None) -> Answer | None:
+        """What counts of the answer. NotYet: nothing does, and the order is asked about again."""
+        if isinstance(answer, NotYet):
+            if not self._has_waited(flight) or answer.at_last is None:
+                self._wait(flight)
+                return answer
+            self._end(flight)
+            return answer.at_last
+        if self._waiting or flight.unanswered_since is not None:
+            self._end(flight)
+        return answer
+
+    def _has_waited(self, flight: Flight) -> bool:
+        """For too long."""
+        since = flight.unanswered_since
+        return since is not None and asyncio.get_running_loop().time() - since >= _LONGEST
+
+    def _wait(self, flight: Flight) -> None:
         loop = asyncio.get_running_loop()
         if flight.unanswered_since is None:
             flight.unanswered_since = loop.time()
-        if answer.at_last is not None and loop.time() - flight.unanswered_since >= _LONGEST:
-            return answer.at_last
         if not self._waiting:
             loop.call_later(_MOMENT, self._ask)
         self._waiting[flight] = None
-        return None
 
-    def answered(self, flight: Flight) -> None:
+    def _end(self, flight: Flight) -> None:
         """There is an answer, perhaps to another question about it."""
         flight.unanswered_since = None
         self._waiting.pop(flight, None)
