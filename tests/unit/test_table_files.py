@@ -181,18 +181,23 @@ def test_a_block_that_is_found_damaged_in_use_is_wiped_and_the_table_goes_on(dis
     close(store)
 
 
+def damaged_once(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens its files next meets damage."""
+    opened = store._db_for_partition
+
+    def damaged(_partition: int) -> Any:
+        monkeypatch.setattr(store, "_db_for_partition", opened)
+        raise Exception("Corruption: block checksum mismatch")
+
+    monkeypatch.setattr(store, "_db_for_partition", damaged)
+
+
 def test_damage_that_is_met_by_the_offset_itself_leaves_none_behind(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written into files that were wiped a moment ago, it would let the next recovery begin behind all that is lost."""
     store = disk.open()
-    opened = store._db_for_partition
-
-    def damaged(partition: int) -> Any:
-        monkeypatch.setattr(store, "_db_for_partition", opened)
-        raise Exception("Corruption: block checksum mismatch")
-
-    monkeypatch.setattr(store, "_db_for_partition", damaged)
+    damaged_once(store, monkeypatch)
     store.set_persisted_offset(TPS[0], 500)
     assert not store.is_whole(TPS[0].partition)
     assert store.persisted_offset(TPS[0]) is None
@@ -203,13 +208,7 @@ def test_what_meets_damage_when_it_is_written_stands_in_the_new_files(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = disk.open()
-    opened = store._db_for_partition
-
-    def damaged(_partition: int) -> Any:
-        monkeypatch.setattr(store, "_db_for_partition", opened)
-        raise Exception("Corruption: block checksum mismatch")
-
-    monkeypatch.setattr(store, "_db_for_partition", damaged)
+    damaged_once(store, monkeypatch)
     store.write(TPS[0], [(KEYS[0], b"new")], 500)
     assert (disk.wiped, store.read(0, KEYS[0]), store.read(0, KEYS[1])) == (1, b"new", None)
     close(store)

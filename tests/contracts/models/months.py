@@ -52,6 +52,13 @@ async def _answer(postgres: Postgres, proposal: Proposal) -> list[Any]:
     return told((await postgres.store.commit([proposal]))[proposal.order.order_id])
 
 
+async def _until_unseen(postgres: Postgres, order: Order) -> None:
+    async def is_unseen() -> bool:
+        return await _found(postgres, order) != [_APPROVED]
+
+    await wait_for_async(is_unseen, 20.0, "the month is being detached")
+
+
 async def _found(postgres: Postgres, *orders: Order) -> list[list[Any] | None]:
     """Of each what is committed; None of one that is not known."""
     found = await postgres.store.find([each.order_id for each in orders])
@@ -122,11 +129,7 @@ async def a_month_goes_while_somebody_writes_to_it(postgres: Postgres) -> Seen:
         await _begin(session, 2014)
         async with postgres.holding(a_proposal(held, APPROVED)):
             ending = asyncio.create_task(_end(session, 2014))
-
-            async def is_unseen() -> bool:
-                return await _found(postgres, there) != [_APPROVED]
-
-            await wait_for_async(is_unseen, 20.0, "the month is being detached")
+            await _until_unseen(postgres, there)
             seen: Seen = [await _found(postgres, there)]
             seen += [await _answer(postgres, a_proposal(new, APPROVED)), ending.done()]
         seen += [await ending, await _found(postgres, there, held, new)]
@@ -146,11 +149,7 @@ async def a_month_that_was_written_to_is_kept(postgres: Postgres) -> Seen:
         await _begin(session, 2015)
         async with postgres.holding(a_proposal(held, APPROVED)):
             ending = asyncio.create_task(_end(session, 2015, _LONG_AGO))
-
-            async def is_unseen() -> bool:
-                return await _found(postgres, there) != [_APPROVED]
-
-            await wait_for_async(is_unseen, 20.0, "the month is being detached")
+            await _until_unseen(postgres, there)
             seen: Seen = [await _found(postgres, there)]
             seen += [await _answer(postgres, a_proposal(each, REJECTED)) for each in (there, new)]
         seen += [await ending, _month(2015) in await session.json("begun_months")]
