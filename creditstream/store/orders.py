@@ -76,7 +76,15 @@ class PostgresStore:
         return answers
 
     async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
-        """See `Store.find`. One query."""
+        """See `Store.find`. One query, and a second one for those of which it saw no row: it was planned too early.
+
+        A month may get its partition, and its first order, between a query's plan and its run.
+        """
+        answers = await self._find(order_ids)
+        unseen = [order_id for order_id, answer in answers.items() if not isinstance(answer, Row)]
+        return answers | await self._find(unseen)
+
+    async def _find(self, order_ids: Sequence[UUID]) -> dict[UUID, Answer]:
         if not order_ids:
             return {}
         found = _decode_found(await self._database.value("find_committed", {"ids": as_array(order_ids)}))

@@ -21,6 +21,7 @@ from tests.support.database import Database
 from tests.unit.pipeline_rig import Rig, order_json
 
 _USUAL = f"{an_order().created_at:%Y-%m-%dT%H:%M:%SZ}"
+_USUAL_TABLE = f"orders_{an_order().created_at:%Y_%m}"
 _OLD = datetime(2025, 2, 10, 12, tzinfo=UTC)
 #: As of an ANALYZE by hand that is left open.
 _LOCK = "LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"
@@ -190,3 +191,15 @@ async def _until_done(rig: Rig, count: int) -> None:
         return len(rig.acknowledged) == count
 
     await wait_for_async(are_done, 30.0, f"{count} orders are done")
+
+
+def test_it_waits_for_nobody_who_has_a_lock_on_another_month(database: Database) -> None:
+    async def scenario() -> None:
+        async with _stores(database, count=1) as (store,):
+            with closing(psycopg2.connect(database.dsn)) as holder:  # as a VACUUM does
+                holder.cursor().execute(f"LOCK TABLE {_USUAL_TABLE} IN SHARE UPDATE EXCLUSIVE MODE")
+                old = _old()
+                answers = await store.commit([old])
+                assert isinstance(answers[old.order.order_id], Row)
+
+    asyncio.run(scenario())

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2 import errors as driver
@@ -16,7 +16,6 @@ from tests.simulation.rows import Row, Rows, moment
 
 #: Of an operator's session, in seconds.
 _LOCK_TIMEOUT = 1.0
-_A_MINUTE = timedelta(minutes=1)
 Given = Mapping[str, Any]
 
 
@@ -26,7 +25,6 @@ class Dropped:
 
     partition: int
     is_begun: bool = True
-    kept_at: datetime | None = None
     dropped_at: datetime | None = None
     published_at: datetime | None = None
 
@@ -112,7 +110,7 @@ class Dropping:
         if written:
             self._server.rows |= self._aside.pop(known.partition)
             months.attach_again(known.partition, month)
-            self.months[month] = replace(known, is_begun=False, kept_at=_now())
+            self.months[month] = replace(known, is_begun=False)
         return written
 
     async def drop_statement(self, given: Given) -> str | None:
@@ -176,7 +174,7 @@ class Dropping:
         if known is None:
             return False
         is_there = known.partition in self._aside or month in self._server.months.pending
-        return (known.is_begun and is_there) or bool(known.kept_at and _now() - known.kept_at < _A_MINUTE)
+        return known.is_begun and is_there
 
     def _goes(self, month: str) -> bool:
         months, known = self._server.months, self.months.get(month)

@@ -140,6 +140,7 @@ END $$;
 
 -- name: find_committed
 -- An id outlives its row: its order is not a new one. `open`: its month is on its way out, and may come back.
+-- That there is no row is true only of ids that were seen before this was planned: see `next_ids`.
 {require_primary}
 SELECT json_build_object(
     'rows', coalesce(json_agg(found) FILTER (WHERE found.order_id IS NOT NULL), '[]'),
@@ -263,12 +264,8 @@ WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_datab
 (going IS NOT NULL OR (dropped_at IS NULL AND kept_at IS NULL))
 
 -- name: may_come_back
--- The row that is not seen may be there later. A statement that was planned before its month was a partition again, and
--- is run after, does not see it either: no statement takes a minute.
-(
-    {drop_is_begun} AND EXISTS (SELECT FROM pg_class WHERE oid = partition)
-    OR kept_at > now() - interval '1 minute'
-)
+-- The row that is not seen may be there later.
+({drop_is_begun} AND EXISTS (SELECT FROM pg_class WHERE oid = partition))
 
 -- name: expired_months
 -- Months that lie wholly before the cutoff, oldest first; only tables that this program made, never a default partition.
@@ -343,8 +340,20 @@ UPDATE dropped_months SET
 WHERE month = %(month)s
 RETURNING 1;
 
+-- name: next_ids
+-- A statement of its own. A month may get its partition, and the first order, after a statement was planned and before
+-- it runs: it sees the order's id and not the row. One that is planned after the id was seen sees both.
+SELECT set_config('creditstream.page', (
+    SELECT coalesce(array_agg(order_id), '{}')::text
+    FROM (SELECT order_id FROM order_keys WHERE order_id > %(after)s::uuid ORDER BY order_id LIMIT %(limit)s) AS page
+), true);
+
+-- name: page
+current_setting('creditstream.page')::uuid[]
+
 -- name: removed_orders
 -- The next page of ids whose row is gone with its month and not yet from order-status.
+{next_ids}
 SELECT json_build_object('last', max(order_id::text), 'ids', coalesce(json_agg(order_id) FILTER (WHERE gone), '[]'))::text
 FROM (
     SELECT
@@ -357,9 +366,7 @@ FROM (
             SELECT FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
         ) AS gone
     FROM order_keys AS known
-    WHERE order_id > %(after)s::uuid
-    ORDER BY order_id
-    LIMIT %(limit)s
+    WHERE order_id = ANY ({page})
 ) AS page;
 
 -- name: unpublished_months
@@ -380,17 +387,16 @@ WHERE published_at IS NOT NULL AND dropped_at <= %(cutoff)s AND NOT {drop_is_beg
 -- name: delete_keys
 -- The next page of ids: those whose row was dropped before the cutoff go. Sorted and without waiting, as workers lock
 -- them too.
-WITH page AS MATERIALIZED (
-    SELECT order_id, created_at FROM order_keys WHERE order_id > %(after)s::uuid ORDER BY order_id LIMIT %(limit)s
-), expired AS MATERIALIZED (
+{next_ids}
+WITH expired AS MATERIALIZED (
     SELECT known.order_id
-    FROM order_keys AS known JOIN page USING (order_id)
-    WHERE EXISTS (
+    FROM order_keys AS known
+    WHERE known.order_id = ANY ({page}) AND EXISTS (
         SELECT FROM dropped_months
-        WHERE month = date_trunc('month', page.created_at, 'UTC')
+        WHERE month = date_trunc('month', known.created_at, 'UTC')
           AND published_at IS NOT NULL AND dropped_at <= %(cutoff)s AND NOT {drop_is_begun}
     ) AND NOT EXISTS (
-        SELECT FROM orders WHERE orders.order_id = page.order_id AND orders.created_at = page.created_at
+        SELECT FROM orders WHERE orders.order_id = known.order_id AND orders.created_at = known.created_at
     )
     ORDER BY known.order_id
     FOR UPDATE OF known SKIP LOCKED
@@ -398,7 +404,7 @@ WITH page AS MATERIALIZED (
     DELETE FROM order_keys USING expired WHERE order_keys.order_id = expired.order_id RETURNING 1
 )
 SELECT json_build_object(
-    'last', (SELECT max(order_id::text) FROM page), 'deleted', (SELECT count(*) FROM deleted)
+    'last', (SELECT max(id::text) FROM unnest({page}) AS id), 'deleted', (SELECT count(*) FROM deleted)
 )::text;
 
 -- name: now

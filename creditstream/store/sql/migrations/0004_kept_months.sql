@@ -28,7 +28,7 @@ BEGIN
         RETURN 0;
     END IF;
     -- As in ensure_orders_partition: no partition is made or taken from here on.
-    LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE;
+    LOCK TABLE ONLY orders IN SHARE UPDATE EXCLUSIVE MODE;
     BEGIN
         IF is_orders_partition(name) THEN
             RAISE check_violation;
@@ -42,5 +42,32 @@ BEGIN
     END;
     UPDATE dropped_months SET going = NULL, kept_at = clock_timestamp() WHERE month = begun;
     RETURN written;
+END
+$$;
+
+-- As before, but only the parent is locked. Without ONLY the lock is on every partition too, and a VACUUM of any of them
+-- keeps a new month, and the orders that wait for it, away for as long as it lasts.
+CREATE OR REPLACE FUNCTION ensure_orders_partition(moment timestamptz) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    first     timestamptz := date_trunc('month', moment, 'UTC');
+    next      timestamptz := (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+    partition text        := 'orders_' || to_char(first AT TIME ZONE 'UTC', 'YYYY_MM');
+BEGIN
+    IF is_orders_partition(partition) THEN
+        RETURN false;
+    END IF;
+    -- Two workers at once: the second waits here, then finds the table. ATTACH takes this lock anyway; an advisory lock
+    -- would leave the second one with its cached answer that there is no such table.
+    LOCK TABLE ONLY orders IN SHARE UPDATE EXCLUSIVE MODE;
+    IF is_orders_partition(partition) THEN
+        RETURN false;
+    END IF;
+    IF to_regclass(format('%I', partition)) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %I RENAME TO %I', partition, detached_name(partition));
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE orders INCLUDING ALL)', partition);
+    EXECUTE format('ALTER TABLE orders ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, first, next);
+    RETURN true;
 END
 $$;
