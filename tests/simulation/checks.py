@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _MOST_COMPLAINTS = 20
+_NO_GENERATION = -1
 
 
 class Checks:
@@ -163,6 +164,11 @@ class Checks:
             self.evidence.forwarded.pop(place, None)
         for counted in (self._committed, self._looked_at):
             counted["orders", partition] = min(counted["orders", partition], end)
+
+    def on_unnoticed_cut(self, partition: int) -> None:
+        """The client that waited at the log's end could not hear of it: the log may be as long again when it does."""
+        offsets, _ = self._reused[partition]
+        self._reused[partition] = offsets, _NO_GENERATION
 
     @property
     def _generation(self) -> int:

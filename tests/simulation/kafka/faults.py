@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Bytes.
 _SMALL = 3_000
+#: For a second after a log was cut: whether the client that waited at its end could hear of it.
+_LOOKS, _BETWEEN_LOOKS = 50, 0.02
 
 
 class KafkaFaults(OperatorsWork):
@@ -134,6 +136,15 @@ class KafkaFaults(OperatorsWork):
         log.truncate(kept)
         self._world.checks.on_cut(partition, log.end, old_end)
         self._world.broker.wake(topic, partition)
+        for _ in range(_LOOKS):
+            if self._hides_news():
+                self._world.checks.on_unnoticed_cut(partition)
+            await asyncio.sleep(_BETWEEN_LOOKS)
+
+    def _hides_news(self) -> bool:
+        """Whether a client that waits may hear of something only when it is too late."""
+        frozen = any(worker.life and worker.life.is_frozen for worker in self._world.workers)
+        return frozen or not self._world.broker.is_up or self._world.network.weather != Weather()
 
     async def open_transaction(self, event: Event) -> None:
         producer = self._transactional_record(event)
