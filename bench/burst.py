@@ -103,7 +103,7 @@ def burst(contender: Contender, lines: Sequence[Line], rate: float = 0.0) -> Mea
         had = _count(connection, contender)
         calls, transactions = _calls(place), _transactions(connection)
         cpu, started = contender.cpu_seconds(), time.monotonic()
-        produced = asyncio.run(_produce(place, lines, rate))
+        produced = asyncio.run(produce(place, lines, rate))
         while (done := _count(connection, contender) - had) < orders:
             if time.monotonic() > started + _GIVE_UP_AFTER or contender.has_ended():
                 raise SystemExit(f"creditstream: {place.folder.name} decided {done} of {orders} orders, then no more")
@@ -139,7 +139,7 @@ def _latencies(connection: Any, contender: Contender, produced: dict[str, float]
         return [(moment - produced[key], moment) for key, moment in cursor if key in produced]
 
 
-async def _produce(place: Place, lines: Sequence[Line], rate: float) -> dict[str, float]:
+async def produce(place: Place, lines: Sequence[Line], rate: float) -> dict[str, float]:
     """When each order was produced: the clock is this machine's, as PostgreSQL's is."""
     settings = load_settings(place.environ)
     topic, produced = topic_name(settings, ORDERS), {}
