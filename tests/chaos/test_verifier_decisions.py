@@ -24,7 +24,7 @@ from tests.chaos.test_verifier import (
     status,
     verdict_of,
 )
-from tests.chaos.verify_calls import in_flight, merged
+from tests.chaos.verify_calls import Span, in_flight, is_excess, merged
 from tests.chaos.verify_decisions import decision_of, read_policies
 from tests.chaos.verify_letters import why_no_order
 
@@ -202,6 +202,21 @@ def test_a_call_after_a_time_out_is_a_retry_until_the_order_is_decided(later: fl
 
     allowed = Allowed(attempt_timeout=1.0)
     assert bool(verdict_of(again, allowed=allowed).excess_calls) != is_retry
+
+
+@pytest.mark.parametrize(
+    ("asked", "disruptions", "is_found"),
+    [
+        ([0.0, 0.1, 2.0, 2.1, 4.0, 4.1], 1, False),
+        ([0.0, 0.1, 2.0, 2.1, 4.0, 4.1], 0, True),
+        ([0.0, 0.1, 0.2, 2.0, 2.1, 2.2], 1, True),
+        ([0.0, 0.1, 2.0, 2.1, 2.2], 1, True),
+    ],
+    ids=["each repeats its own", "nothing explains the second", "a third one", "one repeats twice at once"],
+)
+def test_of_two_who_ask_at_once_each_repeats_its_own(asked: list[float], disruptions: int, is_found: bool) -> None:
+    allowed = Allowed(disruptions=[(0.0, 1.0)] * disruptions, attempt_timeout=1.5)
+    assert is_excess(asked, Span(0.0, float("inf")), allowed) is is_found
 
 
 def test_not_every_order_is_a_retry() -> None:

@@ -46,7 +46,7 @@ def check_calls(verdict: Verdict, books: Books, rows: Mapping[UUID, Mapping[str,
         again = [call.at for call in scored if not _is_within(call.at, allowed.lost_answers)]
         verdict.extra_calls += max(0, len(again) - 1)
         span = Span.of(scored, decided.get(key))
-        repeats += len(retries(again, span, allowed))
+        repeats += retries(again, span, allowed)
         if is_excess(again, span, allowed):
             gaps = ", ".join(f"{after - before:.1f} s" for before, after in itertools.pairwise(again))
             told = f"{key}: asked again {gaps} later, and in flight at no disruption that explains it"
@@ -82,13 +82,22 @@ def in_flight(books: Books, disruptions: Iterable[Window]) -> list[int]:
 def is_excess(asked: Sequence[float], span: Span, allowed: Allowed) -> bool:
     """Whether one order was asked about more often than its own disruptions and retries explain."""
     explained = sum(span.meets(window) for window in allowed.disruptions)
-    return len(asked) - 1 - len(retries(asked, span, allowed)) > explained
+    return len(asked) - 1 - retries(asked, span, allowed) > explained
 
 
-def retries(asked: Sequence[float], span: Span, allowed: Allowed) -> list[float]:
-    """Which of an order's calls may be repeats after a time-out: it was not decided, and the last call is long ago."""
-    long = allowed.attempt_timeout * _NOTED_LATE
-    return [at for before, at in itertools.pairwise(asked) if at - before >= long and at <= span.last]
+def retries(asked: Sequence[float], span: Span, allowed: Allowed) -> int:
+    """How many of an order's calls may be repeats after a time-out: it was not decided, and one before is long ago.
+
+    Each is taken for the repeat of one call: of two workers who ask at once, each repeats its own.
+    """
+    long, last, repeats = allowed.attempt_timeout * _NOTED_LATE, list[float](), 0
+    for at in asked:
+        before = next((each for each in last if at - each >= long and at <= span.last), None)
+        if before is not None:
+            last.remove(before)
+            repeats += 1
+        last.append(at)
+    return repeats
 
 
 def _decided_at(books: Books) -> dict[str, float]:

@@ -28,6 +28,7 @@ class Watch:
         self._healthy_since = now.seconds
         self._shares, self._unseen = Shares(world), Unseen(world, self.skew)
         self._said: set[object] = set()
+        self._generation = 0
 
     async def run(self) -> None:
         while True:
@@ -36,7 +37,8 @@ class Watch:
 
     def look(self) -> None:
         lives = [life for worker in self._world.workers if (life := worker.life) and is_at_work(life)]
-        if self._world.faults.active or not self._world.is_calm() or any(rests(life) for life in lives):
+        has_moved = self._has_moved()
+        if has_moved or self._world.faults.active or not self._world.is_calm() or any(rests(life) for life in lives):
             self._world.checks.calls.disturbed(now.seconds - _EVERY, now.seconds)
             self._healthy_since = now.seconds
         for life in lives:
@@ -46,6 +48,11 @@ class Watch:
         self._world.bounds.look()
         self._look_at_owners(lives)
         self._look_at_turns()
+
+    def _has_moved(self) -> bool:
+        """Whether partitions were given out anew since the last look: it may be over by now."""
+        before, self._generation = self._generation, self._world.broker.groups[self._world.group].generation
+        return before != self._generation
 
     @property
     def skew(self) -> float:
