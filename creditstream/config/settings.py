@@ -147,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "127.0.0.1"
     )
     web_host: Annotated[
-        str, _about("host", "where other workers reach this one's web server; empty: its name, or localhost")
+        str, _about("host", "not used any more: workers do not ask each other. The next version refuses it")
     ] = ""
     web_token: Annotated[
         Secret, _about("", "login of the page and bearer token of the JSON API, 16 characters or more; empty: no login")

@@ -87,7 +87,7 @@ WIPED_TABLES = Metric(
     "counter",
     "partitions",
     "partitions of a table whose files on this worker's disk were damaged and wiped; the changelog fills them again",
-    (Label("table", ("seen", "statuses")),),
+    (Label("table", ("seen",)),),
 )
 LOST_RETRIES = Metric(
     "lost_retry_records",
@@ -112,6 +112,14 @@ CACHE = Metric(
     "lookups",
     "questions of the dashboard to Redis; error: Redis is away or too slow",
     (Label("outcome", ("hit", "miss", "error")),),
+)
+PRIMARY = Metric(
+    "primary_lookups",
+    "counter",
+    "lookups",
+    "orders that pages asked the primary for, because the read replica may not have them yet, or is away; busy: it was "
+    "not asked, as many questions were under way as may be",
+    (Label("outcome", ("found", "none", "busy", "error")),),
 )
 CPU = Metric("cpu_seconds", "counter", "seconds", "processor time of this worker's process")
 LAG_RECORDS = Metric(

@@ -1,4 +1,4 @@
-"""A topic and the table whose changelog it is: an outcome is delivered there, and then written on the worker's disk."""
+"""A topic on which an outcome is delivered; and if it is a table's changelog, then written on the worker's disk."""
 
 import asyncio
 import logging
@@ -27,8 +27,9 @@ class Table(Protocol):
 class Changelog:
     """For the finisher: the statuses, and the marks."""
 
-    def __init__(self, publisher: Publishes, topic: str, table: Table, terms: Terms) -> None:
-        self._publisher, self._topic, self._table, self._terms = publisher, topic, table, terms
+    def __init__(self, publisher: Publishes, topic: str, terms: Terms, table: Table | None = None) -> None:
+        """`table`: whose changelog the topic is."""
+        self._publisher, self._topic, self._terms, self._table = publisher, topic, terms, table
 
     async def write(
         self, batch: Sequence[Settled], outgoing: Callable[[Settled], Outgoing | None]
@@ -71,6 +72,12 @@ class Changelog:
         self._terms.require(term)
         last = await self._publisher.publish(self._topic, records)
         self._terms.require(term)
+        self._write(records, last)
+
+    def _write(self, records: Records, last: Mapping[int, int]) -> None:
+        """On the worker's disk, with each partition's last offset."""
+        if self._table is None:
+            return
         for partition, sent in records.items():
             items = {key: value for key, value, _ in sent if key is not None and value is not None}
             self._table.put(partition, items, last[partition])

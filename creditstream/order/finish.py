@@ -22,12 +22,11 @@ from schemas.status import Row, encode_status
 
 
 class Sinks(NamedTuple):
-    """Where the records of settled orders go, and the tables whose changelogs they are."""
+    """Where the records of settled orders go, and the table whose changelog the marks are."""
 
     publisher: Publishes
     status_publisher: Publishes
     seen: Table
-    statuses: Table
 
 
 class Finisher:
@@ -46,8 +45,8 @@ class Finisher:
     ) -> None:
         """`on_finished`: these orders are over."""
         self._follow_ups, self._flights, self._publisher = follow_ups, flights, sinks.publisher
-        self._statuses = Changelog(sinks.status_publisher, routes.order_status, sinks.statuses, terms)
-        self._seen = Changelog(sinks.publisher, routes.seen_changelog, sinks.seen, terms)
+        self._statuses = Changelog(sinks.status_publisher, routes.order_status, terms)
+        self._seen = Changelog(sinks.publisher, routes.seen_changelog, terms, sinks.seen)
         self._metrics, self._on_finished = metrics, on_finished
         #: Orders that are committed and not yet done.
         self.unpublished = 0

@@ -1,4 +1,7 @@
-"""What the dashboard asks: from the read replica when there is one, so that looking never slows the writing."""
+"""What the dashboard asks: from the read replica when there is one, so that looking never slows the writing.
+
+What the replica may not have yet is asked of the primary, one order by its key at a time.
+"""
 
 from typing import Self
 from uuid import UUID
@@ -34,8 +37,13 @@ class Reads:
         """Raises StartError (bad DSN) or StoreUnavailable."""
         if settings.postgres_replica_dsn:
             setting = "CREDITSTREAM_POSTGRES_REPLICA_DSN"
-            return cls(await _open(settings.postgres_replica_dsn, setting))
-        return cls(await _open(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN"))
+            return cls(await _open(settings.postgres_replica_dsn, setting, _CONNECTIONS))
+        return cls(await _open(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN", _CONNECTIONS))
+
+    @classmethod
+    async def open_primary(cls, settings: Settings) -> Self:
+        """One connection. Raises as `open`."""
+        return cls(await _open(settings.postgres_dsn, "CREDITSTREAM_POSTGRES_DSN", 1))
 
     def drop(self) -> None:
         """The server does not answer: no connection that is open now is asked again."""
@@ -77,11 +85,11 @@ class Reads:
         return rows[0] if rows else None
 
 
-async def _open(dsn: Secret, setting: str) -> Database:
+async def _open(dsn: Secret, setting: str, size: int) -> Database:
     """Under a name of its own in pg_stat_activity: a look there shows whether the dashboard asks this server."""
     check_dsn(dsn, setting)
     named = Secret(make_dsn(dsn.reveal(), application_name=APPLICATION_NAME))
-    return await Database.open(named, size=_CONNECTIONS, setting=setting)
+    return await Database.open(named, size=size, setting=setting)
 
 
 def _is_storable(text: str) -> bool:

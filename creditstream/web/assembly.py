@@ -14,9 +14,8 @@ from creditstream.kafka.watchdog import Standing
 from creditstream.metrics.throughput import Throughput
 from creditstream.web import health
 from creditstream.web.answers.cache import Cache
-from creditstream.web.answers.dashboard import Dashboard, OpenReads
-from creditstream.web.answers.orders import Orders
-from creditstream.web.answers.owners import Owners, Statuses
+from creditstream.web.answers.dashboard import Dashboard
+from creditstream.web.answers.source import OpenReads
 from creditstream.web.answers.stats import Lag, Stats, Worker
 from creditstream.web.health import Readiness
 from creditstream.web.live.feed import Live
@@ -67,18 +66,15 @@ class Host(health.Host, Protocol):
 class WebParts:
     """Connects to nothing before somebody looks."""
 
-    def __init__(self, app: Host, settings: Settings, open_reads: OpenReads, statuses: Statuses) -> None:
+    def __init__(self, app: Host, settings: Settings, open_reads: OpenReads, open_primary: OpenReads | None) -> None:
         self.cache = Cache.open(settings)
-        self.dashboard = Dashboard(self.cache, open_reads)
-        self.owners = Owners(app, settings, statuses)
-        self.orders = Orders(self.dashboard, self.owners.ask, settings.retention_months)
+        self.dashboard = Dashboard(self.cache, open_reads, open_primary)
         self.stats = Stats(self.dashboard, _worker(app, settings))
         self.live = Live(settings, self.stats.json, app.page_places)
         self.readiness = Readiness(app)
 
     async def close(self) -> None:
         await self.live.close()
-        await self.owners.close()
         await self.readiness.close()
         await self.dashboard.close()
 

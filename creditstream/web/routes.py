@@ -11,7 +11,7 @@ from yarl import URL
 from creditstream.errors import StoreUnavailable
 from creditstream.web.access.asking import wants_html
 from creditstream.web.access.guard import problem
-from creditstream.web.answers.orders import Unknown
+from creditstream.web.answers.orders import find_order
 from creditstream.web.answers.queries import BadQuery, Query, parse_order_id, parse_query
 from creditstream.web.live.event_stream import GZIP_HEADER, RETRY, Block
 from creditstream.web.live.open_pages import Page
@@ -44,23 +44,12 @@ async def order(view: Straight, request: web.Request, order_id: str) -> web.Stre
     if wants_html(request):
         return asset_reply(request, "index.html", CHECK)
     try:
-        found = await view.parts.orders.find(parse_order_id(order_id))
+        found = await find_order(view.parts.dashboard, parse_order_id(order_id))
     except BadQuery as error:
         return problem(400, str(error))
-    except Unknown:
-        return problem(503, "neither the order's worker nor the read replica answers", {hdrs.RETRY_AFTER: "2"})
+    except StoreUnavailable:
+        return problem(503, "neither the read replica nor the primary answers", {hdrs.RETRY_AFTER: "2"})
     return problem(404, "no such order") if found is None else json_reply(request, found)
-
-
-async def owned(view: Straight, request: web.Request, order_id: str) -> web.StreamResponse:
-    """For other workers: the order's record in this worker's table."""
-    try:
-        record = view.parts.owners.own(parse_order_id(order_id))
-    except BadQuery as error:
-        return problem(400, str(error))
-    except StoreUnavailable as error:
-        return problem(503, str(error))
-    return problem(404, "no such order here") if record is None else json_reply(request, record)
 
 
 async def stats(view: Straight, request: web.Request) -> web.StreamResponse:
@@ -148,7 +137,6 @@ ROUTES: tuple[tuple[str, type[View] | Handler], ...] = (
     ("/static/{name:.+}", static),
     ("/orders", orders),
     ("/orders/{order_id}", order),
-    ("/owned/{order_id}", owned),
     ("/stats", stats),
     ("/events", Events),
     ("/login", Login),

@@ -1,6 +1,5 @@
 """The Faust app: settings in, modules listed, dependencies opened. No logic."""
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +9,6 @@ import mode.loop
 from aiokafka import ConsumerRecord
 from yarl import URL
 
-from creditstream.config.hosts import is_loopback
 from creditstream.config.settings import Settings
 from creditstream.kafka.bulk_load import BulkTable
 from creditstream.kafka.consumer import InOrderConsumer
@@ -25,14 +23,12 @@ from creditstream.order.pipeline import Pipeline
 from creditstream.web.access.guard import MOST_BYTES, Guard
 from creditstream.web.access.server import PlainWeb
 from creditstream.web.routes import add_routes
-from creditstream.worker.assembly import Tables
 from creditstream.worker.ending import STOPS_WITHIN, end_within
 from creditstream.worker.intake import believed_headers, unread
 from creditstream.worker.launcher import Worker
 from creditstream.worker.logs import logging_config
 from creditstream.worker.runtime import Runtime
 from tables.seen import seen_table
-from tables.statuses import status_table
 
 mode.loop.use("uvloop")  # 20 % off Faust's own cost (docs/measurements/performance.md)
 mend_lost_connections()
@@ -40,14 +36,14 @@ read_whatever_kafka_has()
 
 
 class CreditApp(faust.App):
-    """Faust's app with our consumer, our web server, our tables, and the runtime as a part of it."""
+    """Faust's app with our consumer, our web server, our table, and the runtime as a part of it."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         """`options` are Faust's. Connects to nothing."""
         super().__init__(settings.group, **options)
-        self.finalize()  # tables and pages read its configuration
+        self.finalize()  # its table and pages read its configuration
         self.settings, self.guard, self.instruments = settings, Guard(settings), Instruments()
-        self.runtime = Runtime(self, settings, Tables(seen_table(self), status_table(self)), self.instruments)
+        self.runtime = Runtime(self, settings, seen_table(self), self.instruments)
 
     def _new_transport(self) -> InOrderTransport:
         return InOrderTransport(self.conf.broker_consumer, self)
@@ -135,7 +131,7 @@ def create_app(settings: Settings) -> CreditApp:
         web_transport="tcp://",  # its default is a variable's when Faust is imported
         web_port=settings.web_port,
         web_bind=settings.web_bind,
-        web_host=settings.web_host or ("localhost" if is_loopback(settings.web_bind) else socket.getfqdn()),
+        web_host="localhost",  # told to the group, and nobody asks there
         web_application_options={"client_max_size": MOST_BYTES},
         logging_config=logging_config(settings),
         worker_redirect_stdouts=False,

@@ -12,7 +12,6 @@ from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
 from creditstream.kafka.publisher import Publisher
-from creditstream.kafka.table import TableStore
 from creditstream.kafka.topics import (
     ORDER_STATUS,
     ORDERS_BY_ID,
@@ -39,13 +38,6 @@ from creditstream.risk.guarded import GuardedRisk
 from creditstream.store.orders import PostgresStore
 from creditstream.worker.retry_topic import KafkaRetryTopic
 from tables.seen import Seen
-
-
-class Tables(NamedTuple):
-    """The app's tables."""
-
-    seen: Seen
-    statuses: TableStore
 
 
 class Services(NamedTuple):
@@ -86,18 +78,18 @@ def build_pipeline(
     settings: Settings,
     partitions: int,
     services: Services,
-    tables: Tables,
+    seen: Seen,
     metrics: Instruments,
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Pipeline:
     """Called once the services are open. `on_finished`: told, once a batch, of orders that are over."""
     routes, brakes = _routes(settings, partitions), _brakes(settings, services.risk)
     flights = Flights(brakes, metrics)
-    settlement = _settlement(routes, flights, services, tables, metrics, on_finished)
+    settlement = _settlement(routes, flights, services, seen, metrics, on_finished)
     return Pipeline(
         limits=Limits(**{name: getattr(settings, name) for name in Limits._fields}),
         routes=routes,
-        seen=tables.seen,
+        seen=seen,
         flights=flights,
         scoring=_scoring(settings, services, settlement, metrics),
         settlement=settlement,
@@ -112,19 +104,14 @@ def _settlement(
     routes: Routes,
     flights: Flights,
     services: Services,
-    tables: Tables,
+    seen: Seen,
     metrics: Instruments,
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Settlement:
     return Settlement(
         routes=routes,
         store=services.store,
-        sinks=Sinks(
-            publisher=services.publisher,
-            status_publisher=services.statuses,
-            seen=tables.seen,
-            statuses=tables.statuses,
-        ),
+        sinks=Sinks(publisher=services.publisher, status_publisher=services.statuses, seen=seen),
         flights=flights,
         lease_holds=services.statuses.lease_holds,
         metrics=metrics,

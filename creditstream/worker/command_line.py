@@ -25,7 +25,7 @@ INSTEAD = {
     "loop": "the event loop is always uvloop",
     "quiet": "set CREDITSTREAM_LOG_LEVEL=ERROR",
     "web_bind": "set CREDITSTREAM_WEB_BIND",
-    "web_host": "set CREDITSTREAM_WEB_HOST",
+    "web_host": "workers do not ask each other any more",
     "web_port": "set CREDITSTREAM_WEB_PORT",
     "web_transport": "set CREDITSTREAM_WEB_BIND and CREDITSTREAM_WEB_PORT",
     "with_web": "every worker has its page and its health checks",

@@ -30,6 +30,8 @@ def check_machine(settings: Settings) -> IO[str]:
     """The policy file, the web port and the data directory. Returns the directory's lock, to be kept open."""
     for line in plaintext(settings):
         log.warning("allowed by CREDITSTREAM_ALLOW_PLAINTEXT: %s", line)
+    if settings.web_host:
+        log.warning("CREDITSTREAM_WEB_HOST is not used any more: leave it out, the next version refuses it")
     load_policy(settings.policy_file or None)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,6 +69,7 @@ async def check_services(settings: Settings) -> int:
         raise StartError(f"the database lacks {', '.join(missing)}: run `faust -A creditstream migrate` first")
     identity = f"{cluster} {settings.topic_prefix} {settings.group} {partitions}"
     forget_other_cluster(Path(settings.data_dir), identity)
+    forget_statuses(Path(settings.data_dir))
     return partitions
 
 
@@ -82,7 +85,7 @@ async def check_risk_certificate(settings: Settings) -> None:
 
 def forget_other_cluster(directory: Path, identity: str) -> None:
     """Remove tables that were made from other topics, or for another number of partitions: `seen` would take orders for
-    settled that it never saw, `statuses` would show what stands on a partition that is not the order's any more.
+    settled that it never saw.
 
     Faust notices only a table that is ahead of its changelog. Tables are rebuilt from Kafka; nothing else is removed.
     """
@@ -92,6 +95,12 @@ def forget_other_cluster(directory: Path, identity: str) -> None:
             log.warning("%s was made from other topics: removed, it is rebuilt from Kafka", tables)
             shutil.rmtree(tables)
         stamp.write_text(identity)
+
+
+def forget_statuses(directory: Path) -> None:
+    """Remove the tables of statuses, which workers kept until 0.2 (docs/adr/0028-no-statuses.md)."""
+    for table in directory.glob("v*/tables/statuses-*.db"):
+        shutil.rmtree(table, ignore_errors=True)
 
 
 @contextmanager

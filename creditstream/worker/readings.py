@@ -128,6 +128,8 @@ def _risk(gate: Gate) -> Iterator[Reading]:
 def _services(runtime: Running) -> Iterator[Reading]:
     lookups = runtime.web.cache.lookups
     yield Reading(catalogue.CACHE, {(outcome,): lookups[outcome] for outcome in catalogue.CACHE.labels[0].values})
+    lookups = runtime.web.dashboard.primary_lookups
+    yield Reading(catalogue.PRIMARY, {(outcome,): lookups[outcome] for outcome in catalogue.PRIMARY.labels[0].values})
     probes = runtime.probes
     if probes.replica_lag is not None:
         yield _one(catalogue.REPLICA_LAG, probes.replica_lag())

@@ -30,12 +30,13 @@ from creditstream.store.reads import Reads
 from creditstream.store.replica import Replica
 from creditstream.web.assembly import Host as WebHost
 from creditstream.web.assembly import WebParts
-from creditstream.worker.assembly import Tables, build_pipeline, open_services
+from creditstream.worker.assembly import build_pipeline, open_services
 from creditstream.worker.liveness import Liveness
 from creditstream.worker.loops import Loops
 from creditstream.worker.preflight import check_services
 from creditstream.worker.probes import Probes
 from creditstream.worker.readings import Readings
+from tables.seen import Seen
 
 log = logging.getLogger(__name__)
 _PARTITIONS_EVERY = 3_600.0
@@ -60,10 +61,10 @@ class Runtime(Service):
     probes: Probes
     abstract = False
 
-    def __init__(self, app: Host, settings: Settings, tables: Tables, metrics: Instruments) -> None:
+    def __init__(self, app: Host, settings: Settings, seen: Seen, metrics: Instruments) -> None:
         super().__init__()
         self.app, self.settings, self.metrics = app, settings, metrics
-        self._tables = tables
+        self._seen = seen
         #: Of each topic; None until Kafka was asked.
         self.partitions: int | None = None
         #: What /metrics shows; None while the worker starts.
@@ -88,8 +89,9 @@ class Runtime(Service):
         partitions = await self.check()
         services = await open_services(settings, self.metrics, lambda: self.app.group, self._opened)
         self.store, self.publisher, self.risk, self.statuses, _ = services
-        self.pipeline = build_pipeline(settings, partitions, services, self._tables, self.metrics, self._count)
-        self.web = WebParts(self.app, settings, lambda: Reads.open(settings), self._tables.statuses)
+        self.pipeline = build_pipeline(settings, partitions, services, self._seen, self.metrics, self._count)
+        open_primary = (lambda: Reads.open_primary(settings)) if settings.postgres_replica_dsn else None
+        self.web = WebParts(self.app, settings, lambda: Reads.open(settings), open_primary)
         self._opened.push_async_callback(self.web.close)
         await self.web.cache.greet()
         _spare_the_collector()

@@ -77,8 +77,8 @@ def needs(size: str) -> Needs:
         database_disk=kept * m["row_bytes"] * a["headroom"] / _GIB,
         iops=rate * a["random_pages"],
         broker_disk=(recent * (m["orders_bytes"] + m["by_id_bytes"]) + statuses + seen) * a["headroom"] / _GIB,
-        # All tables on each: what a partition leaves behind when it moves away stays, and restarts move partitions.
-        worker_disk=(kept * m["table_status_bytes"] + recent * m["table_seen_bytes"]) * a["headroom"] / _GIB,
+        # All of the table on each: what a partition leaves behind when it moves away stays, and restarts move them.
+        worker_disk=recent * m["table_seen_bytes"] * a["headroom"] / _GIB,
     )
 
 

@@ -34,7 +34,6 @@ ANY = {
     "creditstream/web/access/connections.py _handle_request": _PASSED_ON,
     "creditstream/web/access/connections.py log_exception": _PASSED_ON,
     "creditstream/web/access/server.py __init__": _PASSED_ON,
-    "creditstream/web/answers/owners.py __init__": "Faust's router and tables; goes when workers open at once",
 }
 
 _ORDER = "an order's state while it is under way; the parts of its way write it in turn"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from faust.stores.rocksdb import Store
 
-from creditstream.kafka.topics import ORDER_STATUS, ORDERS_DEAD_LETTER, SEEN_CHANGELOG
+from creditstream.kafka.topics import ORDERS_DEAD_LETTER, SEEN_CHANGELOG
 from schemas.status import FORGOTTEN, encode_status
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 #: By the name of the table.
-_CHANGELOGS = {"seen": SEEN_CHANGELOG, "statuses": ORDER_STATUS}
 
 
 class Ending:
@@ -125,12 +124,10 @@ class Ending:
         for worker in self._world.workers:
             if worker.life is None or worker.life.app is None or worker.life.is_over:
                 continue
-            tables = worker.life.app.runtime._tables
+            seen = worker.life.app.runtime._seen
             for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
-                for table in (tables.seen, tables.statuses):
-                    if str(table._table.data.partition_path(partition)) in worker.disk.damaged:
-                        continue  # and nobody has read there since
-                    self._look_at_table(worker.number, table, partition)
+                if str(seen._table.data.partition_path(partition)) not in worker.disk.damaged:  # else nobody read since
+                    self._look_at_table(worker.number, seen, partition)
 
     def _look_at_disks(self) -> None:
         """Whoever owns the partitions: a recovery passes over all up to the offset that stands there."""
@@ -140,8 +137,8 @@ class Ending:
                     self._look_at_disk(worker.number, Path(path).stem, items)
 
     def _look_at_disk(self, number: int, name: str, items: dict[bytes, bytes]) -> None:
-        table, _, partition = name.rpartition("-")
-        log = self._world.broker.topics[self._world.topic(_CHANGELOGS[table])][int(partition)]
+        _, _, partition = name.rpartition("-")
+        log = self._world.broker.topics[self._world.topic(SEEN_CHANGELOG)][int(partition)]
         last = {record.key: record for record in log.records()}
         for key, record in last.items():
             if record.value is None:

@@ -25,9 +25,7 @@ def repeats_past_a_rebalance() -> None:
         self._terms.require(term)
         last = await until_published(self._publisher, self._topic, records)
         self._terms.require(term)
-        for partition, sent in records.items():
-            items = {key: value for key, value, _ in sent if key is not None and value is not None}
-            self._table.put(partition, items, last[partition])
+        self._write(records, last)
 
     put_in(Changelog, "_attempt", attempt)
 
@@ -49,9 +47,7 @@ def late_marks() -> None:
             return
         self._terms.require(term)
         last = await self._publisher.publish(self._topic, records)
-        for partition, sent in records.items():
-            items = {key: value for key, value, _ in sent if key is not None and value is not None}
-            self._table.put(partition, items, last[partition])
+        self._write(records, last)
 
     put_in(Changelog, "_attempt", attempt)
 

@@ -17,7 +17,7 @@ from creditstream.order.pipeline import Pipeline
 from creditstream.risk.guarded import GuardedRisk, make_gate
 from creditstream.store.database import Database
 from creditstream.worker.app import CreditApp, create_app
-from creditstream.worker.assembly import Services, Tables, build_pipeline, open_services
+from creditstream.worker.assembly import Services, build_pipeline, open_services
 from creditstream.worker.loops import Loops
 from devtools.fakes import FakeRisk, FakeStore
 from tests.unit.pipeline_rig import ROUTES, FakePublisher, FakeTable
@@ -56,7 +56,7 @@ def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Built:
     async def build() -> Built:
         async with AsyncExitStack() as opened:
             services = await open_services(settings, app.instruments, _group, opened)
-            pipeline = build_pipeline(settings, 4, services, app.runtime._tables, app.instruments, lambda _: None)
+            pipeline = build_pipeline(settings, 4, services, app.runtime._seen, app.instruments, lambda _: None)
         return Built(app, services, pipeline, pools[0], await _topics(settings, monkeypatch), await _drained(app))
 
     return asyncio.run(build())
@@ -110,9 +110,9 @@ class Worker:
         statuses = StatusPublisher(self._open_producer, lambda: True)
         retries = cast(Any, SimpleNamespace())
         services = Services(cast(Any, self.store), cast(Any, self.publisher), guarded, statuses, retries)
-        tables = Tables(cast(Any, self.seen), cast(Any, FakeTable()))
+        seen = cast(Any, self.seen)
         self.pipeline = build_pipeline(
-            self.settings, ROUTES.partitions, services, tables, Instruments(), lambda flights: None
+            self.settings, ROUTES.partitions, services, seen, Instruments(), lambda flights: None
         )
         self.pipeline.own(frozenset(range(ROUTES.partitions)))
 

@@ -115,7 +115,7 @@ class Rig:
         """`status_publisher`: when statuses go another way than the rest."""
         self.store, self.risk = store or FakeStore(), FakeRisk()
         self.publisher = publisher or FakePublisher()
-        self.seen, self.statuses = FakeTable(), FakeTable()
+        self.seen = FakeTable()
         self.time, self.now, self.lease_holds = 0.0, NOW, True
         self.acknowledged: list[tuple[str, int, int]] = []
         self.outbox = Outbox(self.publisher)
@@ -126,7 +126,7 @@ class Rig:
         self.settlement = Settlement(
             routes=ROUTES,
             store=self.store,
-            sinks=Sinks(self.publisher, status_publisher or self.publisher, self.seen, self.statuses),
+            sinks=Sinks(self.publisher, status_publisher or self.publisher, self.seen),
             flights=self.flights,
             lease_holds=lambda: self.lease_holds,
             metrics=self.metrics,

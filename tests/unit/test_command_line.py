@@ -139,7 +139,7 @@ def test_what_stops_faust_itself_does_not_stop_the_module() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert {table["name"] for table in json.loads(done.stdout)} == {"seen", "statuses"}
+    assert {table["name"] for table in json.loads(done.stdout)} == {"seen"}
     warning = json.loads(done.stderr)
     assert warning["level"] == "WARNING"
     assert warning["message"].startswith("FAUST_LOOP, F_CONSOLE_PORT: without effect")

@@ -17,7 +17,7 @@ from creditstream.kafka.publisher import Publisher
 from creditstream.metrics.instruments import Instruments
 from creditstream.store.orders import PostgresStore
 from creditstream.worker.app import create_app
-from creditstream.worker.assembly import Tables, build_pipeline, open_services
+from creditstream.worker.assembly import build_pipeline, open_services
 from tests.unit.pipeline_rig import FakePublisher, FakeTable
 from tests.unit.test_status_fence import RECORDS, Group
 
@@ -162,8 +162,8 @@ def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytes
         async with AsyncExitStack() as stack:
             settings, metrics = Settings(), Instruments()
             services = await open_services(settings, metrics, lambda: group, stack)
-            tables = Tables(cast(Any, FakeTable()), cast(Any, FakeTable()))
-            pipeline = build_pipeline(settings, 4, services, tables, metrics, lambda flights: None)
+            seen = cast(Any, FakeTable())
+            pipeline = build_pipeline(settings, 4, services, seen, metrics, lambda flights: None)
             finisher = pipeline._settlement._finisher
             statuses = finisher._statuses._publisher
             assert (statuses, finisher._seen._publisher) == (services.statuses, services.publisher)

@@ -52,7 +52,7 @@ def readings(partitions: int = 4) -> Readings:
         settings=Settings(),
         liveness=SimpleNamespace(watchdog=Watchdog[Any](1.0), stuck=[], hanging=[]),
         risk=SimpleNamespace(gate=make_gate(Settings())),
-        web=SimpleNamespace(cache=SimpleNamespace(lookups=Count())),
+        web=SimpleNamespace(cache=SimpleNamespace(lookups=Count()), dashboard=SimpleNamespace(primary_lookups=Count())),
         probes=SimpleNamespace(replica_lag=lambda: 0.5, months_ahead=2),
     )
     consumer = SimpleNamespace(progress=progress, highwater=lambda tp: 7, committed_at=0.0)

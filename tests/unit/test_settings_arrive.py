@@ -44,7 +44,7 @@ def _window(built: Built) -> float:
 
 
 def _ttl(built: Built) -> Any:
-    return built.app.runtime._tables.seen._table.options["ttl"]
+    return built.app.runtime._seen._table.options["ttl"]
 
 
 def _changelog(name: str) -> Read:

@@ -1,45 +1,23 @@
-"""Lists, counts and rows for the pages: the read replica's answers behind the cache."""
+"""Lists, counts and rows for the pages: the read replica's answers behind the cache, one order's also the primary's."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections import Counter
 from uuid import UUID
 
 import msgspec
 
 from creditstream.errors import StoreUnavailable
-from creditstream.order.ports import Search
 from creditstream.web.answers.cache import Cache
 from creditstream.web.answers.queries import Query, new_cursor
+from creditstream.web.answers.source import Busy, OpenReads, Reads, Source
 from schemas.decision import Status
 from schemas.status import Row, StatusRecord, published
 
 #: What a page shows may be this old; meanwhile the database is asked once, however many pages are open.
 _TTL = 1.0
-T = TypeVar("T")
-_PATIENCE = 2.0
-"""Seconds for a question. A server that is frozen takes connections and says nothing."""
-_REST = 2.0
-"""Seconds between two looks at a replica that is away: who asks meanwhile is told so at once."""
-
-
-class Reads(Protocol):
-    """The read replica. Methods raise StoreUnavailable."""
-
-    async def counts_today(self) -> dict[Status, int]: ...
-
-    async def lag(self) -> float | None: ...
-
-    async def search(self, search: Search, limit: int) -> list[Row]: ...
-
-    async def order(self, order_id: UUID) -> Row | None: ...
-
-    def drop(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-OpenReads = Callable[[], Awaitable[Reads]]
+_BEHIND = 1.0
+"""Seconds. Of a replica that is behind by more the primary is asked for one order."""
+_AT_THE_PRIMARY = 8
+"""Questions at a time, for one connection: pages never take the primary's time from orders."""
 
 
 class Today(msgspec.Struct):
@@ -57,7 +35,7 @@ class Listed(msgspec.Struct):
 
 
 class Found(msgspec.Struct):
-    """An order as the replica has it: its status record, and the reasons, which are not published."""
+    """An order as a database has it: its status record, and the reasons, which are not published."""
 
     order: StatusRecord
     reasons: tuple[str, ...]
@@ -69,21 +47,20 @@ _decode_found = msgspec.json.Decoder(Found | None).decode
 
 
 class Dashboard:
-    """Opens its connections at the first question and again after a failure: a worker starts without a replica."""
+    """Connects to nothing before somebody looks."""
 
-    def __init__(self, cache: Cache, open_reads: OpenReads) -> None:
-        self._cache, self._open_reads = cache, open_reads
-        self._reads: Reads | None = None
-        self._opening = asyncio.Lock()
-        self._is_away, self._look_at = False, float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+    def __init__(self, cache: Cache, open_reads: OpenReads, open_primary: OpenReads | None = None) -> None:
+        """`open_primary`: where the reads are not the primary's own."""
+        self._cache, self._replica = cache, Source("read replica", open_reads)
+        self._primary = Source("primary", open_primary, _AT_THE_PRIMARY) if open_primary else None
+        #: Questions to the primary by what came of them: found, none, busy, error; for the metrics.
+        self.primary_lookups: Counter[str] = Counter()
 
     async def close(self) -> None:
-        if self._looking:
-            self._looking.cancel()
         await self._cache.close()
-        if self._reads:
-            await self._reads.close()
+        await self._replica.close()
+        if self._primary:
+            await self._primary.close()
 
     async def today(self) -> Today | None:
         """None: the replica is away."""
@@ -109,53 +86,47 @@ class Dashboard:
         async def ask(reads: Reads) -> Today:
             return Today(await reads.counts_today(), await reads.lag())
 
-        return await self._ask(ask)
+        return await self._replica.ask(ask)
 
     async def _load_orders(self, query: Query) -> Listed:
-        rows = await self._ask(lambda reads: reads.search(query.search, query.limit + 1))
+        rows = await self._replica.ask(lambda reads: reads.search(query.search, query.limit + 1))
         shown = rows[: query.limit]
         cursor = new_cursor(shown[-1].created_at, shown[-1].order_id) if len(rows) > len(shown) else None
         return Listed([published(row) for row in shown], cursor)
 
     async def _load_order(self, order_id: UUID) -> Found | None:
-        row = await self._ask(lambda reads: reads.order(order_id))
+        row = await self._newest(order_id)
         return Found(published(row), row.reasons) if row else None
 
-    async def _ask(self, question: Callable[[Reads], Awaitable[T]]) -> T:
-        """Nobody waits for a replica that is known to be away: one look at a time finds out when it is back."""
-        if self._is_away:
-            self._look()
-            raise StoreUnavailable("the read replica did not answer a moment ago")
+    async def _newest(self, order_id: UUID) -> Row | None:
+        """The replica's, and the primary's where the replica may not have it yet. What it has not, nobody has."""
+
+        async def ask(reads: Reads) -> tuple[Row | None, float]:
+            return await reads.order(order_id), await reads.lag() or 0.0
+
         try:
-            return await self._try(question)
+            row, lag = await self._replica.ask(ask)
         except StoreUnavailable:
-            self._is_away = True  # until a look says that it was this question only
-            self._look()
+            if self._primary is None:
+                raise
+            return await self._of_the_primary(self._primary, order_id)
+        if self._primary is None or (row is not None and lag <= _BEHIND):
+            return row
+        try:
+            return await self._of_the_primary(self._primary, order_id)
+        except StoreUnavailable:
+            if row is None:
+                raise
+            return row
+
+    async def _of_the_primary(self, primary: Source, order_id: UUID) -> Row | None:
+        outcome = "error"
+        try:
+            row = await primary.ask(lambda reads: reads.order(order_id))
+            outcome = "none" if row is None else "found"
+            return row
+        except Busy:
+            outcome = "busy"
             raise
-
-    def _look(self) -> None:
-        if asyncio.get_running_loop().time() >= self._look_at and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self._find_out())
-
-    async def _find_out(self) -> None:
-        try:
-            await self._try(lambda reads: reads.lag())
-        except StoreUnavailable:
-            self._look_at = asyncio.get_running_loop().time() + _REST
-        else:
-            self._is_away = False
-
-    async def _try(self, question: Callable[[Reads], Awaitable[T]]) -> T:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await question(await self._open())
-        except TimeoutError:
-            if self._reads:
-                self._reads.drop()
-            raise StoreUnavailable("the read replica does not answer") from None
-
-    async def _open(self) -> Reads:
-        async with self._opening:
-            if self._reads is None:
-                self._reads = await self._open_reads()
-            return self._reads
+        finally:
+            self.primary_lookups[outcome] += 1
