@@ -13,6 +13,7 @@ import msgspec
 
 from creditstream.errors import StoreUnavailable
 from creditstream.order.ports import Answer, NotYet, Proposal, Refused, Risk, Store
+from creditstream.store.proposals import gives_way
 from schemas.assessment import Assessment
 from schemas.decision import WAITING, Decision
 from schemas.order import Order
@@ -138,7 +139,7 @@ class FakeStore(Store):
         known = self.rows.get(order_id)
         if known is None:
             self.rows[order_id] = self._first(proposal)
-        elif _gives_way(known, proposal):
+        elif gives_way(known, proposal):
             changes = msgspec.structs.asdict(proposal.decision)
             self.rows[order_id] = msgspec.structs.replace(
                 known, **changes, version=known.version + 1, updated_at=self._clock.now()
@@ -155,16 +156,6 @@ class FakeStore(Store):
             updated_at=self._clock.now(),
             version=1,
         )
-
-
-def _gives_way(row: Row, proposal: Proposal) -> bool:
-    if proposal.decision.reason == WAITING.reason or not row.is_of(proposal.fingerprint):
-        return False
-    if row.waits_for_person:
-        return row.version == proposal.replaces
-    if row.is_settled:
-        return False
-    return (row.status, row.reason) != (proposal.decision.status, proposal.decision.reason)
 
 
 class FakeRisk(Risk):

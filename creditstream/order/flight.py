@@ -38,6 +38,8 @@ class Flight:
     """That row's version, once it was looked up and found to be the one."""
     unanswered_since: float | None = None
     """By the loop's clock, when PostgreSQL could not say anything about it for the first time in a row."""
+    doubted_since: float | None = None
+    """Since when there is something that counts at last."""
     refused: bool = False
     """PostgreSQL will never take it: nothing is proposed of it any more, and it is over with its dead letters."""
     over: bool = False

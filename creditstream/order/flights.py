@@ -38,6 +38,11 @@ class Flights(dict[UUID, Flight]):
         """Records that are held in memory: of orders in flight, and of those to be judged again."""
         return self._records + len(self.again)
 
+    def unanswered(self) -> list[Flight]:
+        """Orders about which PostgreSQL can say nothing yet, the first one first."""
+        found = [flight for flight in self.values() if flight.unanswered_since is not None]
+        return sorted(found, key=lambda flight: flight.unanswered_since or 0.0)
+
     def retries(self) -> Iterator[Record]:
         """Those of them that come from `orders-retry`, the order that started first before the others."""
         for flight in self.values():

@@ -12,6 +12,7 @@ from creditstream.order.backpressure import Backpressure
 from creditstream.order.brakes import Brakes
 from creditstream.order.dead_letters import DeadLetters
 from creditstream.order.flights import Flights
+from creditstream.order.held_up import HeldUp
 from creditstream.order.outbox import Outbox
 from creditstream.order.overdue import Overdue
 from creditstream.order.ports import RetryTopic
@@ -74,6 +75,7 @@ class Pipeline:
         )
         #: For liveness.
         self.retries = RetriesAtWork(flights, self._waiting_room)
+        self.held_up = HeldUp(flights, limits.max_in_flight)
         #: For the agents: wait for room, then hand over.
         self.room, self.has_room, self.accept = (
             self._backpressure.room,
@@ -85,6 +87,14 @@ class Pipeline:
         self.forget_retries = self._waiting_room.forget
         #: For records that the transport could not read whole, or not hand on.
         self.refuse, self.unforeseen = self._dead_letters.send, self._reception.unforeseen
+
+    def notes(self) -> list[str]:
+        """What people should see although this worker is as ready as it can be."""
+        return [*self.brakes.notes(), *self.held_up.notes()]
+
+    def problems(self) -> list[str]:
+        """Why this worker takes no orders although all it needs is there; for readiness."""
+        return [*self.brakes.problems(), *self.held_up.problems()]
 
     @property
     def waiting(self) -> int:

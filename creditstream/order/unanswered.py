@@ -9,7 +9,7 @@ from creditstream.order.ports import Answer, NotYet
 
 #: Seconds between two questions about an order.
 _MOMENT = 0.5
-#: Seconds after which what it comes to at last counts, where there is such a thing.
+#: Seconds for which there was something that counts at last, after which it does.
 _LONGEST = 60.0
 
 
@@ -28,31 +28,30 @@ class Unanswered:
     def judged(self, flight: Flight, answer: Answer | None) -> Answer | None:
         """What counts of the answer. NotYet: nothing does, and the order is asked about again."""
         if isinstance(answer, NotYet):
-            if not self._has_waited(flight) or answer.at_last is None:
-                self._wait(flight)
-                return answer
-            self._end(flight)
-            return answer.at_last
+            now = asyncio.get_running_loop().time()
+            if answer.at_last is None:
+                flight.doubted_since = None
+            elif flight.doubted_since is None:
+                flight.doubted_since = now
+            elif now - flight.doubted_since >= _LONGEST:
+                self._end(flight)
+                return answer.at_last
+            self._wait(flight, now)
+            return answer
         if self._waiting or flight.unanswered_since is not None:
             self._end(flight)
         return answer
 
-    def _has_waited(self, flight: Flight) -> bool:
-        """For too long."""
-        since = flight.unanswered_since
-        return since is not None and asyncio.get_running_loop().time() - since >= _LONGEST
-
-    def _wait(self, flight: Flight) -> None:
-        loop = asyncio.get_running_loop()
+    def _wait(self, flight: Flight, now: float) -> None:
         if flight.unanswered_since is None:
-            flight.unanswered_since = loop.time()
+            flight.unanswered_since = now
         if not self._waiting:
-            loop.call_later(_MOMENT, self._ask)
+            asyncio.get_running_loop().call_later(_MOMENT, self._ask)
         self._waiting[flight] = None
 
     def _end(self, flight: Flight) -> None:
         """There is an answer, perhaps to another question about it."""
-        flight.unanswered_since = None
+        flight.unanswered_since = flight.doubted_since = None
         self._waiting.pop(flight, None)
 
     def _ask(self) -> None:

@@ -35,10 +35,11 @@ class Database:
             raise
         return database
 
-    async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
+    async def value(self, name: str, parameters: Mapping[str, object] | None = None, *, blames: bool = True) -> Any:
         """The first column of the first row that the named statement's last part gives.
 
         A failure that is the server's, not the statement's, ends every connection that is open now (docs/adr/0019).
+        `blames` False: that the role may not, or the schema is another one, says nothing about the server.
         """
         if self._is_closed:
             raise StoreUnavailable("PostgreSQL: this worker has closed its connections")
@@ -48,7 +49,7 @@ class Database:
                     await cursor.execute(message(name), parameters)
                     (value,) = await cursor.fetchone()
                 except (psycopg2.Error, TimeoutError) as error:
-                    if is_of_the_server(error):
+                    if is_of_the_server(error, of_the_schema=blames):
                         self.drop()
                     raise
                 return value

@@ -23,6 +23,9 @@ _ROW_ERRORS = {
 _OF_THE_STATEMENT = {*_ROW_ERRORS, "40", "53", "55"}
 """Classes that say nothing against the server and the session: beside the rows', a deadlock, no memory, a lock."""
 _CANCELLED = "57014"
+_SCHEMA = "42"
+_OVERLAPS = "42P17"
+"""A month that somebody's own partition holds a part of: its table can never be made."""
 READ_ONLY = "25006"
 _WHAT_TO_DO = {
     READ_ONLY: "it is read-only (a standby, or default_transaction_read_only): the address should lead to the primary",
@@ -70,12 +73,16 @@ def translated() -> Iterator[None]:
         raise _named(error) from None
 
 
-def is_of_the_server(error: Exception) -> bool:
+def is_of_the_server(error: Exception, *, of_the_schema: bool = True) -> bool:
     """Whether no connection to that server should be used again; an answer that does not come is such an error.
+
+    `of_the_schema`: so is a right, a table or a function that is not there.
 
     Everything is but what is known to be the statement's: to open a connection is cheap, to keep a useless one is not.
     """
     state = error.pgcode or "" if isinstance(error, psycopg2.Error) else ""
+    if state[:2] == _SCHEMA and not of_the_schema:
+        return False
     return state != _CANCELLED and state[:2] not in _OF_THE_STATEMENT
 
 
@@ -84,6 +91,8 @@ def _named(error: psycopg2.Error) -> Exception:
     kind = f"{type(error).__name__} {state}".strip()
     if state == "23514" and not error.diag.constraint_name:
         return MissingPartition("constraint_violation", f"{kind}: no partition for created_at")
+    if state == _OVERLAPS:
+        return BadRow("constraint_violation", f"{kind}: another partition holds a part of the month of created_at")
     if state[:2] in _ROW_ERRORS:
         where = error.diag.constraint_name or error.diag.column_name
         return BadRow(_ROW_ERRORS[state[:2]], f"{kind} on {where}" if where else kind)

@@ -1,6 +1,6 @@
 """The PostgreSQL sink: many orders in one transaction, and the first settled state of an order stays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from creditstream.config.settings import Settings
 from creditstream.order.ports import Answer, NotYet, Proposal, Refused
 from creditstream.store.database import Database
 from creditstream.store.errors import BadRow, MissingPartition
-from creditstream.store.months import Months
-from creditstream.store.proposals import as_array, as_json
+from creditstream.store.months import Months, New
+from creditstream.store.proposals import as_array, as_json, gives_way
 from schemas.status import Row
 
 MAX_BATCH = 500
@@ -70,9 +70,11 @@ class PostgresStore:
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         """See `Store.commit`. One statement for each MAX_BATCH new orders; a second one for those already known."""
         batch = sorted(proposals, key=_order_id)
-        answers: dict[UUID, Answer] = {}
-        for start in range(0, len(batch), MAX_BATCH):
-            answers |= await self._commit(batch[start : start + MAX_BATCH])
+        waiting = [proposal for proposal in batch if self._months.lacks(proposal)]
+        answers = await self._still_waiting(waiting) if waiting else {}
+        left = [proposal for proposal in batch if _order_id(proposal) not in answers] if waiting else batch
+        for start in range(0, len(left), MAX_BATCH):
+            answers |= await self._commit(left[start : start + MAX_BATCH])
         return answers
 
     async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
@@ -107,6 +109,11 @@ class PostgresStore:
         middle = len(batch) // 2
         return await self._commit(batch[:middle]) | await self._commit(batch[middle:])
 
+    async def _still_waiting(self, batch: Sequence[Proposal]) -> dict[UUID, Answer]:
+        """Of orders whose month could not be made: those for which nothing is to be done. Asked without a write."""
+        new = (await self._months.missing(batch)).values()
+        return _waiting(each for each in new if self._months.waits(each))
+
     async def _write(self, batch: Sequence[Proposal]) -> dict[UUID, Answer]:
         try:
             return await self._claim(batch)
@@ -118,8 +125,7 @@ class PostgresStore:
         made = await self._months.make(each.month for each in new.values() if not each.goes)
         ready = {order_id for order_id, each in new.items() if each.month in made}
         answers |= await self._commit([proposal for proposal in batch if _order_id(proposal) in ready])
-        waiting = {order_id: _WHILE_IT_GOES if new[order_id].goes else NotYet() for order_id in new.keys() - ready}
-        return answers | waiting
+        return answers | _waiting(each for order_id, each in new.items() if order_id not in ready)
 
     async def _claim(self, batch: Sequence[Proposal]) -> dict[UUID, Answer]:
         answers = _by_id(await self._database.value("claim_orders", {"batch": as_json(batch)}))
@@ -129,9 +135,13 @@ class PostgresStore:
         return answers
 
     async def _settle(self, known: Sequence[Proposal]) -> dict[UUID, Answer]:
-        ids = [proposal.order.order_id for proposal in known]
+        """A row that should have given way and did not was out of the update's sight: its month came back meanwhile."""
+        of = {proposal.order.order_id: proposal for proposal in known}
+        ids = list(of)
         rows = _by_id(await self._database.value("settle_orders", {"batch": as_json(known), "ids": as_array(ids)}))
-        answers: dict[UUID, Answer] = dict(rows)
+        answers: dict[UUID, Answer] = {
+            order_id: NotYet() if gives_way(row, of[order_id]) else row for order_id, row in rows.items()
+        }
         if len(rows) < len(ids):
             unseen = [order_id for order_id in ids if order_id not in rows]
             found = await self.find(unseen)
@@ -141,6 +151,10 @@ class PostgresStore:
 
 def _order_id(proposal: Proposal) -> UUID:
     return proposal.order.order_id
+
+
+def _waiting(new: Iterable[New]) -> dict[UUID, Answer]:
+    return {each.order_id: _WHILE_IT_GOES if each.goes else NotYet() for each in new}
 
 
 def _unless_row(found: Answer | None) -> Answer:

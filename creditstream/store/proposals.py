@@ -10,8 +10,9 @@ import msgspec
 
 from creditstream.order.ports import Proposal
 from creditstream.store.errors import BadRow
-from schemas.decision import Decision
+from schemas.decision import WAITING, Decision
 from schemas.order import Order
+from schemas.status import Row
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of several orders in one statement: 500 of the largest are 2 GB, more than PostgreSQL takes, at 15 MB a second."""
@@ -56,6 +57,17 @@ def as_json(batch: Iterable[Proposal]) -> str:
         return f"[{b','.join(encoded).decode()}]"
     except (ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise BadRow("invalid_data", f"{type(error).__name__}: cannot be written as JSON") from None
+
+
+def gives_way(row: Row, proposal: Proposal) -> bool:
+    """PURE: whether the row, as it stands, makes way for what is proposed: the rule of `settle_orders`."""
+    if proposal.decision.reason == WAITING.reason or not row.is_of(proposal.fingerprint):
+        return False
+    if row.waits_for_person:
+        return row.version == proposal.replaces
+    if row.is_settled:
+        return False
+    return (row.status, row.reason) != (proposal.decision.status, proposal.decision.reason)
 
 
 def as_array(values: Iterable[object]) -> str:

@@ -98,5 +98,5 @@ def _worker(app: Host, settings: Settings) -> Worker:
         lag=lag,
         series=lambda: app.runtime.throughput.series(time.monotonic()),
         risk=lambda: app.runtime.gate(),
-        notes=lambda: [*app.pipeline.brakes.problems(), *app.runtime.notes()],
+        notes=lambda: [*app.pipeline.problems(), *app.runtime.notes()],
     )

@@ -9,7 +9,6 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from creditstream.errors import StoreUseless, Unavailable
-from creditstream.order.brakes import Brakes
 from creditstream.web.answers.cache import Cache
 
 _ANSWER_WITHIN = 2.0
@@ -35,8 +34,7 @@ class Group(Protocol):
 class Pipeline(Protocol):
     """The orders' way."""
 
-    @property
-    def brakes(self) -> Brakes: ...
+    def problems(self) -> list[str]: ...
 
 
 class Runtime(Protocol):
@@ -78,7 +76,7 @@ class Readiness:
         if app.rebalancing or not app.group.progress:
             problems.append("no partitions assigned, or their tables are still being recovered")
         silent: list[str] = msgspec.json.decode(await self._servers.get_or_load("servers", _HOLD, self._silent))
-        return [*problems, *silent, *app.pipeline.brakes.problems()]
+        return [*problems, *silent, *app.pipeline.problems()]
 
     async def close(self) -> None:
         await self._servers.close()

@@ -15,6 +15,7 @@ from creditstream.kafka.client import cluster_id
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.kafka.watchdog import Standing, Watchdog
 from creditstream.order.brakes import Brakes
+from creditstream.order.held_up import HeldUp
 from creditstream.order.retries_at_work import RetriesAtWork, RetryWork
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ class Orders(Protocol):
     @property
     def brakes(self) -> Brakes: ...
 
+    @property
+    def held_up(self) -> HeldUp: ...
+
 
 class Liveness:
     """What does not get on is said in the log, and liveness fails, so that the worker is restarted."""
@@ -90,7 +94,8 @@ class Liveness:
         paused = orders.brakes.notes() or orders.brakes.problems()
         nowhere = {(tp, ""): _NOWHERE for tp in self._app.group.unpositioned()}
         standings = {} if paused else self._standings(orders) | nowhere
-        stuck = sorted({f"{tp.topic}[{tp.partition}]" for tp, _ in self.watchdog.look(standings, now)})
+        found = {tp for tp, _ in self.watchdog.look(standings, now)} - orders.held_up.partitions()
+        stuck = sorted(f"{tp.topic}[{tp.partition}]" for tp in found)
         if stuck and stuck != self.stuck:
             after = self._settings.stuck_after
             log.error("no progress for %.0f s although there is work: %s", after, ", ".join(stuck))

@@ -138,7 +138,7 @@ class Runtime(Service):
 
     def notes(self) -> list[str]:
         """What people should see although this worker is as ready as it can be."""
-        return [*self.pipeline.brakes.notes(), *self.liveness.hanging]
+        return [*self.pipeline.notes(), *self.liveness.hanging]
 
     async def drain(self) -> None:
         """As `creditstream.kafka.ownership.Ownership`."""

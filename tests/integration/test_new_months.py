@@ -203,3 +203,91 @@ def test_it_waits_for_nobody_who_has_a_lock_on_another_month(database: Database)
                 assert isinstance(answers[old.order.order_id], Row)
 
     asyncio.run(scenario())
+
+
+class _Asked(list[str]):
+    """The names of the statements that a store asks from now on."""
+
+    def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        value = store._database.value
+
+        async def noted(name: str, *given: Any, **options: Any) -> Any:
+            self.append(name)
+            return await value(name, *given, **options)
+
+        monkeypatch.setattr(store._database, "value", noted)
+
+
+def _of_months(count: int) -> list[Proposal]:
+    return [
+        a_proposal(an_order(created_at=datetime(2000 + at // 12, at % 12 + 1, 9, tzinfo=UTC))) for at in range(count)
+    ]
+
+
+def test_orders_that_wait_write_nothing_and_many_months_are_tried_no_more_often_than_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with _stores(database, count=1, pool=1) as (store,):
+            old = _of_months(60)
+            with closing(psycopg2.connect(database.dsn)) as holder:
+                holder.cursor().execute(_LOCK)
+                await store.commit(old)
+                await wait_for_async(_is_said(caplog), 20.0, "the first try has failed")
+                asked = _Asked(store, monkeypatch)
+                usual = a_proposal()
+                answers = dict(await store.commit([*old, usual]))
+                assert isinstance(answers.pop(usual.order.order_id), Row) and set(answers.values()) == {NotYet()}
+                assert asked.count("claim_orders") == 1 and asked.count("make_month") <= 1
+                assert [line for line in caplog.messages if "and 59 others cannot be made yet" in line]
+            await _until_committed(store, old)
+
+    asyncio.run(scenario())
+
+
+def _is_said(caplog: pytest.LogCaptureFixture) -> Any:
+    async def is_said() -> bool:
+        return "cannot be made yet" in caplog.text
+
+    return is_said
+
+
+def test_a_month_that_the_role_may_not_make_costs_no_connection(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    role = f"worker_{database.name}"
+    database.fetch(f"CREATE ROLE {role} LOGIN")
+    database.fetch(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
+
+    async def scenario() -> None:
+        dsn = Secret(psycopg2.extensions.make_dsn(database.dsn, user=role))
+        async with _stores(database, count=1) as (other,):
+            store = await PostgresStore.open(Settings(postgres_dsn=dsn, postgres_pool=1))
+            backend = await store._database.value("backend")
+            old, usual = _old(), a_proposal()
+            answers = await store.commit([old, usual])
+            assert answers[old.order.order_id] == NotYet() and isinstance(answers[usual.order.order_id], Row)
+            await wait_for_async(_is_said(caplog), 20.0, "the try has failed")
+            assert await store._database.value("backend") == backend
+            await _until_committed(other, [old])
+            await _until_committed(store, [old])
+            await store.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        database.fetch(f"DROP OWNED BY {role}")
+        database.fetch(f"DROP ROLE {role}")
+
+
+def test_an_order_beside_somebodys_own_partition_of_its_month_has_a_letter(database: Database) -> None:
+    async def scenario() -> None:
+        async with _stores(database, count=1) as (store,):
+            database.fetch("CREATE TABLE mine PARTITION OF orders FOR VALUES FROM ('2025-02-15Z') TO ('2025-03-15Z')")
+            old, usual = _old(), a_proposal()
+            answers = await store.commit([old, usual])
+            refused = answers[old.order.order_id]
+            assert isinstance(refused, Refused) and refused.reason == "constraint_violation"
+            assert isinstance(answers[usual.order.order_id], Row)
+
+    asyncio.run(scenario())

@@ -15,14 +15,16 @@ import pytest
 
 from creditstream.config.secret import Secret
 from creditstream.config.settings import Settings
-from creditstream.order.ports import Proposal, Refused
+from creditstream.order.ports import NotYet, Proposal, Refused
 from creditstream.store.maintenance import only_one
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
 from devtools.wait import wait_for_async
+from schemas.decision import Decision
 from schemas.status import Row
 from tests.support.database import Database
 
+_APPROVED = Decision(status="approved", reason="score_above_threshold", score=712)
 _WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders_2024_05'::regclass"
 _DROPPED = """
 INSERT INTO dropped_months (month, orders, partition, dropped_at, published_at)
@@ -39,7 +41,9 @@ def _old(month: int = 2) -> Proposal:
     return a_proposal(an_order(created_at=datetime(2024, month, 10, 12, tzinfo=UTC)))
 
 
-async def _asked(database: Database, store: PostgresStore, new: Proposal, question: Awaitable[Any]) -> Any:
+async def _asked(
+    database: Database, store: PostgresStore, new: Proposal, question: Awaitable[Any], meanwhile: str = ""
+) -> Any:
     """What it is answered. Its statement was planned before `new` was committed, the first order of its month."""
     await store.commit([_old(month=5)])
     with closing(psycopg2.connect(database.dsn)) as holder:
@@ -52,6 +56,8 @@ async def _asked(database: Database, store: PostgresStore, new: Proposal, questi
         await wait_for_async(waits, 20.0, "the statement is being planned")
         committed = await store.commit([new])
         assert isinstance(committed[new.order.order_id], Row)
+        if meanwhile:
+            database.fetch(meanwhile)
     return await answered
 
 
@@ -62,6 +68,29 @@ def test_an_order_that_is_committed_meanwhile_is_not_taken_for_removed(database:
             new = _old()
             found = await _asked(database, store, new, store.find([new.order.order_id]))
             assert not isinstance(found.get(new.order.order_id), Refused)
+        finally:
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_decision_whose_row_came_back_meanwhile_is_proposed_again(database: Database) -> None:
+    """The update was planned without its month, and what it left is read with it."""
+
+    async def scenario() -> None:
+        store = await PostgresStore.open(_settings(database))
+        try:
+            parked, new = _old(), _old(month=3)
+            await store.commit([parked])
+            database.fetch("ALTER TABLE orders DETACH PARTITION orders_2024_02")
+            approved = parked._replace(decision=_APPROVED)
+            back = (
+                "ALTER TABLE orders ATTACH PARTITION orders_2024_02 FOR VALUES FROM ('2024-02-01Z') TO ('2024-03-01Z')"
+            )
+            found = await _asked(database, store, new, store.commit([approved]), meanwhile=back)
+            assert found == {parked.order.order_id: NotYet()}
+            [row] = (await store.commit([approved])).values()
+            assert isinstance(row, Row) and (row.status, row.version) == ("approved", 2)
         finally:
             await store.close()
 

@@ -352,9 +352,9 @@ def test_large_orders_are_committed_a_few_at_a_time(run: Run, database: Any, mon
         async with _store_and_admin(database.dsn) as (store, _):
             value = store._database.value
 
-            async def counted(name: str, parameters: dict[str, Any] | None = None) -> Any:
+            async def counted(name: str, parameters: dict[str, Any] | None = None, **options: Any) -> Any:
                 sizes.append(len((parameters or {}).get("batch", "")))
-                return await value(name, parameters)
+                return await value(name, parameters, **options)
 
             monkeypatch.setattr(store._database, "value", counted)
             large = [a_proposal(an_order(metadata={"text": "x" * (MAX_BYTES // 4)})) for _ in range(5)]

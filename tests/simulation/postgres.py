@@ -200,7 +200,7 @@ class Database:
         await database.value("check")
         return database
 
-    async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
+    async def value(self, name: str, parameters: Mapping[str, object] | None = None, *, blames: bool = True) -> Any:
         if self._is_closed:
             raise StoreUnavailable("PostgreSQL: this worker has closed its connections")
         return await self.server.run(name, parameters or {})

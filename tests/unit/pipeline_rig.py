@@ -81,6 +81,9 @@ class FakeRetryTopic(RetryTopic):
         self.records[place].acknowledge()
 
 
+MAX_IN_FLIGHT = 100
+
+
 class FakeTable:
     """A table's partitions as dicts; `offsets` of the changelog, as they were told with what was written."""
 
@@ -143,7 +146,7 @@ class Rig:
             now=lambda: self.now,
         )
         self.pipeline = Pipeline(
-            limits=Limits(100, 1.0, 262_144, 86_400.0),
+            limits=Limits(MAX_IN_FLIGHT, 1.0, 262_144, 86_400.0),
             routes=ROUTES,
             seen=self.seen,
             flights=self.flights,

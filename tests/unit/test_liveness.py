@@ -26,6 +26,7 @@ class Scene:
         self.transactions: dict[TP, Standing] = {}
         self.unpositioned: set[TP] = set()
         self.note, self.problem = "", ""
+        self.held_up: set[tuple[str, int]] = set()
         app = cast(Any, SimpleNamespace(group=self._group()))
         self.liveness = Liveness(app, Settings(stuck_after=_AFTER), lambda: self.now)
         monkeypatch.setattr(creditstream.worker.liveness, "cluster_id", self._ask)
@@ -48,7 +49,8 @@ class Scene:
         brakes = SimpleNamespace(
             notes=lambda: [self.note] if self.note else [], problems=lambda: [self.problem] if self.problem else []
         )
-        orders = SimpleNamespace(retries=Rig().pipeline.retries, brakes=brakes)
+        held_up = SimpleNamespace(partitions=lambda: frozenset(self.held_up))
+        orders = SimpleNamespace(retries=Rig().pipeline.retries, brakes=brakes, held_up=held_up)
         for _ in range(round(seconds / 5)):
             self.now += 5
             asyncio.run(self.liveness.run_once(cast(Any, orders)))
@@ -117,3 +119,11 @@ def test_a_group_is_excused_while_nobody_hears_of_kafka(scene: Scene) -> None:
     scene.lease_holds = scene.kafka_answers = False
     scene.pass_time(3 * _AFTER)
     assert not scene.liveness.stuck
+
+
+def test_a_partition_whose_order_waits_for_postgresql_is_not_stuck_and_blocks_all_the_same(scene: Scene) -> None:
+    other = {TP("orders", 2): Standing(1, 2)}
+    scene.standings, scene.held_up = _BEHIND | other, {("orders", 0)}
+    scene.pass_time(2 * _AFTER)
+    assert scene.liveness.stuck == ["orders[2]"]
+    assert scene.liveness.watchdog.blocking_age() >= _AFTER, "the metric tells of it"
