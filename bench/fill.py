@@ -23,7 +23,7 @@ _AT_WORK = ("rocksdb.compaction-pending", "rocksdb.num-running-compactions", "ro
 _STEP = 1_000_000
 #: How to take every index of both tables away, and to make it again: ten million random ids are sorted once
 #: instead of looked up five times each.
-_INDEXES = """
+INDEXES = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
     format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
 FROM pg_constraint WHERE contype = 'p' AND conrelid IN ('orders'::regclass, 'order_keys'::regclass)
@@ -50,7 +50,7 @@ def fill_rows(place: Place, rows: int) -> None:
     """Orders that other runs have left in the database."""
     with closing(psycopg2.connect(place.dsn)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        cursor.execute(_INDEXES)
+        cursor.execute(INDEXES)
         indexes = cursor.fetchall()
         for drop, _ in indexes:
             cursor.execute(drop)

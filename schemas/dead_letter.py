@@ -7,6 +7,8 @@ import msgspec
 
 from schemas.headers import ROW_VERSION, TRUNCATED_FROM, TRUNCATED_PARTS, Headers, producers_own
 
+#: The reason of the one letter about records that Kafka removed before they were read: there is nothing of them.
+REMOVED_UNREAD = "removed_unread"
 #: Of a header, beside its name and its value.
 _HEADER_OVERHEAD = 10
 #: Bytes for the producer's headers, and for its key, of a letter that has to be cut: as shares of the whole.

@@ -24,6 +24,10 @@ TRUNCATED_PARTS = "x-truncated-parts"
 #: On a dead letter whose record was removed with its customer's data: the request's random id.
 FORGOTTEN_BY = "x-forgotten-by"
 
+#: On a dead letter about records that Kafka removed before they were read: the offset behind the last of them. Believed
+#: with that reason alone.
+REMOVED_UNTIL = "x-removed-until"
+
 #: On `orders-retry`: which row somebody wants asked about again (`dlq replay`, ADR 0018).
 REOPENS = "x-reopens"
 #: On a dead letter of an order that waits for a person: its row's version.

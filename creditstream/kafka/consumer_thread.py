@@ -19,6 +19,7 @@ from faust.types import TP
 from creditstream.config.patience import KAFKA, patiently
 from creditstream.kafka.client import stop
 from creditstream.kafka.lease import Lease
+from creditstream.kafka.offsets import StartingPoint
 from creditstream.kafka.reading import just_read, states, with_holes
 
 #: A commit that the broker does not answer is given up after this long and made again with newer offsets.
@@ -171,11 +172,11 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         """What aiokafka knows of a partition. None: it is not assigned, which this thread may learn at any moment."""
         return states(self._ensure_consumer()).get(cast(Any, tp))
 
-    async def starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
+    async def starting_points(self, partitions: set[TP]) -> dict[TP, StartingPoint]:
         """For each partition where to start (the committed offset, or else the beginning) and where its log ends."""
-        return cast(dict[TP, tuple[int, int]], await self.call_thread(self._starting_points, partitions))
+        return cast(dict[TP, StartingPoint], await self.call_thread(self._starting_points, partitions))
 
-    async def _starting_points(self, partitions: set[TP]) -> dict[TP, tuple[int, int]]:
+    async def _starting_points(self, partitions: set[TP]) -> dict[TP, StartingPoint]:
         """In time: the thread does other things one after the other behind it. Raises TimeoutError."""
         consumer = self._ensure_consumer()
         tps = sorted(partitions)
@@ -187,7 +188,8 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             usable = offset is not None and first[tp] <= offset <= last[tp]
             if offset is not None and not usable:
                 self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
-            points[tp] = (offset if usable else first[tp], last[tp])
+            gone_from = offset if offset is not None and offset < first[tp] else None
+            points[tp] = StartingPoint(offset if usable else first[tp], last[tp], gone_from)
         return points
 
 

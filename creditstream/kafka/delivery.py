@@ -16,7 +16,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from creditstream.kafka.offsets import Admission, Progress
-from creditstream.kafka.reading import FaultyRecord, Hole
+from creditstream.kafka.reading import FaultyRecord, Hole, gap
 from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.order.record_time import believed_ms
 from creditstream.order.unforeseen import OF_A_RECORD
@@ -135,6 +135,9 @@ class InOrderDelivery(driver.Consumer):
             record = records.popleft()
             if kind is Hole:
                 progress.pass_over(*record)
+                continue
+            if progress.is_gone(record.offset):
+                records.extendleft((record, *reversed(gap(tp, progress.expected, record.offset))))
                 continue
             if (verdict := progress.admit(record.offset)) is Admission.SEEK_BACK:
                 records.clear()

@@ -2,6 +2,7 @@
 
 from collections import deque
 from enum import Enum
+from typing import NamedTuple
 
 from creditstream.kafka.finished import Finished
 from creditstream.kafka.watchdog import Standing
@@ -13,6 +14,15 @@ class Admission(Enum):
     DELIVER = "deliver"
     SEEK_BACK = "seek back"
     BEGIN_AGAIN = "begin again"
+
+
+class StartingPoint(NamedTuple):
+    """Where a partition is read from, and where its log ends."""
+
+    start: int
+    end: int
+    #: The committed offset, when Kafka has removed what stood there: nobody has read it.
+    gone_from: int | None = None
 
 
 class Progress:
@@ -65,6 +75,10 @@ class Progress:
         self.expected = offset + 1
         self._open += 1
         return Admission.DELIVER
+
+    def is_gone(self, offset: int) -> bool:
+        """Whether a record at `offset`, fetched next, shows for the second time that what is expected is gone."""
+        return offset > self.expected and self._doubted is not None and offset >= self._doubted
 
     def after_cut(self, offset: int) -> "Progress":
         """For the log as it is now, from `offset` on. Some of its records may be those that were handled before."""

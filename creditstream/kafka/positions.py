@@ -4,6 +4,7 @@ Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a 
 """
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from faust.types import TP
 
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.delivery import RETRY, InOrderDelivery
-from creditstream.kafka.offsets import Progress
+from creditstream.kafka.offsets import Progress, StartingPoint
 from creditstream.kafka.ownership import CreditApp
+from creditstream.kafka.reading import gap
 
 _MOST_DOUBTS = 10
 
@@ -64,32 +66,39 @@ class InOrderPositions(InOrderDelivery):
         async with self._fetching:  # what is fetched comes from before the seek, and is dropped, or counts from here on
             if self._is_over(epoch):
                 return
-            await self._seek_to({tp: start for tp, (start, _) in points.items()})
+            await self._seek_to({tp: point.start for tp, point in points.items()})
             if self._is_over(epoch):
                 return
             self._epoch += 1  # ends the round of deliveries that is under way
             self._backlog.clear()
-            self.progress = {tp: Progress(start, replay_until=end) for tp, (start, end) in points.items()}
+            self.progress = {tp: self._progress(tp, point) for tp, point in points.items()}
         self._room.set()  # there is something to fetch
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
         self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
 
+    def _progress(self, tp: TP, point: StartingPoint) -> Progress:
+        """Where it goes on. What is gone from there has its dead letter first."""
+        if point.gone_from is None:
+            return Progress(point.start, replay_until=point.end)
+        self._backlog[tp] = deque(gap(tp, point.gone_from, point.start))
+        return Progress(point.gone_from, replay_until=point.end)
+
     def _is_over(self, epoch: int) -> bool:
         """Another rebalance began meanwhile; its own seek follows."""
         return epoch != self._epoch or not self._is_assigned
 
-    def _doubt(self, points: Mapping[TP, tuple[int, int]]) -> None:
+    def _doubt(self, points: Mapping[TP, StartingPoint]) -> None:
         """A broker that has just come back may not know yet what it was told: asked again, it does. Raises KafkaError.
 
         Believed, partitions would be read again from their beginning. A log that ends before is another one.
         """
-        back = [tp for tp, (start, end) in points.items() if start < self._reached.get(tp, 0) <= end]
+        back = [tp for tp, point in points.items() if point.start < self._reached.get(tp, 0) <= point.end]
         self._doubts = self._doubts + 1 if back else 0
         if back and self._doubts <= _MOST_DOUBTS:
             raise OffsetsWentBack(f"{len(back)} partitions")
-        self._reached |= {tp: start for tp, (start, _) in points.items()}
+        self._reached |= {tp: point.start for tp, point in points.items()}
 
     def _begin_again(self, tp: TP, progress: Progress, offset: int) -> Progress:
         """Read again from the log's beginning, as the client does: nothing tells where in it the new records begin."""

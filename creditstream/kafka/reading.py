@@ -18,6 +18,8 @@ from aiokafka.structs import ConsumerRecord
 
 from creditstream.kafka.batches import RawRecord, Unreadable, has_long_records, read_carefully, unreadable_batch
 from creditstream.kafka.decompression import is_compressed, uncompressed
+from schemas.dead_letter import REMOVED_UNREAD
+from schemas.headers import REMOVED_UNTIL
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,18 @@ class Hole(NamedTuple):
 
     after: int
     until: int
+
+
+def gap(tp: Any, first: int, until: int) -> tuple[FaultyRecord, Hole]:
+    """What is handed on where Kafka has removed the records from `first` to before `until` before they were read.
+
+    Like any record that cannot be read it becomes a dead letter, and no offset behind it is committed before. The size
+    says that the letter holds no whole record: there is nothing to send again.
+    """
+    fault = f"{until - first} records, up to offset {until - 1}, were removed by Kafka before they were read"
+    headers = ((REMOVED_UNTIL, str(until).encode()),)
+    fields = (tp.topic, tp.partition, first, -1, 0, None, None, None, -1, -1, headers)
+    return FaultyRecord(*fields, REMOVED_UNREAD, fault, 1), Hole(first + 1, until)
 
 
 def read_whatever_kafka_has() -> None:

@@ -1,8 +1,8 @@
-"""Reads a topic from its first record to the end that it had when it was opened."""
+"""Reads topics from their first record, or from any, to the end that they had when they were looked at."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,8 +19,15 @@ Records = Sequence[Any]
 Offsets = dict[TopicPartition, int]
 
 
+class Bounds(NamedTuple):
+    """Where partitions begin and end."""
+
+    starts: Offsets
+    ends: Offsets
+
+
 class Topics:
-    """Reads whole topics, outside any consumer group. Ends are fixed when it opens."""
+    """Reads whole topics, outside any consumer group. Ends are fixed when it opens, or by `look_again`."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
         self._settings, self._consumer = settings, consumer
@@ -28,19 +35,25 @@ class Topics:
         self._starts: Offsets = {}
 
     @classmethod
-    async def open(cls, settings: Settings, names: Sequence[str]) -> "Topics":
-        """Raises StartError when a topic is missing, BrokerUnavailable when Kafka does not answer."""
+    async def open(cls, settings: Settings, names: Sequence[str], within: Bounds | None = None) -> "Topics":
+        """`within`: bounds that another reader has fixed. Raises StartError when a topic is missing, BrokerUnavailable
+        when Kafka does not answer.
+        """
         consumer = AIOKafkaConsumer(
             **client_options(settings),
             enable_auto_commit=False,
             isolation_level="read_committed",  # what a producer aborted never existed
+            auto_offset_reset="earliest",  # records that Kafka removes while others are read are passed over
             # At a topic's end the broker holds a fetch for so long, and every other question waits behind it.
             fetch_max_wait_ms=20,
         )
         topics = cls(settings, consumer)
         try:
             await consumer.start()
-            await topics._fix_ends(names)
+            if within:
+                topics._starts, topics._ends = within
+            else:
+                await topics._fix_ends(names)
         except BaseException as error:
             await stop(consumer)
             if isinstance(error, (KafkaError, OSError)):
@@ -51,8 +64,23 @@ class Topics:
     async def close(self) -> None:
         await stop(self._consumer)
 
+    async def look_again(self) -> Bounds:
+        """The bounds as they are now, of the partitions that there were. Raises BrokerUnavailable."""
+        where = list(self._ends)
+        try:
+            self._starts = await self._consumer.beginning_offsets(where)
+            self._ends = await self._consumer.end_offsets(where)
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailable(f"{self._settings.kafka_brokers}: {type(error).__name__}") from error
+        return self.bounds
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of all topics that are open."""
+        return Bounds(dict(self._starts), dict(self._ends))
+
     async def _fix_ends(self, names: Sequence[str]) -> None:
-        for name, partitions in (await _partitions(self._settings, names)).items():
+        for name, partitions in (await partitions_of(self._settings, names)).items():
             where = [TopicPartition(name, number) for number in range(partitions)]
             self._starts |= await self._consumer.beginning_offsets(where)
             self._ends |= await self._consumer.end_offsets(where)
@@ -73,14 +101,19 @@ class Topics:
         """How many the topic has."""
         return sum(where.topic == name for where in self._ends)
 
-    async def read(self, name: str) -> AsyncIterator[Records]:
-        """All records of the topic, by the batch, in order within each partition. Raises BrokerUnavailable."""
-        open_ends = {where: end for where, end in self._ends.items() if where.topic == name}
-        open_ends = {where: end for where, end in open_ends.items() if end > self._starts[where]}
+    async def read(self, name: str, since: Mapping[TopicPartition, int] | None = None) -> AsyncIterator[Records]:
+        """All records of the topic, by the batch, in order within each partition. Raises BrokerUnavailable.
+
+        `since`: only of these partitions, and each from this offset on.
+        """
+        starts = {where: start for where, start in self._starts.items() if where.topic == name}
+        if since is not None:
+            starts = {where: max(start, since[where]) for where, start in starts.items() if where in since}
+        open_ends = {where: self._ends[where] for where, start in starts.items() if self._ends[where] > start}
         while open_ends:
             self._consumer.assign(list(open_ends))
             for where in open_ends:
-                self._consumer.seek(where, self._starts[where])
+                self._consumer.seek(where, starts[where])
             async for records in self._drain(open_ends):
                 yield records
 
@@ -106,8 +139,11 @@ class Topics:
         return found
 
 
-async def _partitions(settings: Settings, names: Sequence[str]) -> dict[str, int]:
-    """Asked of the cluster: a consumer knows only the topics that it reads, and would call the others empty."""
+async def partitions_of(settings: Settings, names: Sequence[str]) -> dict[str, int]:
+    """How many each topic has. Raises StartError: one is missing.
+
+    Asked of the cluster: a consumer knows only the topics that it reads, and would call the others empty.
+    """
     admin = await open_admin(settings)
     try:
         counts = await partition_counts(admin, names)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditstream.operations.audit.ledger import Ledger
-from creditstream.operations.audit.report import Report, render
+from creditstream.operations.audit.buckets import judge_bucket
+from creditstream.operations.audit.entries import BUCKETS
+from creditstream.operations.audit.judge import Evidence, judge
+from creditstream.operations.audit.ledger import Books, Ledger
+from creditstream.operations.audit.report import Report, render, report
+from creditstream.operations.audit.scratch import Shelf
+from creditstream.operations.audit.small_books import judge_invalid, never_read
 from schemas.decision import FOR_A_PERSON
 from schemas.status import Row, encode_status
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 THIS, OTHER = b"a" * 16, b"b" * 16
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOW = int(NOON.timestamp() * 1000)
 
 
 def row(order_id: UUID = ONE, **changes: Any) -> Row:
@@ -56,10 +63,24 @@ def settle(ledger: Ledger, *rows: Row) -> None:
     publish(ledger, *rows)
 
 
-def audited(fill: Callable[[Ledger], None]) -> Report:
-    with Ledger() as ledger:
-        fill(ledger)
-        return ledger.report()
+def audited(fill: Callable[[Ledger], None], **evidence: Any) -> Report:
+    """By one look at the books, when all that was sent is passed."""
+    with TemporaryDirectory() as folder:
+        with Ledger(Path(folder)) as ledger:
+            fill(ledger)
+        return looked_at(Path(folder), ledger.books, **evidence)
+
+
+def looked_at(folder: Path, books: Books, **evidence: Any) -> Report:
+    letters, shelf = books.counted_letters(), Shelf(folder)
+    given = {"letters": books.letters, "forwarded": books.forwarded, "passed": None, "now_ms": NOW}
+    known = Evidence(**{**given, **evidence})
+    found = judge_invalid(books, known)
+    found.faults += never_read({}, {}, books.jumps)
+    for bucket in range(BUCKETS):
+        found.take(judge_bucket(shelf.entries(bucket), known))
+    found.faults += [fault for case in found.cases for fault in judge(case, known).faults]
+    return report(found, letters)
 
 
 def faults(report: Report) -> tuple[int, int, int]:
@@ -129,6 +150,7 @@ def test_a_row_that_waits_for_a_person_has_a_letter_and_a_letter_has_its_row(rea
 def test_a_row_that_is_still_tried_needs_no_letter() -> None:
     def fill(ledger: Ledger) -> None:
         ledger.add_order(0, 0, ONE, THIS)
+        ledger.add_waiting(ONE, 7, NOW + 60_000)
         settle(ledger, row(status="under_review", reason="risk_unavailable", score=None))
 
     assert faults(audited(fill)) == (0, 0, 0)
@@ -241,12 +263,14 @@ def status_without_row(ledger: Ledger) -> None:
 
 def version_that_went_back(ledger: Ledger) -> None:
     first, second = (row(version=v, status="under_review", reason=f"r{v}") for v in (1, 2))
+    ledger.add_waiting(ONE, 0, NOW + 60_000)
     publish(ledger, second, first, second)
     ledger.add_row(second)
 
 
 def same_version_other_content(ledger: Ledger) -> None:
     first, second = (row(status="under_review", reason=reason) for reason in ("a", "b"))
+    ledger.add_waiting(ONE, 0, NOW + 60_000)
     publish(ledger, first, second)
     ledger.add_row(second)
 
@@ -359,7 +383,8 @@ def test_examples_stop_at_twenty_and_name_places_and_ids_only() -> None:
 @given(st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from([THIS, OTHER])), max_size=12))
 def test_every_record_is_counted_as_exactly_one_thing(records: list[tuple[UUID, bytes]]) -> None:
     """I1, for a pipeline in which the first record of an id wins."""
-    with Ledger() as ledger:
+
+    def fill(ledger: Ledger) -> None:
         rows: dict[UUID, Row] = {}
         for offset, (order_id, fingerprint) in enumerate(records):
             ledger.add_order(0, offset, order_id, fingerprint)
@@ -367,16 +392,15 @@ def test_every_record_is_counted_as_exactly_one_thing(records: list[tuple[UUID, 
             if kept.fingerprint != fingerprint:
                 ledger.add_letter(None, 0, offset, "conflict")
         settle(ledger, *rows.values())
-        report = ledger.report()
+
+    report = audited(fill)
     assert report.clean
     assert report.records == report.orders + report.duplicates + report.conflicts
     assert report.dead_letters.get("conflict", 0) == report.conflicts
 
 
-def test_renders_for_people_and_for_programs(tmp_path: Path) -> None:
-    with Ledger(str(tmp_path / "books")) as ledger:
-        order_without_row(ledger)
-        report = ledger.report()
+def test_renders_for_people_and_for_programs() -> None:
+    report = audited(order_without_row)
     assert msgspec.json.decode(render(report, as_json=True), type=Report) == report
     assert "orders[0]@0: no row and no dead letter" in render(report, as_json=False)
     assert render(report, as_json=False).endswith("NOT clean")

@@ -20,7 +20,7 @@ def test_an_order_that_went_with_its_month_is_not_lost() -> None:
         ledger.add_order(0, 0, ONE, THIS)
         ledger.add_order(0, 1, ONE, OTHER)
         ledger.add_letter(None, 0, 1, "conflict")
-        ledger.add_removed(ONE, THIS)
+        ledger.add_removed(ONE)
         publish(ledger, row())
         ledger.add_status(0, 9, str(ONE).encode(), None)
 
@@ -42,7 +42,7 @@ def test_a_forgotten_order_takes_any_content_as_its_own() -> None:
 
 def another_id(ledger: Ledger) -> None:
     ledger.add_order(0, 0, TWO, THIS)
-    ledger.add_removed(ONE, THIS)
+    ledger.add_removed(ONE)
 
 
 def row_and_tombstone(ledger: Ledger) -> None:

@@ -92,15 +92,20 @@ def test_a_partition_ends_where_a_transaction_is_open(
 
 
 @pytest.mark.parametrize(
-    ("committed", "start", "is_told"),
-    [(None, 10, False), (10, 10, False), (15, 15, False), (20, 20, False), (9, 10, True), (21, 10, True)],
+    ("committed", "start", "gone_from"),
+    [(None, 10, None), (10, 10, None), (15, 15, None), (20, 20, None), (9, 10, 9), (21, 10, None)],
 )
 def test_a_partition_starts_at_its_committed_offset_if_its_log_has_that(
-    committed: int | None, start: int, is_told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    committed: int | None,
+    start: int,
+    gone_from: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     thread = thread_of(Kafkas(committed=committed, first=10, end=20), monkeypatch)
-    assert asyncio.run(thread._starting_points({_TP})) == {_TP: (start, 20)}
-    assert (f"committed offset {committed} is not in the log 10-20" in caplog.text) == is_told
+    assert asyncio.run(thread._starting_points({_TP})) == {_TP: (start, 20, gone_from)}
+    is_told = f"committed offset {committed} is not in the log 10-20" in caplog.text
+    assert is_told == (committed is not None and committed != start)
 
 
 def test_only_offsets_of_partitions_that_are_ours_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from creditstream.kafka import consumer_thread as transport_thread
 from creditstream.kafka import delivery
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
-from creditstream.kafka.offsets import Progress
+from creditstream.kafka.offsets import Progress, StartingPoint
 from creditstream.kafka.watchdog import Standing
 
 
@@ -109,8 +109,8 @@ def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.M
 class _Thread:
     """Every partition starts at 0."""
 
-    async def starting_points(self, sources: set[TP]) -> dict[TP, tuple[int, int]]:
-        return dict.fromkeys(sources, (0, 0))
+    async def starting_points(self, sources: set[TP]) -> dict[TP, StartingPoint]:
+        return dict.fromkeys(sources, StartingPoint(0, 0))
 
 
 def _positioned(monkeypatch: pytest.MonkeyPatch, tps: set[TP], seek: Callable[..., Awaitable[None]]) -> InOrderConsumer:
@@ -260,8 +260,8 @@ def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyP
     async def seek(*_: object) -> None:
         return
 
-    async def points(_sources: set[TP]) -> dict[TP, tuple[int, int]]:
-        return {tp: answers.pop(0)}
+    async def points(_sources: set[TP]) -> dict[TP, StartingPoint]:
+        return {tp: StartingPoint(*answers.pop(0))}
 
     slept: list[float] = []
 

@@ -1,8 +1,7 @@
 -- PostgreSQL: the next page of orders that went with their month, as one JSON value. None while no month was dropped.
-SET LOCAL timezone = 'UTC';
-SELECT coalesce(json_agg(page), '[]')::text
+SELECT coalesce(json_agg(order_id), '[]')::text
 FROM (
-    SELECT order_id, encode(known.fingerprint, 'base64') AS fingerprint
+    SELECT order_id
     FROM order_keys AS known JOIN dropped_months ON month = date_trunc('month', created_at, 'UTC')
     WHERE order_id > %(order_id)s::uuid
       AND NOT EXISTS (

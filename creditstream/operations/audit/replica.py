@@ -1,0 +1,41 @@
+"""The read replica, before it is read: it gets a moment to catch up."""
+
+import asyncio
+import time
+
+from creditstream.config.settings import Settings
+from creditstream.errors import StoreUnavailable
+from creditstream.store.database import Database
+from creditstream.store.replica import Replica
+
+#: Seconds. A replica that stays behind is read as it is: what it does not know is asked of the primary.
+_PATIENCE = 10.0
+_POLL = 0.05
+
+
+async def wait_for_replica(settings: Settings) -> None:
+    """Returns when the replica has what the primary has now, or some seconds later; at once if there is none.
+
+    Raises StartError or StoreUnavailable.
+    """
+    if not settings.postgres_replica_dsn:
+        return
+    primary = await Database.open(settings.postgres_dsn, size=1)
+    try:
+        position = str(await primary.value("primary_position"))
+    finally:
+        await primary.close()
+    try:
+        replica = await Replica.open(settings)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"the replica (CREDITSTREAM_POSTGRES_REPLICA_DSN): {error}; without that setting the primary is read"
+        ) from None
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            if await replica.has(position):
+                return
+            await asyncio.sleep(_POLL)
+    finally:
+        await replica.close()
