@@ -189,7 +189,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             if offset is not None and not usable:
                 self.log.error("%s: committed offset %s is not in the log %s-%s", tp, offset, first[tp], last[tp])
             gone_from = offset if offset is not None and offset < first[tp] else None
-            points[tp] = StartingPoint(offset if usable else first[tp], last[tp], gone_from)
+            points[tp] = StartingPoint(offset if usable else first[tp], last[tp], gone_from, offset is not None)
         return points
 
 

@@ -23,6 +23,8 @@ class StartingPoint(NamedTuple):
     end: int
     #: The committed offset, when Kafka has removed what stood there: nobody has read it.
     gone_from: int | None = None
+    #: Whether the group has committed an offset at all.
+    is_known: bool = True
 
 
 class Progress:

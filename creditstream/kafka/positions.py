@@ -79,9 +79,14 @@ class InOrderPositions(InOrderDelivery):
         self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
 
     def _progress(self, tp: TP, point: StartingPoint) -> Progress:
-        """Where it goes on. What is gone from there has its dead letter first."""
+        """Where it goes on. What is gone from there has its dead letter first.
+
+        A group that knew no offset learns at once where it began: what is removed unread from now on will be missed.
+        """
         if point.gone_from is None:
-            return Progress(point.start, replay_until=point.end)
+            progress = Progress(point.start, replay_until=point.end)
+            progress.committed = point.start if point.is_known else None
+            return progress
         self._backlog[tp] = deque(gap(tp, point.gone_from, point.start))
         return Progress(point.gone_from, replay_until=point.end)
 

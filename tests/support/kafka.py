@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.topics import all_topics, create_topics, topic_name
@@ -131,6 +131,26 @@ class Topics:
             partitions = [TopicPartition(name, number) for number in await partition_numbers(consumer, name)]
             return sum((await consumer.end_offsets(partitions)).values())
         finally:
+            await consumer.stop()
+
+    def remove_all(self, topic: str) -> int:
+        """All records that are there, as Kafka's retention does it. How many offsets are gone by now."""
+        return run(self._remove_all(topic))
+
+    async def _remove_all(self, topic: str) -> int:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers.brokers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers.brokers)
+        await consumer.start()
+        try:
+            await admin.start()
+            name = self.name(topic)
+            partitions = [TopicPartition(name, number) for number in await partition_numbers(consumer, name)]
+            ends = {where: end for where, end in (await consumer.end_offsets(partitions)).items() if end}
+            if ends:
+                await admin.delete_records({where: RecordsToDelete(end) for where, end in ends.items()})
+            return sum(ends.values())
+        finally:
+            await admin.close()
             await consumer.stop()
 
     def consume_all(self, topic: str) -> list[Record]:

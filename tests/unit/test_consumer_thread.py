@@ -103,7 +103,7 @@ def test_a_partition_starts_at_its_committed_offset_if_its_log_has_that(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     thread = thread_of(Kafkas(committed=committed, first=10, end=20), monkeypatch)
-    assert asyncio.run(thread._starting_points({_TP})) == {_TP: (start, 20, gone_from)}
+    assert asyncio.run(thread._starting_points({_TP})) == {_TP: (start, 20, gone_from, committed is not None)}
     is_told = f"committed offset {committed} is not in the log 10-20" in caplog.text
     assert is_told == (committed is not None and committed != start)
 

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from creditstream.kafka import delivery
 from creditstream.kafka.consumer import InOrderConsumer
-from creditstream.kafka.offsets import Progress
+from creditstream.kafka.offsets import Progress, StartingPoint
 from creditstream.kafka.positions import OffsetsWentBack
 from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.metrics.instruments import Instruments
@@ -181,10 +181,10 @@ def test_an_offset_that_went_back_is_doubted_unless_the_log_is_another(start: in
         for _ in range(10):
             if doubted:
                 with pytest.raises(OffsetsWentBack):
-                    consumer._doubt({_TP: (start, end)})
-        consumer._doubt({_TP: (start, end)})
+                    consumer._doubt({_TP: StartingPoint(start, end)})
+        consumer._doubt({_TP: StartingPoint(start, end)})
         assert consumer._reached == {_TP: start}, "what was asked for ten times is believed"
-        consumer._doubt({_TP: (start, end)})
+        consumer._doubt({_TP: StartingPoint(start, end)})
 
     asyncio.run(scene())
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from creditstream.kafka.offsets import StartingPoint
 from creditstream.metrics.catalogue import LOG_CUTS
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.ports import Place
@@ -101,7 +102,7 @@ def test_the_smaller_offset_is_committed_at_once_although_nothing_is_done(monkey
         assert offsets == [{tp: 5}, {tp: 2}]
         assert delivery.metrics.commits.read().values == {("committed",): 2, ("failed",): 0}
         assert consumer._reached == {tp: 2}, "the next start does not doubt it"
-        consumer._doubt({tp: (2, 9)})
+        consumer._doubt({tp: StartingPoint(2, 9)})
 
     asyncio.run(play())
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from creditstream.operations.audit.entries import (
     LETTER,
@@ -11,6 +12,8 @@ from creditstream.operations.audit.entries import (
     REMOVED,
     ROW,
     STATUS,
+    TOMBSTONE,
+    UNDECIDED,
     UNDER_REVIEW,
     OrderFacts,
     RowFacts,
@@ -83,31 +86,37 @@ class _Bucket:
             yield from self._many.get(order_id, (row,))
 
     def _take_statuses(self) -> None:
-        statuses, faults = self._statuses, self._found.faults
+        statuses = self._statuses
         for order_id, published, decided, partition, offset, version, kind in STATUS.iter_unpack(
             self._entries["statuses"]
         ):
-
-            def complain(fault: str, what: str, where: str = f"order-status[{partition}]@{offset}") -> None:
-                faults.append(Fault(fault, what, where))
-
             known = statuses.get(order_id)
+            if known is None and kind != TOMBSTONE:  # as most are: the only one of its order
+                final = published if kind != UNDECIDED else None
+                statuses[order_id] = StatusFacts(partition, version, published, final, decided)
+                continue
+            complain = partial(self._complain, f"order-status[{partition}]@{offset}")
             status = next_status(known, (published, decided, partition, version, kind), complain)
             if status:
                 statuses[order_id] = status
             elif known:
                 del statuses[order_id]
 
+    def _complain(self, where: str, kind: str, what: str) -> None:
+        self._found.faults.append(Fault(kind, what, where))
+
     def _take_orders(self) -> None:
-        """A record is plainly well when its row is decided, has its content, and no letter is about it."""
-        rows, many, odd, word = self._rows, self._many, self._odd, self._evidence.letters.word
+        """A record is plainly well when it is passed, its row is decided, with its content, and no letter is about it."""
+        rows, many, odd = self._rows, self._many, self._odd
+        word, passed = self._evidence.letters.word, self._evidence.passed
         well: set[bytes] = set()
         records = repeats = 0
         for order_id, fingerprint, partition, offset in ORDER.iter_unpack(self._entries["orders"]):
             records += 1
             row = rows.get(order_id)
             is_well = row is not None and row.state < UNDER_REVIEW and row.fingerprint == fingerprint
-            if is_well and order_id not in many and word(partition, offset) is None:
+            is_passed = passed is None or offset < passed.get(partition, 0)
+            if is_well and is_passed and order_id not in many and word(partition, offset) is None:
                 repeats += order_id in well
                 well.add(order_id)
             else:

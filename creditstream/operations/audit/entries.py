@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
-from zlib import crc32
 
 from schemas.decision import FOR_A_PERSON, RISK_UNAVAILABLE, WAITING
 
@@ -74,11 +73,6 @@ class OrderFacts(NamedTuple):
     partition: int
     offset: int
     fingerprint: bytes
-
-
-def bucket_of(order_id: bytes) -> int:
-    """By a hash: ids that a clock or a counter made have equal beginnings or ends."""
-    return crc32(order_id) % BUCKETS
 
 
 def state_of(status: str, reason: str) -> int:

@@ -5,6 +5,7 @@ audit ends, or is killed.
 """
 
 import asyncio
+import gc
 import os
 import pickle
 import struct
@@ -16,10 +17,13 @@ from creditstream.operations.audit.tasks import Task
 HEAD = struct.Struct("<I")
 #: Progress is told about so often: once in as many records.
 _TOLD_EVERY = 50_000
+#: New objects between two searches for circles: there are none in millions of entries, and each is looked at.
+_OBJECTS = 500_000
 
 
 def main() -> None:
     """For as long as there is input."""
+    gc.set_threshold(_OBJECTS)
     given, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints does not write between the answers
     parent = os.getppid()

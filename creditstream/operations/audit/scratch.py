@@ -8,15 +8,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Self
+from zlib import crc32
 
 from creditstream.config.settings import Settings
 from creditstream.errors import StartError
-from creditstream.operations.audit.entries import BUCKETS, KINDS, bucket_of
+from creditstream.operations.audit.entries import BUCKETS, KINDS
 
 _PREFIX = "audit-"
 _LOCK = "lock"
-#: Bytes that a bucket holds back before it writes: 8 MB for all buckets of two kinds, some 100,000 writes at 10^7.
-_HELD_BACK = 16_384
+#: Bytes that a bucket holds back before it writes: 16 MB for all buckets of a kind, 26,000 writes for 10^7 orders.
+_HELD_BACK = 65_536
 
 
 @contextmanager
@@ -60,7 +61,10 @@ def _in_one_line(directory: Path) -> Iterator[None]:
 
 
 class Spill:
-    """Entries of one kind on their way to their buckets' files. Several processes may write, each under its name."""
+    """Entries of one kind on their way to their buckets' files. Several processes may write, each under its name.
+
+    Buckets are by a hash: ids that a clock or a counter made have equal beginnings or ends.
+    """
 
     def __init__(self, folder: Path, kind: str, name: str) -> None:
         self._folder, self._kind, self._name = folder, kind, name
@@ -68,7 +72,7 @@ class Spill:
         self._pack = KINDS[kind].pack
 
     def add(self, order_id: bytes, *fields: object) -> None:
-        bucket = bucket_of(order_id)
+        bucket = crc32(order_id) % BUCKETS
         held = self._held[bucket]
         held += self._pack(order_id, *fields)
         if len(held) > _HELD_BACK:

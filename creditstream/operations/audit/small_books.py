@@ -32,12 +32,14 @@ def never_read(
     """Records that Kafka removed before the group had read them.
 
     By two kinds of evidence: the log begins behind what the group has passed (`starts` are from before `passed`), and
-    what a worker wrote down when it went on behind such a gap.
+    what a worker wrote down when it went on behind such a gap. A group without any offset is another one, or was away
+    for so long that Kafka has forgotten it: nothing tells what it had read.
     """
     gaps = dict(jumps)
     for where, start in starts.items():
-        if where in passed and passed[where] < start:
-            gaps[where.topic, where.partition, passed[where]] = start
+        offset = passed.get(where, 0)
+        if passed and offset < start:
+            gaps[where.topic, where.partition, offset] = start
     return [_gap(*place, until) for place, until in sorted(gaps.items())]
 
 

@@ -69,7 +69,8 @@ class _Audit:
         books = await self._enter(plan)
         evidence = Evidence(books.letters, books.forwarded, plan.passed_orders, now_ms)
         found = judge_invalid(books, evidence)
-        found.faults += never_read(begun.starts, passed, books.jumps)
+        starts = {where: start for where, start in begun.starts.items() if where.topic in sources}
+        found.faults += never_read(starts, passed, books.jumps)
         letters = books.counted_letters()
         await self._compare(plan, evidence, found)
         return report(found, letters)
