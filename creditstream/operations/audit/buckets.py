@@ -106,7 +106,7 @@ class _Bucket:
         self._found.faults.append(Fault(kind, what, where))
 
     def _take_orders(self) -> None:
-        """A record is plainly well when it is passed, its row is decided, with its content, and no letter is about it."""
+        """A record is plainly well when it is passed, its row is decided and of its content, and has no letter."""
         rows, many, odd = self._rows, self._many, self._odd
         word, passed = self._evidence.letters.word, self._evidence.passed
         well: set[bytes] = set()
