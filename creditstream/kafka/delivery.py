@@ -21,10 +21,9 @@ from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.order.record_time import believed_ms
 from creditstream.order.unforeseen import OF_A_RECORD
 
-#: Longest wait for room in a full stream queue before looking again; the queue itself wakes us sooner.
-_ROOM_POLL = 0.02
-#: Longest wait for records; a seek waits for it.
-_FETCH_WAIT = 0.25
+#: Longest wait for room in a full stream queue before looking again, if the queue itself does not wake us sooner; and
+#: for records: a seek waits for it.
+_ROOM_POLL, _FETCH_WAIT = 0.02, 0.25
 #: Seconds between two tries of what a broker refused.
 RETRY = 1.0
 
@@ -58,7 +57,7 @@ class InOrderDelivery(driver.Consumer):
         await super().seek_wait(partitions)
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Nothing to do: a full queue keeps its records in the backlog, and no more are fetched for it."""
+        """A full queue keeps its records in the backlog, and no more are fetched for it."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         self._room.set()
@@ -136,7 +135,7 @@ class InOrderDelivery(driver.Consumer):
             if kind is Hole:
                 progress.pass_over(*record)
                 continue
-            if progress.is_gone(record.offset):
+            if record.offset > progress.expected and progress.is_gone(record.offset):
                 records.extendleft((record, *reversed(gap(tp, progress.expected, record.offset))))
                 continue
             if (verdict := progress.admit(record.offset)) is Admission.SEEK_BACK:

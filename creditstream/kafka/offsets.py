@@ -46,10 +46,11 @@ class Progress:
         "replay_until",
     )
 
-    def __init__(self, start: int, *, replay_until: int = 0) -> None:
+    def __init__(self, start: int, *, replay_until: int = 0, is_known: bool = True) -> None:
+        """`is_known`: the group has committed `start`."""
         self.expected = self.position = start
         #: As far as the group knows; None if what it knows is no offset of this log.
-        self.committed: int | None = start
+        self.committed: int | None = start if is_known else None
         #: Records before this offset may have been handled by an earlier owner of the partition.
         self.replay_until = replay_until
         self._finished = Finished()

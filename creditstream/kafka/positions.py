@@ -84,9 +84,7 @@ class InOrderPositions(InOrderDelivery):
         A group that knew no offset learns at once where it began: what is removed unread from now on will be missed.
         """
         if point.gone_from is None:
-            progress = Progress(point.start, replay_until=point.end)
-            progress.committed = point.start if point.is_known else None
-            return progress
+            return Progress(point.start, replay_until=point.end, is_known=point.is_known)
         self._backlog[tp] = deque(gap(tp, point.gone_from, point.start))
         return Progress(point.gone_from, replay_until=point.end)
 

@@ -29,10 +29,9 @@ class Bounds(NamedTuple):
 class Topics:
     """Reads whole topics, outside any consumer group. Ends are fixed when it opens, or by `look_again`."""
 
-    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, within: Bounds) -> None:
         self._settings, self._consumer = settings, consumer
-        self._ends: Offsets = {}
-        self._starts: Offsets = {}
+        self._starts, self._ends = within
 
     @classmethod
     async def open(cls, settings: Settings, names: Sequence[str], within: Bounds | None = None) -> "Topics":
@@ -47,12 +46,10 @@ class Topics:
             # At a topic's end the broker holds a fetch for so long, and every other question waits behind it.
             fetch_max_wait_ms=20,
         )
-        topics = cls(settings, consumer)
+        topics = cls(settings, consumer, within or Bounds({}, {}))
         try:
             await consumer.start()
-            if within:
-                topics._starts, topics._ends = within
-            else:
+            if not within:
                 await topics._fix_ends(names)
         except BaseException as error:
             await stop(consumer)

@@ -22,7 +22,7 @@ _BLOCKS = 200
 #: Ids in one page.
 _PAGE = 5_000
 _TIMEOUT = 60.0
-_PRIMARY, _REPLICA = "CREDITSTREAM_POSTGRES_DSN", "CREDITSTREAM_POSTGRES_REPLICA_DSN"
+_PRIMARY, REPLICA = "CREDITSTREAM_POSTGRES_DSN", "CREDITSTREAM_POSTGRESREPLICA_DSN"
 
 Ask = Callable[[str, Mapping[str, object]], Awaitable[str]]
 
@@ -106,7 +106,7 @@ async def _connected(settings: Settings, *, replica: bool = False) -> AsyncItera
     """Yields what asks the statement of a name, which gives one value."""
     dsn, setting = _server(settings, replica=replica)
     check_dsn(dsn, setting)
-    with _named(setting), translated():
+    with named(setting), translated():
         async with await connect(dsn.reveal()) as connection, connection.cursor(timeout=_TIMEOUT) as cursor:
 
             async def ask(name: str, parameters: Mapping[str, object]) -> str:
@@ -119,13 +119,13 @@ async def _connected(settings: Settings, *, replica: bool = False) -> AsyncItera
 
 def _server(settings: Settings, *, replica: bool) -> tuple[Secret, str]:
     if replica and settings.postgres_replica_dsn:
-        return settings.postgres_replica_dsn, _REPLICA
+        return settings.postgres_replica_dsn, REPLICA
     return settings.postgres_dsn, _PRIMARY
 
 
 @contextmanager
-def _named(setting: str) -> Iterator[None]:
-    """Which of the servers did not answer, and what to do without the replica."""
+def named(setting: str) -> Iterator[None]:
+    """Says which of the servers does not answer, and what to do without the replica."""
     try:
         yield
     except StoreUnavailable as error:

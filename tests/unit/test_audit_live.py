@@ -22,6 +22,7 @@ from creditstream.operations.audit.small_books import never_read
 from schemas.status import Row, encode_status
 from tests.unit.test_audit import NOW, ONE, OTHER, THIS, TWO, audited, faults, publish, row, settle
 
+Show = Callable[[Case], Case]
 WAITING = row(status="under_review", reason="waiting_for_risk", score=None)
 REFUSED = row(status="under_review", reason="risk_refused", score=None)
 
@@ -158,7 +159,7 @@ def _at(topic: str, partition: int) -> Any:
 class Looks(SecondLook):
     """Plays answers of the primary, and what the topics show at each look."""
 
-    def __init__(self, cases: list[Case], asked: list[Asked], shown: list[Callable[[Case], None]]) -> None:
+    def __init__(self, cases: list[Case], asked: list[Asked], shown: list[Show]) -> None:
         plan = Plan(Settings(), Bounds({}, {}), {})
         super().__init__(plan, cast(Topics, None), Places(), cases)
         self.answers, self.shown = asked, shown
@@ -167,9 +168,9 @@ class Looks(SecondLook):
         return self.answers.pop(0)
 
     async def _read(self) -> Evidence:
-        for case in self._open.values():
-            self.shown[0](case)
-        del self.shown[0]
+        show = self.shown.pop(0)
+        for order_id, known in self._open.items():
+            self._open[order_id] = show(known)
         return Evidence(Places(), Places(), {}, NOW)
 
 
@@ -187,18 +188,16 @@ def status(of: Row) -> StatusFacts:
     return StatusFacts(partition, version, published, None, decided)
 
 
-def nothing_new(_case: Case) -> None: ...
+def nothing_new(known: Case) -> Case:
+    return known
 
 
-def shows(of: Row) -> Callable[[Case], None]:
-    def show(case: Case) -> None:
-        case.status = status(of)
-
-    return show
+def shows(of: Row) -> Show:
+    return lambda known: replace(known, status=status(of))
 
 
-def at_work(case: Case) -> None:
-    case.due_ms = 0
+def at_work(known: Case) -> Case:
+    return replace(known, due_ms=0)
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +205,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_look, "_PAUSE", 0)
 
 
-def looked(cases: list[Case], answers: list[Asked], shown: list[Callable[[Case], None]]) -> list[str]:
+def looked(cases: list[Case], answers: list[Asked], shown: list[Show]) -> list[str]:
     looks = Looks(cases, answers, shown)
     found = asyncio.run(looks.faults())
     assert not looks.answers and not looks.shown

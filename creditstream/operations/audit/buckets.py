@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypedDict, Unpack
 
 from creditstream.operations.audit.entries import (
     LETTER,
@@ -44,6 +45,14 @@ class Judged:
 def judge_bucket(entries: Mapping[str, bytes], evidence: Evidence) -> Judged:
     """By its entries, by their kind. Called for each bucket, in any order, in any process."""
     return _Bucket(entries, evidence).judged() if any(entries.values()) else Judged()
+
+
+class _Known(TypedDict, total=False):
+    """What of a case is not looked up in the bucket."""
+
+    due_ms: int | None
+    letters: frozenset[tuple[bytes, bool]]
+    is_removed: bool
 
 
 class _Bucket:
@@ -154,15 +163,18 @@ class _Bucket:
         for order_id, offset, due_ms in PENDING.iter_unpack(self._entries["pending"]):
             due[order_id] = max(due.get(order_id, (0, 0)), (offset, due_ms))
         for order_id, records in self._odd.items():
-            case = self._case(order_id, records)
-            case.letters, case.is_removed = frozenset(letters.get(order_id, ())), order_id in removed
-            case.due_ms = due[order_id][1] if order_id in due else None
-            yield case
+            yield self._case(
+                order_id,
+                records,
+                due_ms=due[order_id][1] if order_id in due else None,
+                letters=frozenset(letters.get(order_id, ())),
+                is_removed=order_id in removed,
+            )
 
-    def _case(self, order_id: bytes, records: list[OrderFacts]) -> Case:
+    def _case(self, order_id: bytes, records: list[OrderFacts], **known: Unpack[_Known]) -> Case:
         row = self._rows.get(order_id)
         rows = self._many.get(order_id, [row] if row else [])
-        return Case(order_id, records, rows, self._statuses.get(order_id))
+        return Case(order_id, records, rows, self._statuses.get(order_id), **known)
 
     def _judge(self, case: Case) -> None:
         verdict = judge(case, self._evidence)

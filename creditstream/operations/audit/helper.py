@@ -10,7 +10,7 @@ import os
 import pickle
 import struct
 import sys
-from typing import IO, Any
+from typing import IO
 
 from creditstream.operations.audit.tasks import Task
 
@@ -32,7 +32,7 @@ def main() -> None:
         _answer(answers, *_done(task, answers, parent))
 
 
-def _done(task: Task, answers: IO[bytes], parent: int) -> tuple[str, Any]:
+def _done(task: Task, answers: IO[bytes], parent: int) -> tuple[str, object]:
     left = 0
 
     def advance(by: int) -> None:
@@ -50,7 +50,7 @@ def _done(task: Task, answers: IO[bytes], parent: int) -> tuple[str, Any]:
         return "failed", error
 
 
-def _answer(answers: IO[bytes], what: str, value: Any) -> None:
+def _answer(answers: IO[bytes], what: str, value: object) -> None:
     answer = pickle.dumps((what, value), pickle.HIGHEST_PROTOCOL)
     answers.write(HEAD.pack(len(answer)) + answer)
     answers.flush()

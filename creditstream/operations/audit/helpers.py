@@ -26,7 +26,7 @@ async def results_of(tasks: Sequence[Task], advance: Advance, *, helped: bool) -
         for task in tasks:
             yield await task.run(advance)
         return
-    waiting, results = deque(tasks), asyncio.Queue[Any]()
+    waiting, results = deque(tasks), asyncio.Queue[object]()
     running = [asyncio.ensure_future(_help(waiting, results, advance)) for _ in range(_PROCESSES)]
     try:
         for _ in tasks:
@@ -40,7 +40,7 @@ async def results_of(tasks: Sequence[Task], advance: Advance, *, helped: bool) -
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _help(waiting: deque[Task], results: asyncio.Queue[Any], advance: Advance) -> None:
+async def _help(waiting: deque[Task], results: asyncio.Queue[object], advance: Advance) -> None:
     """One process, until no task waits."""
     try:
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE)

@@ -25,7 +25,7 @@ class Fault(NamedTuple):
     records: int = 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class Evidence:
     """What is known of all orders at one moment. Everything in it was read after `passed` was."""
 
@@ -45,7 +45,7 @@ class Evidence:
         return self.forwarded.word(partition, offset) is None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Case:
     """One order: all that the books hold of it."""
 

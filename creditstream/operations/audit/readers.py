@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from aiokafka import TopicPartition
@@ -12,7 +12,7 @@ from creditstream.kafka.topic_reader import Bounds, Records, Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY, topic_name
 from creditstream.operations.audit.judge import LETTERS_OF_WAITING
 from creditstream.operations.audit.ledger import Ledger, order_id_of
-from creditstream.operations.dead_letter import Letter, read_letter
+from creditstream.operations.dead_letter import Fetched, Letter, read_letter
 from creditstream.order.record_time import LAST_MS, RecordTimes, moment
 from creditstream.store.pages import read_removed, read_rows
 from schemas.dead_letter import REMOVED_UNREAD
@@ -58,7 +58,7 @@ class OrderReader:
         self._limit = settings.order_max_bytes
         self._times = RecordTimes(lambda: datetime.now(UTC), timedelta(seconds=settings.clock_skew))
 
-    def read(self, record: Any) -> Order:
+    def read(self, record: Fetched) -> Order:
         """A record of `orders`. Raises InvalidOrder."""
         latest = self._times.latest(record.timestamp, ours=False)
         return decode_order(record.value, latest=latest, max_bytes=self._limit)

@@ -70,7 +70,7 @@ class _Audit:
         evidence = Evidence(books.letters, books.forwarded, plan.passed_orders, now_ms)
         found = judge_invalid(books, evidence)
         starts = {where: start for where, start in begun.starts.items() if where.topic in sources}
-        found.faults += never_read(starts, passed, books.jumps)
+        found.faults.extend(never_read(starts, passed, books.jumps))
         letters = books.counted_letters()
         await self._compare(plan, evidence, found)
         return report(found, letters)
@@ -103,8 +103,8 @@ class _Audit:
 
     async def _look_again(self, plan: Plan, evidence: Evidence, found: Judged) -> None:
         if found.cases:
-            found.faults += await SecondLook(plan, self._topics, evidence.letters, found.cases).faults()
-            found.cases = []
+            found.faults.extend(await SecondLook(plan, self._topics, evidence.letters, found.cases).faults())
+            found.cases.clear()
 
     def _advance(self, bar: TaskID) -> Advance:
         return lambda by: self._bars.advance(bar, by)

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from creditstream.config.settings import Settings
-from creditstream.errors import StoreUnavailable
 from creditstream.store.database import Database
+from creditstream.store.pages import REPLICA, named
 from creditstream.store.replica import Replica
 
 #: Seconds. A replica that stays behind is read as it is: what it does not know is asked of the primary.
@@ -25,17 +25,17 @@ async def wait_for_replica(settings: Settings) -> None:
         position = str(await primary.value("primary_position"))
     finally:
         await primary.close()
-    try:
+    with named(REPLICA):
         replica = await Replica.open(settings)
-    except StoreUnavailable as error:
-        raise StoreUnavailable(
-            f"the replica (CREDITSTREAM_POSTGRES_REPLICA_DSN): {error}; without that setting the primary is read"
-        ) from None
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            if await replica.has(position):
-                return
-            await asyncio.sleep(_POLL)
-    finally:
-        await replica.close()
+        try:
+            await _until_it_has(replica, position)
+        finally:
+            await replica.close()
+
+
+async def _until_it_has(replica: Replica, position: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if await replica.has(position):
+            return
+        await asyncio.sleep(_POLL)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -12,7 +13,7 @@ from creditstream.config.settings import Settings
 from creditstream.kafka.group_offsets import committed_offsets
 from creditstream.kafka.topic_reader import Offsets, Topics
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, ORDERS_BY_ID, ORDERS_DEAD_LETTER, ORDERS_RETRY
-from creditstream.operations.audit.entries import RowFacts, StatusFacts, next_status
+from creditstream.operations.audit.entries import AT_ONCE, RowFacts, StatusFacts, next_status
 from creditstream.operations.audit.judge import LETTERS_OF_WAITING, Case, Evidence, Fault, judge
 from creditstream.operations.audit.ledger import read_status, row_entry
 from creditstream.operations.audit.places import Places
@@ -25,9 +26,11 @@ from schemas.order import InvalidOrder
 _PATIENCE = 60.0
 #: Seconds between two looks.
 _PAUSE = 0.2
+#: Of an order with a record that is not passed: behind all that it has on `orders-retry`, and due.
+_AT_ONCE = (2**64, AT_ONCE)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Asked:
     """What the primary had of the orders, at one moment."""
 
@@ -63,7 +66,8 @@ class SecondLook:
         while self._open and time.monotonic() < deadline:
             evidence = await self._read()
             now = await self._ask()
-            evidence.being_published = frozenset(asked.unpublished if asked.at_work or now.at_work else ())
+            being_published = frozenset(asked.unpublished if asked.at_work or now.at_work else ())
+            evidence = replace(evidence, being_published=being_published)
             for order_id in list(self._open):
                 if asked.of(order_id) == now.of(order_id):
                     faults += self._judge(order_id, now, evidence)
@@ -79,16 +83,17 @@ class SecondLook:
         return judge(case, evidence).faults
 
     async def _ask(self) -> Asked:
-        asked = Asked({}, set(), set())
+        rows: dict[bytes, list[RowFacts]] = defaultdict(list)
+        removed: set[bytes] = set()
+        unpublished: set[bytes] = set()
+        at_work = False
         async for found in find_suspects(self._settings, [UUID(bytes=order_id) for order_id in self._open]):
             for row in found.rows:
-                asked.rows.setdefault(row.order_id.bytes, []).append(RowFacts(*row_entry(row)))
-            asked.removed.update(each.bytes for each in found.removed)
-            asked.unpublished.update(each.bytes for each in found.unpublished)
-            asked.at_work = asked.at_work or found.at_work
-        for rows in asked.rows.values():
-            rows.sort()
-        return asked
+                rows[row.order_id.bytes].append(RowFacts(*row_entry(row)))
+            removed.update(each.bytes for each in found.removed)
+            unpublished.update(each.bytes for each in found.unpublished)
+            at_work = at_work or found.at_work
+        return Asked({order_id: sorted(each) for order_id, each in rows.items()}, removed, unpublished, at_work)
 
     async def _read(self) -> Evidence:
         """What is new on the topics goes into the cases."""
@@ -111,7 +116,8 @@ class SecondLook:
                 entry = read_status(record.partition, record.offset, record.key, record.value)
                 if not isinstance(entry, Fault) and (case := self._open.get(entry[0])):
                     _, published, decided, partition, _, version, kind = entry
-                    case.status = _after(case.status, (published, decided, partition, version, kind))
+                    status = _after(case.status, (published, decided, partition, version, kind))
+                    self._open[case.order_id] = replace(case, status=status)
 
     async def _read_letters(self, plan: Plan) -> None:
         orders = plan.topic(ORDERS)
@@ -120,24 +126,25 @@ class SecondLook:
                 if letter.topic == orders:
                     self._letters.add(letter.original_partition, letter.original_offset, letter.reason)
                 if (order := about(letter)) and (case := self._open.get(order.order_id.bytes)):
-                    case.letters |= {(order.fingerprint(), letter.reason in LETTERS_OF_WAITING)}
+                    letters = case.letters | {(order.fingerprint(), letter.reason in LETTERS_OF_WAITING)}
+                    self._open[case.order_id] = replace(case, letters=letters)
 
     async def _read_what_waits(self, plan: Plan) -> Places:
         """Records that the group has not passed: of forwarded ones the place on `orders`, of all when they are due."""
         forwarded = Places()
-        due: dict[bytes, tuple[int, int]] = {}
+        due: dict[bytes, tuple[int, int]] = {}  # by the offset of its last record: when
         async for waiting in self._topics.read(plan.topic(ORDERS_RETRY), plan.unpassed(ORDERS_RETRY)):
             for order_id, offset, due_ms in attempts(waiting, self._settings):
                 if order_id.bytes in self._open:
                     due[order_id.bytes] = max(due.get(order_id.bytes, (0, 0)), (offset, due_ms))
-        for case in self._open.values():
-            case.due_ms = due[case.order_id][1] if case.order_id in due else None
         async for forwards in self._topics.read(plan.topic(ORDERS_BY_ID), plan.unpassed(ORDERS_BY_ID)):
             for order_id, partition, offset in origins(forwards, plan.topic(ORDERS)):
                 forwarded.add(partition, offset)
-                self._is_at_work(order_id.bytes)
+                due[order_id.bytes] = _AT_ONCE
         async for unpassed in self._unpassed_orders(plan):
-            self._is_at_work(unpassed)
+            due[unpassed] = _AT_ONCE
+        for order_id_, case in self._open.items():
+            self._open[order_id_] = replace(case, due_ms=due[order_id_][1] if order_id_ in due else None)
         return forwarded
 
     async def _unpassed_orders(self, plan: Plan) -> AsyncIterator[bytes]:
@@ -148,10 +155,6 @@ class SecondLook:
                     yield read(record).order_id.bytes
                 except InvalidOrder:
                     continue
-
-    def _is_at_work(self, order_id: bytes) -> None:
-        if case := self._open.get(order_id):
-            case.due_ms = 0
 
 
 def _after(known: StatusFacts | None, status: tuple[bytes, bytes, int, int, int]) -> StatusFacts | None:

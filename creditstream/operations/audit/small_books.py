@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from aiokafka import TopicPartition
-
 from creditstream.operations.audit.buckets import Judged
 from creditstream.operations.audit.judge import Evidence, Fault
 from creditstream.operations.audit.ledger import Books
@@ -25,8 +23,8 @@ def judge_invalid(books: Books, evidence: Evidence) -> Judged:
 
 
 def never_read(
-    starts: Mapping[TopicPartition, int],
-    passed: Mapping[TopicPartition, int],
+    starts: Mapping[tuple[str, int], int],
+    passed: Mapping[tuple[str, int], int],
     jumps: Mapping[tuple[str, int, int], int],
 ) -> list[Fault]:
     """Records that Kafka removed before the group had read them.
@@ -39,7 +37,7 @@ def never_read(
     for where, start in starts.items():
         offset = passed.get(where, 0)
         if passed and offset < start:
-            gaps[where.topic, where.partition, offset] = start
+            gaps[*where, offset] = start
     return [_gap(*place, until) for place, until in sorted(gaps.items())]
 
 
