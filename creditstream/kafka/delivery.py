@@ -21,9 +21,10 @@ from creditstream.kafka.stream_queues import MOST_AT_ONCE, room_of
 from creditstream.order.record_time import believed_ms
 from creditstream.order.unforeseen import OF_A_RECORD
 
-#: Longest wait for room in a full stream queue before looking again, if the queue itself does not wake us sooner; and
-#: for records: a seek waits for it.
-_ROOM_POLL, _FETCH_WAIT = 0.02, 0.25
+#: Longest wait for room in a full stream queue before looking again; the queue itself wakes us sooner.
+_ROOM_POLL = 0.02
+#: Longest wait for records; a seek waits for it.
+_FETCH_WAIT = 0.25
 #: Seconds between two tries of what a broker refused.
 RETRY = 1.0
 
@@ -73,10 +74,7 @@ class InOrderDelivery(driver.Consumer):
                     # A damaged answer, a right that was taken away: the watchdog knows if it stays so.
                     self.log.error("cannot read from Kafka, trying again: %s", error)
                     await self.sleep(RETRY)
-        except self.consumer_stopped_errors:
-            if not self.app.should_stop:
-                raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, *self.consumer_stopped_errors):
             if not self.app.should_stop:
                 raise
 
