@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "postgresql://creditstream@127.0.0.1:5432/creditstream"
     )
     postgres_replica_dsn: Annotated[
-        Secret, _about("libpq", "read replica for the dashboard; empty: the operational database answers")
+        Secret, _about("libpq", "read replica for the dashboard and `audit`; empty: the operational database answers")
     ] = Secret()
     postgres_pool: Annotated[
         int, _about("connections", "to the operational database per worker: the bound on its load", ge=1, le=100)
@@ -141,7 +141,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         86_400.0
     )
     policy_file: Annotated[str, _about("path", "thresholds; empty: the one that is shipped")] = ""
-    data_dir: Annotated[str, _about("path", "RocksDB; one directory per worker", min_length=1)] = ".local/worker"
+    data_dir: Annotated[
+        str, _about("path", "RocksDB, and an audit's temporary files; one directory per worker", min_length=1)
+    ] = ".local/worker"
     web_port: Annotated[int, _about("port", "live status", ge=1, le=65_535)] = 6066
     web_bind: Annotated[str, _about("address", "to listen on; anything but this machine needs `web_token`")] = (
         "127.0.0.1"

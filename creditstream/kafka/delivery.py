@@ -64,6 +64,7 @@ class InOrderDelivery(driver.Consumer):
         self._room.set()
 
     async def _drain_messages(self, fetcher: Any) -> None:
+        ended: tuple[type[BaseException], ...] = (asyncio.CancelledError, *self.consumer_stopped_errors)
         try:
             while not (self.should_stop or fetcher.should_stop):
                 try:
@@ -74,7 +75,7 @@ class InOrderDelivery(driver.Consumer):
                     # A damaged answer, a right that was taken away: the watchdog knows if it stays so.
                     self.log.error("cannot read from Kafka, trying again: %s", error)
                     await self.sleep(RETRY)
-        except (asyncio.CancelledError, *self.consumer_stopped_errors):
+        except ended:
             if not self.app.should_stop:
                 raise
 

@@ -1,5 +1,6 @@
 """The words that labels have for outcomes: of orders, of dead letters, of calls."""
 
+from schemas.dead_letter import REMOVED_UNREAD
 from schemas.decision import FOR_A_PERSON
 
 OUTCOME = ("approved", "rejected", "parked", *FOR_A_PERSON, "conflict", "unstorable")
@@ -18,5 +19,5 @@ INVALID = (
     "unreadable",
 )
 UNSTORABLE = ("constraint_violation", "invalid_data", "limit_exceeded", "row_removed")
-LETTER = (*INVALID, *UNSTORABLE, "conflict", *FOR_A_PERSON)
+LETTER = (*INVALID, *UNSTORABLE, "conflict", REMOVED_UNREAD, *FOR_A_PERSON)
 CALL = ("scored", "refused", "unusable", "throttled", "unavailable", "bad_answer", "timeout", "broken", "cancelled")

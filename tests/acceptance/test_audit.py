@@ -5,31 +5,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 import pytest
 
 from creditstream.config.load import load_settings
 from creditstream.operations.audit import audit
-from creditstream.order.home_partition import home_partition
 from devtools.programs import RiskApiProcess
 from devtools.stack.ports import free_port
 from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database, ask, with_database
 from tests.support.kafka import Sent, Topics
+from tests.support.planted import plant_undecided
 from tests.support.product import audited, faust, order_line, settle
 
 _LOAD = ("load", "--rate", "150", "--count", "900", "--duplicates", "60", "--conflicts", "30", "--malformed", "30")
-_INSERT = """
-INSERT INTO orders (order_id, customer_id, amount, term_months, product, status, reason, created_at, updated_at,
-    version, fingerprint)
-VALUES (%s, 'c-1', 1500, 12, 'personal_loan', 'under_review', %s, %s, %s, 1, %s) RETURNING 1
-"""
 
 
 def not_clean(environ: dict[str, str]) -> dict[str, Any]:
@@ -103,7 +97,7 @@ def test_an_order_that_nobody_tries_again_is_lost(
     reason: str, worker_environ: dict[str, str], topics: Topics, database: Database
 ) -> None:
     order_id, then = uuid4(), datetime.now(UTC) - timedelta(days=60)
-    plant(topics, database, order_id, reason, then)
+    plant_undecided(topics, database, order_id, reason, then)
     report = not_clean(worker_environ)
     assert (report["lost"], report["duplicated"], report["divergent"]) == (1, 0, 0)
     assert report["examples"]["lost"] == [
@@ -113,29 +107,6 @@ def test_an_order_that_nobody_tries_again_is_lost(
     waiting = Sent(b"{}", str(order_id).encode(), 0, headers=[("x-next-attempt-at", str(due).encode())])
     topics.send("orders-retry", [waiting])
     assert audited(worker_environ)["under_review"] == 1, "it is tried again in an hour"
-
-
-def plant(topics: Topics, database: Database, order_id: UUID, reason: str, then: datetime) -> None:
-    """A row under review, with its status, and nothing else."""
-    database.fetch("SELECT ensure_orders_partition(%s)", (then,))
-    database.fetch(_INSERT, (str(order_id), reason, then, then, b"f" * 16))
-    status = {
-        "order_id": order_id,
-        "customer_id": "c-1",
-        "amount": Decimal("1500.00"),
-        "term_months": 12,
-        "product": "personal_loan",
-        "status": "under_review",
-        "score": None,
-        "reason": reason,
-        "model_version": None,
-        "policy_version": None,
-        "created_at": then,
-        "updated_at": then,
-        "version": 1,
-    }
-    record = (str(order_id).encode(), msgspec.json.encode(status))
-    topics.produce("order-status", [record], partition=home_partition(order_id, topics.partitions))
 
 
 @contextmanager

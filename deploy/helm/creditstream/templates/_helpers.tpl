@@ -178,6 +178,9 @@ template:
           limits: {memory: 1Gi}
         volumeMounts:
           {{- include "creditstream.mounts" . | nindent 10 }}
+          - {name: data, mountPath: /var/lib/creditstream}
     volumes:
       {{- include "creditstream.volumes" . | nindent 6 }}
+      # An audit's temporary files: some 200 bytes an order, as long as it runs.
+      - {name: data, emptyDir: {sizeLimit: {{ $root.Values.persistence.size }}}}
 {{- end }}
