@@ -38,6 +38,8 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert str(raised.value).startswith(f"the audit's temporary files in {tmp_path} (CREDITSTREAM_DATA_DIR): No space")
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConnectionRefusedError), scratch_folder(Settings(data_dir=str(tmp_path))):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "a server's, not the disk's")
     (tmp_path / "file").touch()
     with (
         pytest.raises(StartError, match="CREDITSTREAM_DATA_DIR"),

@@ -50,7 +50,7 @@ async def _help(waiting: deque[Task], results: asyncio.Queue[object], advance: A
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+            await process.communicate()  # to their ends: its streams would outlive the loop
     except Exception as error:  # noqa: BLE001 - who waits for the results raises it
         await results.put(error)
 

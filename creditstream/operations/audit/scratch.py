@@ -1,5 +1,6 @@
 """The audit's temporary files: in the worker's data directory, gone when it is over, or when the next one begins."""
 
+import errno
 import fcntl
 import shutil
 from collections import defaultdict
@@ -15,6 +16,7 @@ from creditstream.errors import StartError
 from creditstream.operations.audit.entries import BUCKETS, KINDS
 
 _PREFIX = "audit-"
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LOCK = "lock"
 #: Bytes that a bucket holds back before it writes: 16 MB for all buckets of a kind, 26,000 writes for 10^7 orders.
 _HELD_BACK = 65_536
@@ -52,7 +54,7 @@ def _in_one_line(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and not error.errno:
+        if error.filename is None and error.errno not in _OF_A_DISK:  # of a connection, say
             raise
         raise StartError(
             f"the audit's temporary files in {directory} (CREDITSTREAM_DATA_DIR): {error.strerror}; it needs "
