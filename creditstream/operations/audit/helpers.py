@@ -6,6 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from creditstream.errors import StartError
@@ -26,8 +27,8 @@ async def results_of(tasks: Sequence[Task], advance: Advance, *, helped: bool) -
         for task in tasks:
             yield await task.run(advance)
         return
-    waiting, results = deque(tasks), asyncio.Queue[object]()
-    running = [asyncio.ensure_future(_help(waiting, results, advance)) for _ in range(_PROCESSES)]
+    waiting, results, processes = deque(tasks), asyncio.Queue[object](), list[Process]()
+    running = [asyncio.ensure_future(_help(waiting, results, processes, advance)) for _ in range(_PROCESSES)]
     try:
         for _ in tasks:
             result = await results.get()
@@ -35,24 +36,32 @@ async def results_of(tasks: Sequence[Task], advance: Advance, *, helped: bool) -
                 raise result
             yield result
     finally:
-        for helper in running:
-            helper.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        waiting.clear()
+        for process in processes:
+            _end(process)
+        await asyncio.gather(*running)  # not cancelled: a process' streams would outlive the loop
 
 
-async def _help(waiting: deque[Task], results: asyncio.Queue[object], advance: Advance) -> None:
+async def _help(
+    waiting: deque[Task], results: asyncio.Queue[object], processes: list[Process], advance: Advance
+) -> None:
     """One process, until no task waits."""
     try:
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE)
+        processes.append(process)
         try:
             while waiting:
                 await results.put(await _result(process, waiting.popleft(), advance))
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()  # to their ends: its streams would outlive the loop
+            _end(process)
+            await process.communicate()
     except Exception as error:  # noqa: BLE001 - who waits for the results raises it
         await results.put(error)
+
+
+def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):  # it has ended already
+        process.kill()
 
 
 async def _result(process: Process, task: Task, advance: Advance) -> Any:
