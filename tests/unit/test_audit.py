@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from creditstream.operations.audit.buckets import judge_bucket
@@ -380,6 +380,7 @@ def test_examples_stop_at_twenty_and_name_places_and_ids_only() -> None:
     assert report.examples["divergent"] == [f"{ONE}: row without status record"]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from([THIS, OTHER])), max_size=12))
 def test_every_record_is_counted_as_exactly_one_thing(records: list[tuple[UUID, bytes]]) -> None:
     """I1, for a pipeline in which the first record of an id wins."""
