@@ -30,14 +30,13 @@ def never_read(
     """Records that Kafka removed before the group had read them.
 
     By two kinds of evidence: the log begins behind what the group has passed (`starts` are from before `passed`), and
-    what a worker wrote down when it went on behind such a gap. A group without any offset is another one, or was away
-    for so long that Kafka has forgotten it: nothing tells what it had read.
+    what a worker wrote down when it went on behind such a gap. Where the group has no offset it is new, or was away for
+    so long that Kafka has forgotten it: nothing tells what it had read.
     """
     gaps = dict(jumps)
     for where, start in starts.items():
-        offset = passed.get(where, 0)
-        if passed and offset < start:
-            gaps[*where, offset] = start
+        if where in passed and passed[where] < start:
+            gaps[*where, passed[where]] = start
     return [_gap(*place, until) for place, until in sorted(gaps.items())]
 
 
