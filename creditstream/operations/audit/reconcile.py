@@ -1,4 +1,4 @@
-"""One audit: the books are read one after the other and compared; what seems amiss is looked at again (ADR 0027)."""
+"""One audit: the books are read one after the other and compared; what seems amiss is looked at again (ADR 0029)."""
 
 import time
 from pathlib import Path
