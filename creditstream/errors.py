@@ -21,6 +21,10 @@ class StoreUseless(StoreUnavailable):
     """PostgreSQL answers, and this server or database cannot take an order. The text says so by itself."""
 
 
+class StoreTakenBack(StoreUseless):
+    """PostgreSQL lacks commits that were published: `restore` has to run. The text says so by itself."""
+
+
 class BrokerUnavailable(Unavailable):
     """Kafka did not take a record within its time-out."""
 

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from creditstream.errors import StoreUnavailable
-from creditstream.order.ports import Answer, NotYet, Proposal, Refused, Risk, Store
+from creditstream.errors import StoreTakenBack, StoreUnavailable
+from creditstream.order.ports import Answer, Mark, NotYet, Proposal, Refused, Risk, Store
 from creditstream.store.proposals import gives_way
 from schemas.assessment import Assessment
 from schemas.decision import WAITING, Decision
@@ -80,7 +80,10 @@ class FakeStore(Store):
         self._failures: deque[bool] = deque()
         self._refused: dict[UUID, Refused] = {}
         self._removed: dict[UUID, Refused] = {}
+        self._outlived: set[UUID] = set()
         self._unanswered: dict[UUID, NotYet] = {}
+        #: What must be there (`Store.expect`).
+        self.expected: list[Mark] = []
 
     def fail_next(self, times: int = 1, *, after_commit: bool = False) -> None:
         """The next calls raise StoreUnavailable; `after_commit`: the rows are written and only the answer is lost."""
@@ -109,11 +112,13 @@ class FakeStore(Store):
 
     def forget(self) -> None:
         """The ids of removed rows go too: their orders are new ones from now on."""
+        self._outlived |= self._removed.keys()
         self._removed.clear()
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         self.batches.append(list(proposals))
         await asyncio.sleep(0)
+        self._require()
         failure = self._failures.popleft() if self._failures else None
         if failure is False:
             raise StoreUnavailable("told to fail")
@@ -122,8 +127,23 @@ class FakeStore(Store):
             raise StoreUnavailable("told to fail after the commit")
         return answers
 
+    def expect(self, marks: Iterable[Mark]) -> None:
+        self.expected += marks
+
+    def bring_back(self) -> None:
+        """`restore` has run: nothing more is known to be missing."""
+        self.expected.clear()
+
+    def _require(self) -> None:
+        """A removed order's id is known still, and the ids that `forget` takes go with what is known of a month."""
+        known = self.rows.keys() | self._removed.keys() | self._outlived
+        if any(mark.order_id not in known for mark in self.expected):
+            raise StoreTakenBack("commits are missing")
+        self.expected.clear()
+
     async def find(self, order_ids: Sequence[UUID]) -> Mapping[UUID, Answer]:
         await asyncio.sleep(0)
+        self._require()
         if self._failures:
             self._failures.popleft()
             raise StoreUnavailable("told to fail")

@@ -34,9 +34,12 @@ class Topics:
         self._starts, self._ends = within
 
     @classmethod
-    async def open(cls, settings: Settings, names: Sequence[str], within: Bounds | None = None) -> "Topics":
-        """`within`: bounds that another reader has fixed. Raises StartError when a topic is missing, BrokerUnavailable
-        when Kafka does not answer.
+    async def open(
+        cls, settings: Settings, names: Sequence[str], within: Bounds | None = None, *, last: int | None = None
+    ) -> "Topics":
+        """`within`: bounds that another reader has fixed. `last`: only so many of each partition's last offsets.
+
+        Raises StartError when a topic is missing, BrokerUnavailable when Kafka does not answer.
         """
         consumer = AIOKafkaConsumer(
             **client_options(settings),
@@ -50,7 +53,7 @@ class Topics:
         try:
             await consumer.start()
             if not within:
-                await topics._fix_ends(names)
+                await topics._fix_ends(names, last)
         except BaseException as error:
             await stop(consumer)
             if isinstance(error, (KafkaError, OSError)):
@@ -76,11 +79,13 @@ class Topics:
         """Of all topics that are open."""
         return Bounds(dict(self._starts), dict(self._ends))
 
-    async def _fix_ends(self, names: Sequence[str]) -> None:
+    async def _fix_ends(self, names: Sequence[str], last: int | None) -> None:
         for name, partitions in (await partitions_of(self._settings, names)).items():
             where = [TopicPartition(name, number) for number in range(partitions)]
             self._starts |= await self._consumer.beginning_offsets(where)
             self._ends |= await self._consumer.end_offsets(where)
+        if last is not None:
+            self._starts = {tp: max(start, self._ends[tp] - last) for tp, start in self._starts.items()}
 
     def size(self, name: str) -> int:
         """An upper bound on how many records will be read."""

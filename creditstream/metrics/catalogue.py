@@ -171,8 +171,8 @@ INTAKE = Metric(
     "gauge",
     "",
     "1 while no order is taken: the risk API's circuit is open, or there were too many dead letters, or too many of "
-    "the API's answers had no usable score",
-    (Label("reason", ("risk_api", "dead_letters", "unusable_answers")),),
+    "the API's answers had no usable score, or PostgreSQL was taken back",
+    (Label("reason", ("risk_api", "dead_letters", "unusable_answers", "taken_back")),),
 )
 BREAKER = Metric(
     "risk_breaker_state",

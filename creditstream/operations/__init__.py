@@ -1,1 +1,1 @@
-"""What operators run beside the worker: `audit`, `dlq`, `forget`, `grow`, `retention`, as commands of Faust."""
+"""What operators run beside the worker, as commands of Faust: `audit`, `dlq`, `restore` and others (commands.py)."""

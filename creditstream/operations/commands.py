@@ -149,6 +149,17 @@ class forget(_Command):
         return await run(self.settings, customer, by=by, wait=wait, dry_run=dry_run)
 
 
+class restore(_Command):
+    """PostgreSQL was taken back: bring back what was published since. Beside workers; broken off, run it again."""
+
+    options = [option("--dry-run", is_flag=True, help="Change nothing, say what would be restored.")]
+
+    async def work(self, *, dry_run: bool) -> int:
+        from creditstream.operations.restore.command import run
+
+        return await run(self.settings, dry_run=dry_run)
+
+
 class _Load(TypedDict):
     """As `creditstream.simulation.load.run_load` takes them."""
 

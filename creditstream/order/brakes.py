@@ -36,9 +36,13 @@ class Brakes:
         circuit: Circuit | None = None,
         letters: CountedLimit | None = None,
         answers: Limit | None = None,
+        database: Callable[[], str] = str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`database`: why PostgreSQL is not to be written to, or empty."""
         self._circuit, self._letters, self._answers = circuit, letters, answers
+        #: Why PostgreSQL is not to be written to, or empty.
+        self.taken_back = database
         self._monotonic = monotonic
 
     def ended(self, *, letter: bool) -> None:
@@ -54,7 +58,8 @@ class Brakes:
 
     def problems(self) -> list[str]:
         """Why this worker takes no orders although all it needs is there; for readiness."""
-        return [problem for problem in (self.too_many_letters(), self.too_many_unusable()) if problem]
+        problems = (self.too_many_letters(), self.too_many_unusable(), self.taken_back())
+        return [problem for problem in problems if problem]
 
     def too_many_letters(self) -> str:
         """Why intake is stopped by dead letters, or empty."""

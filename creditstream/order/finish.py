@@ -77,7 +77,7 @@ class Finisher:
         for flight, records in ended:
             self._acknowledge(flight, records)
         self.unpublished -= len(taken)
-        self._on_finished([flight for flight, _ in ended])
+        self._on_finished([flight for flight, _ in ended if flight.remembered is None])
 
     async def _publish(self, batch: Sequence[Settled]) -> Sequence[Settled]:
         """Publish what is still ours, and return it."""
@@ -111,7 +111,9 @@ class Finisher:
         """A record that left the order meanwhile is done when its own dead letter is."""
         answered = [record for record in flight.records if record in covered]
         joined = [record for record in flight.records if record not in covered]
-        if flight.row is not None and flight.row.is_of(flight.fingerprint):
+        if flight.is_repeat:
+            self._metrics.duplicates.add(by=len(answered))
+        elif flight.row is not None and flight.row.is_of(flight.fingerprint):
             self._metrics.duplicates.add(by=len(answered) - 1)
         self._flights.land(flight, (*joined, *flight.others))
         for record in answered:
@@ -119,9 +121,11 @@ class Finisher:
 
 
 def _own_row(settled: Settled) -> Row | None:
-    """None for a refused order, and for a conflict: the row that it met is another content's."""
+    """None for a refused order, for a repeat, and for a conflict: the row that it met is another content's."""
     flight, row, _ = settled
-    return row if isinstance(row, Row) and row.is_of(flight.fingerprint) else None
+    if flight.remembered is not None or not isinstance(row, Row):
+        return None
+    return row if row.is_of(flight.fingerprint) else None
 
 
 def _each_once(ended: Iterable[Settled]) -> list[Settled]:

@@ -9,7 +9,7 @@ from creditstream.order.record import Record, Turn
 from creditstream.order.reopening import Reopens
 from schemas.decision import Decision
 from schemas.order import Order
-from schemas.status import Row
+from schemas.status import Row, same_content
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +36,12 @@ class Flight:
     """Somebody sent its letter again: the row that waits for a person, and may be changed."""
     replaces: int | None = None
     """That row's version, once it was looked up and found to be the one."""
+    remembered: bytes | None = None
+    """The fingerprint that `seen` holds of it: its records are repeats, or conflicts, of what PostgreSQL has."""
+    is_repeat: bool = False
+    """PostgreSQL has what `seen` holds of it: nothing is left to be done."""
+    is_missed: bool = False
+    """PostgreSQL did not have what `seen` holds, and was asked to account for it."""
     unanswered_since: float | None = None
     """By the loop's clock, when PostgreSQL could not say anything about it for the first time in a row."""
     doubted_since: float | None = None
@@ -53,6 +59,14 @@ class Flight:
         task, self.asking = self.asking, None
         if task is not None:
             task.cancel()
+
+    def is_repeat_of(self, answer: Row | Refused) -> bool:
+        """Whether `seen` holds it, and what PostgreSQL says of it is no other order."""
+        if self.remembered is None:
+            return False
+        if isinstance(answer, Refused):  # the row is gone: what it said is remembered alone
+            return same_content(self.remembered, self.fingerprint)
+        return answer.is_of(self.fingerprint)
 
     @property
     def place(self) -> dict[str, object]:

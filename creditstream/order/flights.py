@@ -18,6 +18,8 @@ from schemas.decision import FOR_A_PERSON
 _LETTERS = frozenset({"unstorable", "conflict", *FOR_A_PERSON})
 #: Letters that the limit does not count: answers without a score have one of their own (creditstream.risk.unusable).
 _UNCOUNTED = "no_usable_answer"
+#: Of an order that was over before: it does not end once more.
+_REPEAT = "repeat"
 
 
 class Flights(dict[UUID, Flight]):
@@ -72,7 +74,8 @@ class Flights(dict[UUID, Flight]):
     def land(self, flight: Flight, joiners: Sequence[Record] = ()) -> None:
         """The order is over. `joiners`: its records that its outcome does not answer."""
         outcome = _outcome(flight)
-        self._metrics.finished.add(outcome)
+        if outcome != _REPEAT:
+            self._metrics.finished.add(outcome)
         self._brakes.ended(letter=outcome in _LETTERS and outcome != _UNCOUNTED)
         flight.end()
         self._remove(flight)
@@ -102,6 +105,10 @@ class Flights(dict[UUID, Flight]):
 def _outcome(flight: Flight) -> str:
     """How the order, which is over, ended (`creditstream.order.follow_ups`)."""
     row = flight.row
+    if flight.is_repeat:
+        return _REPEAT
+    if row is None and flight.remembered is not None:
+        return "conflict"
     if row is None:
         return "unstorable"
     if not row.is_of(flight.fingerprint):

@@ -26,9 +26,11 @@ class FollowUps:
     def of(self, settled: Settled) -> Sequence[Parcel]:
         """For the finisher, of an order whose way ends with this answer."""
         flight, answer = settled.flight, settled.answer
-        if isinstance(answer, Refused):
+        if flight.is_repeat:
+            return ()
+        if isinstance(answer, Refused) and flight.remembered is None:
             return self._letters(flight.records, answer.reason, answer.message)
-        if not answer.is_of(flight.fingerprint):
+        if isinstance(answer, Refused) or not answer.is_of(flight.fingerprint):
             return self._letters(flight.records, "conflict", "the order id is committed with other content")
         if answer.waits_for_person:
             return [self._letter_for_a_person(flight, answer)]

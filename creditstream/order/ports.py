@@ -1,6 +1,6 @@
 """What the pipeline needs from outside, as protocols: the real adapters and the fakes share one contract suite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -40,8 +40,20 @@ class NotYet(NamedTuple):
 Answer = Row | Refused | NotYet
 
 
+class Mark(NamedTuple):
+    """A commit. `version` 0: of the order no more is known than that it was settled. `removed_at`: its row was gone."""
+
+    order_id: UUID
+    created_at: datetime | None = None
+    version: int = 0
+    updated_at: datetime | None = None
+    removed_at: datetime | None = None
+
+
 class Store(Protocol):
     """The orders that are committed. First write wins: a settled row never changes, but for `Proposal.replaces`.
+
+    Where commits are missing that this worker knows of, nothing is committed and nothing is found (StoreTakenBack).
 
     `waiting_for_risk` only ever makes a row. A worker that lost its partitions may commit it late, and would publish it
     no more: a row that it changed would differ from its last status.
@@ -62,6 +74,10 @@ class Store(Protocol):
 
         Raises StoreUnavailable.
         """
+        ...
+
+    def expect(self, marks: Iterable[Mark]) -> None:
+        """These must be there, or their month was dropped: known from elsewhere."""
         ...
 
 

@@ -22,7 +22,6 @@ from creditstream.order.routes import Routes
 from creditstream.order.scoring import Scoring
 from creditstream.order.unforeseen import OF_A_RECORD, note
 from schemas.order import InvalidOrder, Order, decode_order
-from schemas.status import same_content
 
 
 class Remembers(Protocol):
@@ -103,12 +102,8 @@ class Reception:
         known = self._seen.fingerprint(home, order.order_id)
         if known is None:
             self._take_off(record, order, fingerprint, home)
-        elif same_content(known, fingerprint):
-            self._metrics.duplicates.add()
-            self._brakes.ended(letter=False)
-            record.acknowledge()
-        else:
-            self._dead_letters.send(record, "conflict", "the order id was seen before with other content")
+        else:  # a restored database may have lost its row
+            self._look_up(record, order, fingerprint, home, known)
 
     def resume(self, record: Record) -> None:
         """An order that waited: `seen` holds it since it was parked, and is not asked; PostgreSQL is."""
@@ -123,8 +118,8 @@ class Reception:
         flight = self.flights.get(order.order_id)
         if flight is None:
             self._take_off(record, order, fingerprint, home, reopens)
-        else:  # what somebody wants asked again is not done by a repeat of the order
-            same = fingerprint == flight.fingerprint and reopens in (None, flight.reopens)
+        else:  # what somebody wants asked, or published, again is not done by a repeat of the order
+            same = fingerprint == flight.fingerprint and reopens in (None, flight.reopens) and not flight.remembered
             self.flights.join(flight, record, same=same)
 
     def judge_again(self) -> None:
@@ -162,6 +157,13 @@ class Reception:
         outgoing = Outgoing(str(order.order_id).encode(), record.value, carried)
         parcel = Parcel(topic, home, outgoing, record.acknowledge, lambda: self._dead_letters.instead(record, topic))
         self._outbox.add(parcel)
+
+    def _look_up(self, record: Record, order: Order, fingerprint: bytes, home: int, known: bytes) -> None:
+        """A record is a duplicate of, or in conflict with, what PostgreSQL has, and not what is remembered alone."""
+        first_ms, started = self._times.believed(record.first_ms), self._monotonic()
+        flight = Flight(order, fingerprint, home, started, first_ms, record.turn, [record], remembered=known)
+        self.flights.take_off(flight)
+        self._scoring.add(flight, may_be_settled=True)
 
     def _take_off(
         self, record: Record, order: Order, fingerprint: bytes, home: int, reopens: Reopens | None = None

@@ -7,16 +7,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable, StoreUnavailable
+from creditstream.errors import RiskRefused, RiskUnavailable, RiskUnusable
 from creditstream.metrics.instruments import Instruments
 from creditstream.order.fair_queue import FairQueue
 from creditstream.order.flight import Flight
+from creditstream.order.look_ups import LookUps
 from creditstream.order.policy import Policy, decide
-from creditstream.order.ports import Answer, NotYet, Refused, Risk, Store
+from creditstream.order.ports import Answer, Mark, NotYet, Refused, Risk, Store
 from creditstream.order.retry import RetryRule
 from creditstream.order.settlement import Settlement
 from creditstream.order.unanswered import Unanswered
-from creditstream.order.unforeseen import OF_A_RECORD, note
+from creditstream.order.unforeseen import note
 from schemas.decision import RISK_UNAVAILABLE, Decision, unscored
 from schemas.status import Row
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 #: Ids asked for in one look-up query.
 _LOOKUP_BATCH = 500
-_BACKOFF = 0.5
 
 
 class Scoring:
@@ -48,7 +48,7 @@ class Scoring:
         self._unscored = FairQueue()
         self._maybe_settled: deque[Flight] = deque()
         self._look_up = asyncio.Event()
-        self._unanswered = Unanswered(self._look_it_up)
+        self._unanswered, self._look_ups = Unanswered(self._look_it_up), LookUps(store, metrics)
 
     def add(self, flight: Flight, *, may_be_settled: bool) -> None:
         """`may_be_settled`: an earlier owner of its partition may have decided it, and a bureau query costs money."""
@@ -95,7 +95,7 @@ class Scoring:
         batch = [self._maybe_settled.popleft() for _ in range(min(_LOOKUP_BATCH, len(self._maybe_settled)))]
         if not self._maybe_settled:
             self._look_up.clear()
-        found = await self._find(batch)
+        found = await self._look_ups.find(batch)
         for flight in batch:
             self._judge(flight, found.get(flight.order.order_id))
 
@@ -104,34 +104,32 @@ class Scoring:
         found = self._unanswered.judged(flight, found)
         if isinstance(found, NotYet):
             return
+        if found is None and flight.remembered is not None:
+            self._miss(flight)
+            return
+        flight.is_repeat = found is not None and flight.is_repeat_of(found)
         if isinstance(found, Refused):
             flight.refused = True
             self._settlement.add_committed(flight, found)
-        elif found is not None and _is_over(flight, found):
+        elif found is not None and (flight.is_repeat or _is_over(flight, found)):
             flight.row = found
             self._settlement.add_committed(flight, found)
         else:
             flight.replaces = found.version if found is not None and found.waits_for_person else None
             self._start(flight)
 
-    async def _find(self, batch: list[Flight]) -> Any:
-        while True:
-            try:
-                return await self._store.find([flight.order.order_id for flight in batch])
-            except StoreUnavailable as error:
-                log.warning("PostgreSQL is away, trying again in %.1f s: %s", _BACKOFF, error)
-                await asyncio.sleep(_BACKOFF)
-            except OF_A_RECORD as error:
-                return await self._find_apart(batch, error)
+    def _miss(self, flight: Flight) -> None:
+        """PostgreSQL does not have what `seen` holds: it was taken back, or the id has outlived its month.
 
-    async def _find_apart(self, batch: list[Flight], error: Exception) -> Any:
-        """Halve a batch that holds an order with which something unforeseen goes wrong: the commit will know it."""
-        if len(batch) <= 1:
-            for flight in batch:
-                note(self._metrics, "looked up", error, flight.place)
-            return {}
-        middle = len(batch) // 2
-        return {**await self._find(batch[:middle]), **await self._find(batch[middle:])}
+        Not found once more, although nothing is missing by then: nobody was told of it, and it is a new order.
+        """
+        if flight.is_missed:
+            flight.remembered = None
+            self._start(flight)
+        else:
+            flight.is_missed = True
+            self._store.expect([Mark(flight.order.order_id, flight.order.created_at)])
+            self._look_it_up(flight)
 
     async def score_once(self) -> None:
         """The next order. Whatever happens, it gets an outcome."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2 import errors as driver
 
-from creditstream.errors import StoreRefused, StoreUnavailable, StoreUseless
+from creditstream.errors import StoreRefused, StoreTakenBack, StoreUnavailable, StoreUseless
 
 _ROW_ERRORS = {
     "22": "invalid_data",
@@ -26,6 +26,12 @@ _CANCELLED = "57014"
 _SCHEMA = "42"
 _OVERLAPS = "42P17"
 """A month that somebody's own partition holds a part of: its table can never be made."""
+#: Of our own: sql/migrations/0005_taken_back.sql.
+_IS_TAKEN_BACK = "CS001"
+TAKEN_BACK = (
+    "PostgreSQL is older than what was published (taken back, or a fail-over that lost commits): "
+    "run `faust -A creditstream restore`"
+)
 READ_ONLY = "25006"
 _WHAT_TO_DO = {
     READ_ONLY: "it is read-only (a standby, or default_transaction_read_only): the address should lead to the primary",
@@ -96,6 +102,8 @@ def _named(error: psycopg2.Error) -> Exception:
     if state[:2] in _ROW_ERRORS:
         where = error.diag.constraint_name or error.diag.column_name
         return BadRow(_ROW_ERRORS[state[:2]], f"{kind} on {where}" if where else kind)
+    if state == _IS_TAKEN_BACK:
+        return StoreTakenBack(TAKEN_BACK)
     text = error.diag.message_primary or _first_line(error)
     unavailable = StoreRefused if not state and _REFUSALS.search(text) else StoreUnavailable
     if state in _WHAT_TO_DO:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiopg import Connection, Cursor
@@ -39,6 +39,11 @@ class Maintenance:
     async def json(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """`value` of a statement that gives JSON text."""
         return json.loads(await self.value(name, parameters))
+
+    async def give_up(self, name: str) -> None:
+        """The named statement, which ends what failed; the session may have ended with it."""
+        with suppress(Exception):
+            await self.value(name)
 
     async def change(self, name: str, parameters: Mapping[str, object]) -> None:
         """Run the change of the schema that the named statement gives, until it gives none.

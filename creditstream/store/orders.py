@@ -1,15 +1,18 @@
 """The PostgreSQL sink: many orders in one transaction, and the first settled state of an order stays."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 from uuid import UUID
 
 import msgspec
 
 from creditstream.config.settings import Settings
-from creditstream.order.ports import Answer, NotYet, Proposal, Refused
+from creditstream.errors import StoreTakenBack
+from creditstream.order.ports import Answer, Mark, NotYet, Proposal, Refused
 from creditstream.store.database import Database
 from creditstream.store.errors import BadRow, MissingPartition
+from creditstream.store.marks import Marks
 from creditstream.store.months import Months, New
 from creditstream.store.proposals import as_array, as_json, gives_way
 from schemas.status import Row
@@ -39,13 +42,16 @@ class PostgresStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._months = Months(database)
+        self._marks = Marks()
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Raises StartError (bad DSN) or StoreUnavailable; StoreUseless when it could take no order."""
+        """Raises StartError (bad DSN) or StoreUnavailable; StoreUseless when it could take no order, but for
+        want of a `restore`: what stands still goes on by itself."""
         store = cls(await Database.open(settings.postgres_dsn, size=settings.postgres_pool))
         try:
-            await store.ping()
+            with suppress(StoreTakenBack):
+                await store.ping()
         except BaseException:
             await store.close()
             raise
@@ -66,6 +72,21 @@ class PostgresStore:
     async def ping(self) -> None:
         """Raises StoreUnavailable when PostgreSQL does not answer, StoreUseless when it could take no order."""
         await self._database.require("check_primary")
+        await self._ask("check_commits")
+
+    @property
+    def taken_back(self) -> str:
+        """Why nothing is committed or looked up until `restore` has run, as far as is known; or empty."""
+        return self._marks.problem
+
+    def expect(self, marks: Iterable[Mark]) -> None:
+        """What must be there, from what was published or is remembered: asked with the next statements."""
+        self._marks.expect(marks)
+
+    async def report(self, by: str) -> None:
+        """For all workers: commits are missing. What this one committed is published. Raises StoreUnavailable."""
+        if not await self._database.value("report_taken_back", {"by": by, **self._marks.report()}):
+            self._marks.withdraw()
 
     async def commit(self, proposals: Sequence[Proposal]) -> Mapping[UUID, Answer]:
         """See `Store.commit`. One statement for each MAX_BATCH new orders; a second one for those already known."""
@@ -89,7 +110,8 @@ class PostgresStore:
     async def _find(self, order_ids: Sequence[UUID]) -> dict[UUID, Answer]:
         if not order_ids:
             return {}
-        found = _decode_found(await self._database.value("find_committed", {"ids": as_array(order_ids)}))
+        found = _decode_found(await self._ask("find_committed", {"ids": as_array(order_ids)}))
+        self._marks.answered("find_committed", found.rows)
         answers: dict[UUID, Answer] = {row.order_id: row for row in found.rows}
         return answers | dict.fromkeys(found.removed, _REMOVED) | dict.fromkeys(found.open, NotYet(_REMOVED))
 
@@ -128,7 +150,7 @@ class PostgresStore:
         return answers | _waiting(each for order_id, each in new.items() if order_id not in ready)
 
     async def _claim(self, batch: Sequence[Proposal]) -> dict[UUID, Answer]:
-        answers = _by_id(await self._database.value("claim_orders", {"batch": as_json(batch)}))
+        answers: dict[UUID, Answer] = dict(await self._rows("claim_orders", {"batch": as_json(batch)}))
         if len(answers) < len(batch):
             known = [proposal for proposal in batch if proposal.order.order_id not in answers]
             answers |= await self._settle(known)
@@ -138,7 +160,7 @@ class PostgresStore:
         """A row that should have given way and did not was out of the update's sight: its month came back meanwhile."""
         of = {proposal.order.order_id: proposal for proposal in known}
         ids = list(of)
-        rows = _by_id(await self._database.value("settle_orders", {"batch": as_json(known), "ids": as_array(ids)}))
+        rows = await self._rows("settle_orders", {"batch": as_json(known), "ids": as_array(ids)})
         answers: dict[UUID, Answer] = {
             order_id: NotYet() if gives_way(row, of[order_id]) else row for order_id, row in rows.items()
         }
@@ -147,6 +169,22 @@ class PostgresStore:
             found = await self.find(unseen)
             answers |= {order_id: _unless_row(found.get(order_id)) for order_id in unseen}
         return answers
+
+    async def _rows(self, name: str, parameters: Mapping[str, object]) -> dict[UUID, Row]:
+        rows = _decode_rows(await self._ask(name, parameters))
+        self._marks.answered(name, rows)
+        return {row.order_id: row for row in rows}
+
+    async def _ask(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
+        """The named statement, in one transaction with the question whether all is there that should be."""
+        known = self._marks.parameters()
+        try:
+            answer = await self._database.value(name, {**(parameters or {}), **known})
+        except StoreTakenBack:
+            self._marks.failed()
+            raise
+        self._marks.passed(known)
+        return answer
 
 
 def _order_id(proposal: Proposal) -> UUID:
@@ -160,7 +198,3 @@ def _waiting(new: Iterable[New]) -> dict[UUID, Answer]:
 def _unless_row(found: Answer | None) -> Answer:
     """The row is seen again, or the id is gone by now: what is proposed of it can be written."""
     return NotYet() if found is None or isinstance(found, Row) else found
-
-
-def _by_id(rows: str) -> dict[UUID, Row | Any]:
-    return {row.order_id: row for row in _decode_rows(rows)}

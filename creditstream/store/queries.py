@@ -1,4 +1,4 @@
-"""The named statements of sql/queries.sql. All SQL of this program stands in .sql files."""
+"""The named statements of sql/queries.sql and sql/restore.sql. All SQL of this program stands in .sql files."""
 
 import re
 from functools import cache
@@ -10,9 +10,11 @@ _REFERENCE = re.compile(r"\{(\w+)\}")
 
 @cache
 def _statements() -> dict[str, str]:
-    text = files("creditstream.store").joinpath("sql/queries.sql").read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
-    bodies = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    bodies: dict[str, str] = {}
+    for name in ("queries", "restore"):
+        text = files("creditstream.store").joinpath(f"sql/{name}.sql").read_text(encoding="utf-8")
+        _, *parts = _NAME.split(text)
+        bodies |= {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
     return {name: _expand(body, bodies) for name, body in bodies.items()}
 
 

@@ -76,7 +76,7 @@ class Readiness:
         if app.rebalancing or not app.group.progress:
             problems.append("no partitions assigned, or their tables are still being recovered")
         silent: list[str] = msgspec.json.decode(await self._servers.get_or_load("servers", _HOLD, self._silent))
-        return [*problems, *silent, *app.pipeline.problems()]
+        return list(dict.fromkeys([*problems, *silent, *app.pipeline.problems()]))
 
     async def close(self) -> None:
         await self._servers.close()

@@ -11,6 +11,7 @@ from creditstream.config.patience import KAFKA, patiently
 from creditstream.config.settings import Settings
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.published import last_published
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import (
     ORDER_STATUS,
@@ -59,6 +60,7 @@ async def open_services(
     """
     store = await patiently(settings, lambda: PostgresStore.open(settings))
     opened.push_async_callback(store.close)
+    store.expect(await patiently(settings, lambda: last_published(settings), KAFKA))
     publisher = await patiently(settings, lambda: Publisher.open(settings), KAFKA)
     opened.push_async_callback(publisher.close)
     # Its own WARNING for every repeat of a call: with an API that fails, thousands of lines a minute.
@@ -83,7 +85,7 @@ def build_pipeline(
     on_finished: Callable[[Sequence[Flight]], None],
 ) -> Pipeline:
     """Called once the services are open. `on_finished`: told, once a batch, of orders that are over."""
-    routes, brakes = _routes(settings, partitions), _brakes(settings, services.risk)
+    routes, brakes = _routes(settings, partitions), _brakes(settings, services)
     flights = Flights(brakes, metrics)
     settlement = _settlement(routes, flights, services, seen, metrics, on_finished)
     return Pipeline(
@@ -119,11 +121,12 @@ def _settlement(
     )
 
 
-def _brakes(settings: Settings, risk: GuardedRisk) -> Brakes:
+def _brakes(settings: Settings, services: Services) -> Brakes:
     letters = DeadLetterLimit(
         most=settings.dead_letter_limit, share=settings.dead_letter_share, window=settings.dead_letter_window
     )
-    return Brakes(circuit=risk, letters=letters, answers=risk.gate.unusable)
+    risk, store = services.risk, services.store
+    return Brakes(circuit=risk, letters=letters, answers=risk.gate.unusable, database=lambda: store.taken_back)
 
 
 def _scoring(settings: Settings, services: Services, settlement: Settlement, metrics: Instruments) -> Scoring:

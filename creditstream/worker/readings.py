@@ -110,6 +110,7 @@ def _pipeline(runtime: Running) -> Iterator[Reading]:
         ("risk_api",): bool(pipeline.brakes.notes()),
         ("dead_letters",): bool(pipeline.brakes.too_many_letters()),
         ("unusable_answers",): bool(pipeline.brakes.too_many_unusable()),
+        ("taken_back",): bool(pipeline.brakes.taken_back()),
     }
     yield Reading(catalogue.INTAKE, {reason: int(is_so) for reason, is_so in stopped.items()})
     yield _one(catalogue.BLOCKING, runtime.liveness.watchdog.blocking_age())

@@ -36,6 +36,7 @@ from creditstream.worker.loops import Loops
 from creditstream.worker.preflight import check_services
 from creditstream.worker.probes import Probes
 from creditstream.worker.readings import Readings
+from creditstream.worker.taken_back import TakenBack
 from tables.seen import Seen
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,7 @@ class Runtime(Service):
     async def check(self) -> int:
         """Wait for Kafka and PostgreSQL. Returns how many partitions each topic has. Raises StartError.
 
-        Called by the launcher, for which what is missing is one line and not a worker that crashes.
-        """
+        Called by the launcher, for which what is missing is one line and not a worker that crashes."""
         if self.partitions is None:
             self.partitions = await check_services(self.settings)
         return self.partitions
@@ -100,10 +100,16 @@ class Runtime(Service):
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
+            TakenBack(self.store, self.pipeline, self._name).run(),
             *self._measure(),
         )
         self._loops = Loops(loops, lambda: self.should_stop)
         self.add_future(self._loops.watch())
+
+    @property
+    def _name(self) -> str:
+        """For people."""
+        return f"{platform.node()}:{self.settings.web_port}"
 
     def _measure(self) -> Iterator[Coroutine[Any, Any, None]]:
         """The loops that measure, and what /metrics shows."""
@@ -115,7 +121,7 @@ class Runtime(Service):
         self.exposition = Exposition(readings)
         yield self.probes.run()
         if settings.dogstatsd_address:
-            tags = (f"group:{settings.group}", f"worker:{platform.node()}:{settings.web_port}")
+            tags = (f"group:{settings.group}", f"worker:{self._name}")
             yield DogStatsD(readings, tags).run(settings.dogstatsd_address)
 
     async def on_stop(self) -> None:

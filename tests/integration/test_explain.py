@@ -130,7 +130,7 @@ def test_todays_counts_read_the_index_alone(explain: Explainer) -> None:
 @pytest.mark.parametrize("count", [1, 50, 500])
 @pytest.mark.parametrize("name", ["find_orders", "find_committed"])
 def test_orders_by_id_are_one_probe_each(explain: Explainer, count: int, name: str) -> None:
-    *_before, find = query(name).split("END $$;\n")
+    *_before, find = query(name).rstrip(";").split(";\n")
     plan = explain.plan(find, {"ids": explain.ids(count)})
     # Both begin with what is known of the order; the keys of many ids are cheaper read as a whole in a small table.
     assert plan.indexes & {"orders_pkey", "orders_by_time"}
@@ -149,7 +149,7 @@ def test_an_update_finds_its_rows_by_the_key(explain: Explainer, count: int) -> 
         (ids, ids),
     )
     (batch,) = explain.cursor.fetchone()
-    _lock, update, _find = query("settle_orders").split(";\n")
+    _require, _lock, update, _find = query("settle_orders").split(";\n")
     plan = explain.plan(update, {"batch": batch})
     assert plan.indexes & {"orders_pkey", "orders_by_time"}
     assert plan.indexes <= {"orders_pkey", "orders_by_time", "order_keys_pkey"}

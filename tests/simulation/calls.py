@@ -32,6 +32,8 @@ class Calls:
         allowed = Allowed(disruptions=self._disturbed, attempt_timeout=timeout)
         for order_id, journal in self._world.risk.calls().items():
             calls = [Call(*each) for each in journal]
+            if order_id in self._world.faults.operators.losses.ever_lost:
+                continue  # decided anew, if nobody was told
             if self._world.removed.was_gone(order_id):
                 continue  # nothing is known of it but its id: a repeat is asked about before PostgreSQL refuses it
             scored = [call.at for call in calls if call.score is not None]

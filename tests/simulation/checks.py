@@ -46,7 +46,11 @@ class Checks:
 
     def row(self, order_id: UUID) -> Row | None:
         found = self._world.faults.operators.dropping.row(str(order_id))
-        return None if found is None else msgspec.convert(found, Row, strict=False)
+        row = None if found is None else msgspec.convert(found, Row, strict=False)
+        lost = self._world.faults.operators.losses.was_lost(order_id)
+        if lost is None or lost.version > self.evidence.versions.get(order_id, 0):
+            return row
+        return lost if row is None or row.version < lost.version else row  # published: `restore` has to bring it back
 
     # -- while it runs
 

@@ -27,6 +27,7 @@ class Dropped:
     is_begun: bool = True
     dropped_at: datetime | None = None
     published_at: datetime | None = None
+    begun_at: datetime | None = None
 
 
 class Dropping:
@@ -79,7 +80,7 @@ class Dropping:
         number, known = self._server.months.number_of(month), self.months.get(month)
         if number is None:
             raise driver.NotNullViolation
-        self.months[month] = replace(known, partition=number, is_begun=True) if known else Dropped(number)
+        self.months[month] = replace(known or Dropped(number), partition=number, is_begun=True, begun_at=_now())
         return 1
 
     async def begun_months(self, _given: Given) -> str:
@@ -110,7 +111,7 @@ class Dropping:
         if written:
             self._server.rows |= self._aside.pop(known.partition)
             months.attach_again(known.partition, month)
-            self.months[month] = replace(known, is_begun=False)
+            self.months[month] = replace(known, is_begun=False, begun_at=None)
         return written
 
     async def drop_statement(self, given: Given) -> str | None:
@@ -129,7 +130,10 @@ class Dropping:
 
     async def end_drop(self, given: Given) -> int:
         month = given["month"][:7]
-        self.months[month] = Dropped(self.months[month].partition, is_begun=False, dropped_at=_now())
+        self.months[month] = replace(
+            Dropped(self.months[month].partition, is_begun=False, dropped_at=_now()),
+            begun_at=self.months[month].begun_at,
+        )
         return 1
 
     async def unpublished_months(self, _given: Given) -> int:

@@ -10,7 +10,7 @@ from uuid import UUID
 from faust.stores.rocksdb import Store
 
 from creditstream.kafka.topics import ORDERS_DEAD_LETTER, SEEN_CHANGELOG
-from schemas.status import FORGOTTEN, encode_status
+from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, encode_status
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
 from tests.chaos.verify_statuses import CHANGED_BY_FORGET, canonical
@@ -41,6 +41,7 @@ class Ending:
         return True
 
     def look(self) -> None:
+        self._world.faults.operators.losses.lost.clear()
         over = self._checks.may_be_passed_over
         self._sent = {place: sent for place, sent in self._evidence.sent.items() if not over(place)}
         for order_id, amounts in self._orders().items():
@@ -85,6 +86,8 @@ class Ending:
             return
         # Kafka has lost every record of it: who had begun it was the last to know.
         is_cut = row.amount in self._checks.cut[order_id] and row.amount not in amounts.values()
+        if str(order_id) in self._world.faults.operators.forgotten and row.customer_id != FORGOTTEN_CUSTOMER:
+            self.complain(f"order {order_id} shows its customer again, who was forgotten")
         if not row.is_settled and not is_cut:
             self.complain(f"liveness: order {order_id} is {row.status}, {row.reason}")
         is_told = self._evidence.last.get(order_id) == encode_status(row)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from creditstream.simulation.risk_control import Control
+from tests.simulation.clocks import now
 from tests.simulation.oddities import Oddities
 from tests.simulation.plan import Event
 from tests.simulation.postgres import Trouble
@@ -98,6 +99,17 @@ class Faults(Oddities):
         server = self._world.postgres
         server.fault = fault
         await asyncio.sleep(event.lasts)
+        server.fault = None
+
+    async def postgres_loses_commits(self, event: Event) -> None:
+        """An asynchronous standby is promoted and takes what comes at once: answers may still be on their way."""
+        self.operators.losses.lose(now.seconds - event.lasts)
+
+    async def postgres_is_restored(self, event: Event) -> None:
+        server, since = self._world.postgres, now.seconds - event.lasts
+        server.fault = "away"
+        await asyncio.sleep(1.0 + event.lasts)
+        self.operators.losses.lose(since)
         server.fault = None
 
     async def postgres_loses_answers(self, event: Event) -> None:

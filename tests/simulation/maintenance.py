@@ -18,6 +18,7 @@ from tests.simulation.dropping import Dropping
 from tests.simulation.postgres import Server
 from tests.simulation.rows import Row as Held
 from tests.simulation.rows import moment, told
+from tests.simulation.taken_back import Losses
 
 _FORGOTTEN = base64.b64encode(FORGOTTEN).decode()
 _PAGE = 50
@@ -28,10 +29,10 @@ class Maintenance(store.Maintenance):
 
     def __init__(self, server: Server) -> None:
         super().__init__(self)  # type: ignore[arg-type]  # also what it runs changes of the schema with
-        self._server, self._is_broken = server, False
+        self._server, self._is_broken, self._epoch = server, False, server.epoch
 
     async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        if self._is_broken:
+        if self._is_broken or self._epoch != self._server.epoch:
             raise StoreUnavailable("PostgreSQL: InterfaceError: the connection is closed")
         try:
             return await self._server.run(name, parameters or {})
@@ -62,6 +63,9 @@ class Operators:
             self.forgotten_published,
         ):
             server.others[each.__name__] = each
+        server.others["try_only_one"] = self.try_only_one
+        server.dropped_at, server.gone_since = self._dropped_at, self._gone_since
+        self.losses = Losses(server)
 
     @asynccontextmanager
     async def only_one(self, _settings: object, what: str) -> AsyncIterator[Maintenance]:
@@ -88,6 +92,9 @@ class Operators:
 
     # -- statements, by their names
 
+    async def try_only_one(self, given: Mapping[str, Any]) -> bool:
+        return given["what"] not in self._held
+
     async def page(self, given: Mapping[str, Any]) -> list[Held]:
         rows = self._server.months.visible(self._server.rows)
         return [rows[each] for each in sorted(rows) if each > given["after"]][:_PAGE]
@@ -113,6 +120,18 @@ class Operators:
 
     # -- what they do
 
+    def _gone_since(self) -> dict[str, str]:
+        dropped = {month: known for month, known in self.dropping.months.items() if known.dropped_at}
+        return {
+            month: (known.begun_at or known.dropped_at).isoformat()
+            for month, known in dropped.items()
+            if not known.is_begun and known.dropped_at is not None
+        }
+
+    def _dropped_at(self, month: str) -> str | None:
+        known = self.dropping.months.get(month)
+        return known.dropped_at.isoformat() if known and known.dropped_at else None
+
     def _of(self, given: Mapping[str, Any]) -> list[Held]:
         rows = self._server.months.visible(self._server.rows)
         return [rows[each] for each in sorted(rows) if rows[each]["customer_id"] == given["customer"]]
@@ -125,9 +144,10 @@ class Operators:
         row = self._server.rows.get(order_id)  # its month may have gone since
         if row is None or row["customer_id"] == FORGOTTEN_CUSTOMER:
             return False
+        self._server.on_change({order_id: (row, self._server.keys[order_id])})
         changes = {"customer_id": FORGOTTEN_CUSTOMER, "fingerprint": _FORGOTTEN, "updated_at": moment()}
         self._server.rows[order_id] = row | changes | {"version": row["version"] + 1}
-        self._server.keys[order_id] |= {"fingerprint": _FORGOTTEN}
+        self._server.keys[order_id] = self._server.keys[order_id] | {"fingerprint": _FORGOTTEN}
         self.unpublished.add(order_id)
         self.forgotten.add(order_id)
         return True

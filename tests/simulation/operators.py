@@ -10,22 +10,26 @@ from aiokafka.errors import KafkaError
 
 import creditstream.operations.grow.growth
 import creditstream.operations.grow.repartition
-from creditstream.errors import StartError, Unavailable, Unsendable
+from creditstream.errors import StartError, StoreTakenBack, StoreUnavailable, Unavailable, Unsendable
 from creditstream.operations.dlq.actions import replay_letters
 from creditstream.operations.dlq.filter import Filter
 from creditstream.operations.forget.erasure import Forget
 from creditstream.operations.grow.growth import grow
 from creditstream.operations.progress import progress_bars
+from creditstream.operations.restore.command import restore
 from creditstream.operations.retention.drop_months import clean, expired_months
 from schemas.status import FORGOTTEN_CUSTOMER
 from tests.simulation.maintenance import Operators
 from tests.simulation.plan import Event
 
 if TYPE_CHECKING:
+    from tests.simulation.worker import Worker
     from tests.simulation.world import World
 
 #: Virtual seconds until a command that failed is run again, and within which one run has to come to its end.
 _AGAIN, _ONE_RUN = 2.0, 150.0
+#: Seconds between two looks at the workers.
+_LOOKS = 1.5
 #: What a command may end with: one line for a person, and an exit code.
 _TOLD = (StartError, Unavailable, Unsendable, KafkaError)
 _MORE_PARTITIONS = 2
@@ -36,6 +40,8 @@ class OperatorsWork:
 
     def __init__(self, world: "World") -> None:
         self._world = world
+        #: A command was refused, since `restore` has to run.
+        self._is_told = False
         self.operators = Operators(world.postgres)
         growth: Any = creditstream.operations.grow.growth
         growth.only_one = self.operators.only_one
@@ -101,6 +107,23 @@ class OperatorsWork:
         await grow(world.workers[0].settings, partitions, wait=10.0, say=lambda _text: None)
         return True
 
+    async def watch(self) -> None:
+        """Whoever is on call: asks each worker how it is, as a supervisor does, and restores what is lacking."""
+        while True:
+            await asyncio.sleep(_LOOKS)
+            is_told, self._is_told = self._is_told, False
+            if is_told or [worker for worker in self._world.workers if await _is_taken_back(worker)]:
+                await self._until_done("restore", self._restore)
+
+    async def _restore(self) -> bool:
+        settings = self._world.workers[0].settings
+        async with self.operators.only_one(None, "restore") as session:
+            if not await session.value("try_only_one", {"what": "retention"}):
+                return False
+            with progress_bars(shown=False) as bars:
+                await restore(settings, session, bars, dry_run=False)
+        return True
+
     async def _until_done(self, name: str, command: Callable[[], Awaitable[bool]]) -> None:
         while True:
             try:
@@ -108,8 +131,8 @@ class OperatorsWork:
                     async with asyncio.timeout(_ONE_RUN):
                         if await command():
                             return
-            except _TOLD:
-                pass
+            except _TOLD as error:
+                self._is_told |= isinstance(error, StoreTakenBack)
             except TimeoutError:
                 self._world.checks.complain(f"liveness: {name} hangs")
                 return
@@ -119,3 +142,18 @@ class OperatorsWork:
                     raise
                 return
             await asyncio.sleep(_AGAIN)
+
+
+async def _is_taken_back(worker: "Worker") -> bool:
+    """By its readiness."""
+    life = worker.life
+    store = (
+        getattr(life.app.runtime, "store", None) if life and life.app and worker.lives and not life.is_frozen else None
+    )
+    if store is None:
+        return False
+    try:
+        await store.ping()
+    except StoreUnavailable:
+        return bool(store.taken_back)
+    return False

@@ -17,6 +17,8 @@ _HURRIED = 1 / 3
 _MOMENTS = (0.003, 0.03, 0.3, 1.0)
 #: The share of seeds that have a past, and `retention`.
 _WITH_A_PAST = 0.3
+#: And of those in which PostgreSQL is taken back.
+_WITH_A_LOSS = 0.25
 #: Where an error may come that nobody foresaw, and more than there are partitions.
 _STEPS = 6
 
@@ -66,6 +68,7 @@ _WEIGHTS = {"kill": 6, "freeze": 4, "stop": 3, "kafka_loses_answers": 3, "postgr
 KINDS = tuple(words.FAULTS)
 COMMANDS = tuple(words.COMMANDS)
 RARE = tuple(words.RARE)
+LOSSES = tuple(words.LOSSES)
 #: Those that may come in any world. The rest need one that has a past.
 _OF_ANY_WORLD = ("forget", "replay", "grow")
 
@@ -81,7 +84,7 @@ def make_plan(seed: int, records: int = RECORDS) -> Plan:
         records=records,
         settings=_settings(dice) | _limit(seed),
         bursts=tuple(_bursts(dice, records)),
-        events=_in_order([*_hurried(seed, _events(dice, workers)), *_commands(seed), *_rare(seed)]),
+        events=_in_order([*_hurried(seed, _events(dice, workers)), *_commands(seed), *_rare(seed), *_losses(seed)]),
     )
     return with_past(plan) if random.Random(seed ^ 0x9A5).random() < _WITH_A_PAST else plan
 
@@ -182,4 +185,19 @@ def _rare(seed: int) -> list[Event]:
     return [
         Event(at, name, dice.randrange(_STEPS), lasts, share)
         for name, (at, lasts), share in zip(names, times, shares, strict=True)
+    ]
+
+
+def _losses(seed: int) -> list[Event]:
+    """In one seed of four, once or twice."""
+    dice = random.Random(seed ^ 0x1057)
+    if dice.random() > _WITH_A_LOSS:
+        return []
+    return [
+        Event(
+            round(dice.uniform(1.0, TROUBLED), 3),
+            dice.choice(LOSSES),
+            lasts=round(dice.choice((0.02, 0.3, 3.0)) * dice.uniform(0.5, 2.0), 3),
+        )
+        for _ in range(dice.choice((1, 1, 2)))
     ]

@@ -57,6 +57,7 @@ def play(plan: Plan) -> Outcome:
 async def _course(world: World, plan: Plan) -> None:
     await world.begin()
     watch = asyncio.create_task(Watch(world, plan).run())
+    on_call = asyncio.create_task(world.faults.watch())
     produce = asyncio.create_task(_produce(world, plan))
     events = {each: asyncio.create_task(world.faults.play(each)) for each in plan.events}
     commands = [events.pop(each) for each in plan.events if each.what in COMMANDS]
@@ -72,6 +73,7 @@ async def _course(world: World, plan: Plan) -> None:
     else:
         await asyncio.sleep(1.0)
     watch.cancel()
+    on_call.cancel()
     ending.look()
 
 

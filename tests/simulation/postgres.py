@@ -21,7 +21,11 @@ _STATEMENT_TIMEOUT = 10.0
 _Statement = Callable[[Tables, list[Row], frozenset[str]], list[Row]]
 
 
-def _ids(array: str) -> list[str]:
+#: Statements that ask whether all is there that should be.
+_REQUIRING = ("claim_orders", "settle_orders", "find_committed", "check_commits")
+
+
+def ids_of(array: str) -> list[str]:
     return array.strip("{}").split(",")
 
 
@@ -54,6 +58,16 @@ class Server:
         #: Of a month: whether its rows may be seen again, and whether it is on its way out and none is to be made now.
         self.may_come_back: Callable[[str], bool] = lambda _month: False
         self.goes: Callable[[str], bool] = lambda month: month in self.months.pending
+        #: Of a month: when it was dropped, and its ids may be gone with it since.
+        self.dropped_at: Callable[[str], str | None] = lambda _month: None
+        #: Months that were dropped, and since when they are gone at least.
+        self.gone_since: Callable[[], dict[str, str]] = dict
+        #: Told of every change as it is committed: each order's row and key before.
+        self.on_change: Callable[[dict[str, tuple[Row | None, Row | None]]], None] = lambda _before: None
+        #: Raises when commits are missing that the statement names.
+        self.require: Callable[[Mapping[str, Any]], None] = lambda _given: None
+        #: One more whenever all sessions end.
+        self.epoch = 0
         #: Told of every row that a statement has written: before (None: there was none) and after.
         self.on_write: Callable[[Row | None, Row], None] = lambda _before, _after: None
 
@@ -116,18 +130,20 @@ class Server:
         `hidden`: months that it does not see; None: as one that begins now.
         """
         unseen = frozenset(self.months.pending) if hidden is None else hidden
+        if name in _REQUIRING:
+            self.require(given)
         match name:
             case "claim_orders":
                 return told(self._watched(claim, given, unseen))
             case "settle_orders":
                 return told(self._watched(settle, given, unseen))
             case "find_committed":
-                return json.dumps(self._found(_ids(given["ids"])))
+                return json.dumps(self._found(ids_of(given["ids"])))
             case "orders_without_month":
-                return json.dumps(self._without_month(_ids(given["ids"]), _ids(given["times"])))
+                return json.dumps(self._without_month(ids_of(given["ids"]), ids_of(given["times"])))
             case "make_month":
                 return self.months.make(given["month"][:7])
-            case "check" | "check_primary":
+            case "check" | "check_primary" | "check_commits":
                 return None
             case "months_ahead":
                 return 3
@@ -149,7 +165,11 @@ class Server:
     def _watched(self, statement: _Statement, given: Mapping[str, Any], hidden: frozenset[str]) -> list[Row]:
         batch = json.loads(given["batch"])
         before = {each["order_id"]: self.rows.get(each["order_id"]) for each in batch}
+        keys = {order_id: self.keys.get(order_id) for order_id in before}
         answer = statement(self, batch, hidden)
+        changed = [order_id for order_id, old in before.items() if self.rows.get(order_id) is not old]
+        if changed:
+            self.on_change({order_id: (before[order_id], keys[order_id]) for order_id in changed})
         for order_id, old in before.items():
             row = self.rows.get(order_id)
             if row is not None and row is not old:

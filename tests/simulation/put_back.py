@@ -24,6 +24,13 @@ from tests.simulation.put_back_late import (
     silent_truncation,
     waiting_over_a_settled_row,
 )
+from tests.simulation.put_back_lost import (
+    a_start_asks_for_nothing,
+    nobody_asks_what_is_missing,
+    restore_brings_back_what_is_lacking_alone,
+    restore_forgets_the_forgotten,
+    seen_outranks_the_truth,
+)
 from tests.simulation.put_back_plans import HASTE, SWARM, in_order, with_kinds
 from tests.simulation.put_back_runs import (
     a_seek_during_a_fetch,
@@ -145,6 +152,22 @@ PUT_BACK: dict[str, Fault] = {
     ),
     "inverted_policy": Fault(inverted_policy),
     "approval_without_score": Fault(approval_without_score),
+    "seen_outranks_the_truth": Fault(
+        seen_outranks_the_truth, with_kinds("postgres_is_restored", "repeats", "kill", "postgres_loses_commits")
+    ),
+    "nobody_asks_what_is_missing": Fault(
+        nobody_asks_what_is_missing, with_kinds("postgres_is_restored", "kill", "postgres_loses_commits")
+    ),
+    "a_start_asks_for_nothing": Fault(
+        a_start_asks_for_nothing, with_kinds("postgres_is_restored", "kill", "postgres_loses_commits")
+    ),
+    "restore_brings_back_what_is_lacking_alone": Fault(
+        restore_brings_back_what_is_lacking_alone,
+        with_kinds("postgres_is_restored", "risk_slow", under_review_after=0.2),
+    ),
+    "restore_forgets_the_forgotten": Fault(
+        restore_forgets_the_forgotten, with_kinds("forget", "postgres_is_restored", "forget", "postgres_is_restored")
+    ),
     "a_status_waits_for_ever": Fault(
         a_status_waits_for_ever, lambda seed: replace(STORIES["topics_come_to_be_known_late"], seed=seed)
     ),

@@ -50,6 +50,11 @@ RARE = {
     "unforeseen": "{share} of 10 records have an error that nobody foresaw, within {lasts}",
     "strange_batch": "a producer sends a batch that not every client can read",
 }
+#: PostgreSQL comes back older than it was. Operators then run `restore`, when a worker says so.
+LOSSES = {
+    "postgres_loses_commits": "PostgreSQL fails over at once, and the commits of the last {lasts} are lost",
+    "postgres_is_restored": "PostgreSQL is away, and comes back as it was {lasts} before",
+}
 #: Commands that operators run, and run again until they are done.
 COMMANDS = {
     "forget": "an operator has a customer forgotten",
@@ -57,4 +62,4 @@ COMMANDS = {
     "grow": "an operator stops all workers, adds partitions, and starts them again",
     "retention": "an operator has old months dropped",
 }
-ALL = FAULTS | RARE | COMMANDS
+ALL = FAULTS | RARE | LOSSES | COMMANDS

@@ -44,7 +44,7 @@ def readings(partitions: int = 4) -> Readings:
         waiting=0,
         unpublished=0,
         unsent=0,
-        brakes=SimpleNamespace(notes=list, too_many_letters=lambda: "letters", too_many_unusable=str),
+        brakes=SimpleNamespace(notes=list, too_many_letters=lambda: "letters", taken_back=str, too_many_unusable=str),
     )
     runtime = SimpleNamespace(
         metrics=Instruments(),

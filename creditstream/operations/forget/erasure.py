@@ -27,6 +27,7 @@ from creditstream.kafka.topics import (
 from creditstream.operations.forget.behind import records_behind
 from creditstream.operations.forget.letters import Concerns, blank, concerning, last_ones
 from creditstream.operations.forget.statuses import watching
+from creditstream.operations.undisturbed import refuse_taken_back
 from creditstream.store.maintenance import Maintenance
 from schemas.status import FORGOTTEN_CUSTOMER, Row
 
@@ -85,6 +86,7 @@ class Forget:
 
     async def run(self, by: str, wait: float) -> Forgotten:
         """Broken off, it is run again."""
+        await refuse_taken_back(self._settings, "forget")
         request = uuid4()
         await self._session.value("forget_begin", {"request": str(request), "by": by})
         orders = await self._anonymise()

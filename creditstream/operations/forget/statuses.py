@@ -1,20 +1,17 @@
 """Has the workers publish rows that were changed behind their backs: only an order's worker may write its status."""
 
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.client import client_options, stop
-from creditstream.kafka.topics import ORDERS_RETRY, SEEN_CHANGELOG, topic_name
-from creditstream.order.home_partition import home_partition
-from creditstream.order.ports import Outgoing, Publishes
-from schemas.order import Order
+from creditstream.kafka.topics import SEEN_CHANGELOG, topic_name
+from creditstream.operations.reminders import ask_for
+from creditstream.order.ports import Publishes
 from schemas.status import FORGOTTEN, Row
 
 #: A worker that has just lost a partition does not publish; the new one is asked again.
@@ -35,7 +32,7 @@ class Watch:
         deadline, asked = time.monotonic() + wait, 0.0
         while missing and time.monotonic() < deadline:
             if time.monotonic() - asked >= _ASK_AGAIN:
-                await self._ask(publisher, missing.values())
+                await ask_for(self._settings, publisher, missing.values(), self._partitions)
                 asked = time.monotonic()
             before = len(missing)
             for records in (await self._consumer.getmany(timeout_ms=500)).values():
@@ -44,12 +41,6 @@ class Watch:
                         missing.pop(record.key, None)
             advance(before - len(missing))
         return {row.order_id for row in missing.values()}
-
-    async def _ask(self, publisher: Publishes, rows: Collection[Row]) -> None:
-        records: dict[int, list[Outgoing]] = defaultdict(list)
-        for row in rows:
-            records[home_partition(row.order_id, self._partitions)].append(_reminder(row))
-        await publisher.publish(topic_name(self._settings, ORDERS_RETRY), records)
 
 
 @asynccontextmanager
@@ -65,18 +56,3 @@ async def watching(settings: Settings, partitions: int) -> AsyncIterator[Watch]:
         yield Watch(settings, consumer, partitions)
     finally:
         await stop(consumer)
-
-
-def _reminder(row: Row) -> Outgoing:
-    """A turn on `orders-retry` that is due: the worker asks PostgreSQL, finds the order over, and publishes its row."""
-    order = Order(
-        order_id=row.order_id,
-        customer_id=row.customer_id,
-        amount=row.amount,
-        term_months=row.term_months,
-        product=row.product,
-        created_at=row.created_at,
-    )
-    moment = str(int(time.time() * 1000)).encode()
-    headers = (("x-attempts", b"1"), ("x-first-failed-at", moment), ("x-next-attempt-at", moment))
-    return Outgoing(str(row.order_id).encode(), msgspec.json.encode(order), headers)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from creditstream.config.settings import Settings
@@ -13,6 +13,8 @@ from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDER_STATUS, ORDERS, SEEN_CHANGELOG, all_topics, topic_name
 from creditstream.operations.grow.repartition import Repartition
 from creditstream.operations.progress import progress_bars
+from creditstream.operations.undisturbed import refuse_taken_back, require_published
+from creditstream.order.ports import Mark
 from creditstream.store.maintenance import only_one
 
 _POLL = 0.5
@@ -57,11 +59,12 @@ async def grow(settings: Settings, partitions: int, *, wait: float, say: Callabl
             plan = await _plan(cluster, settings, partitions)
             if plan.before == plan.after:
                 return None
+            marks = await refuse_taken_back(settings, "grow")
             await _until_empty(cluster, settings, wait, say)
-            marks, statuses = await _grow(cluster, settings, plan)
+            copied = await _grow(cluster, settings, plan, marks)
     finally:
         await admin.close()
-    return Grown(plan, marks, statuses, time.monotonic() - started)
+    return Grown(plan, *copied, time.monotonic() - started)
 
 
 def _names(settings: Settings) -> list[str]:
@@ -96,7 +99,7 @@ async def _until_empty(cluster: Cluster, settings: Settings, wait: float, say: C
         await asyncio.sleep(_POLL)
 
 
-async def _grow(cluster: Cluster, settings: Settings, plan: Plan) -> tuple[int, int]:
+async def _grow(cluster: Cluster, settings: Settings, plan: Plan, published: Sequence[Mark]) -> tuple[int, int]:
     orders = topic_name(settings, ORDERS)
     counts = await cluster.partition_counts(_names(settings))
     behind = [name for name, count in counts.items() if name != orders and count != plan.after]
@@ -105,7 +108,7 @@ async def _grow(cluster: Cluster, settings: Settings, plan: Plan) -> tuple[int, 
     await _still_empty(cluster, settings)  # whoever started meanwhile passed its checks before the counts differed
     publisher = await Publisher.open(settings)
     try:
-        marks, statuses = await _repartition(Repartition(settings, cluster, publisher, plan.after), settings)
+        marks, statuses = await _repartition(Repartition(settings, cluster, publisher, plan.after), settings, published)
     finally:
         await publisher.close()
     await _still_empty(cluster, settings)
@@ -113,7 +116,7 @@ async def _grow(cluster: Cluster, settings: Settings, plan: Plan) -> tuple[int, 
     return marks, statuses
 
 
-async def _repartition(work: Repartition, settings: Settings) -> tuple[int, int]:
+async def _repartition(work: Repartition, settings: Settings, published: Sequence[Mark]) -> tuple[int, int]:
     policies = {topic.name: topic.config.get("cleanup.policy", "delete") for topic in all_topics(settings)}
     with progress_bars(shown=True) as bars:
         seen, status = (bars.add_task(name, total=None) for name in (SEEN_CHANGELOG, ORDER_STATUS))
@@ -121,7 +124,10 @@ async def _repartition(work: Repartition, settings: Settings) -> tuple[int, int]
             topic_name(settings, SEEN_CHANGELOG), policies[SEEN_CHANGELOG], lambda done: bars.advance(seen, done)
         )
         statuses = await work.statuses(
-            topic_name(settings, ORDER_STATUS), policies[ORDER_STATUS], lambda done: bars.advance(status, done)
+            topic_name(settings, ORDER_STATUS),
+            policies[ORDER_STATUS],
+            lambda done: bars.advance(status, done),
+            lambda: require_published(settings, published, "grow"),
         )
     return marks, statuses
 

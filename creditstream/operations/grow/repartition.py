@@ -1,7 +1,8 @@
 """Writes a topic's records again, each on its key's home partition, and removes what stood before."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from heapq import nlargest
 from uuid import UUID
 
 from creditstream.config.settings import Settings
@@ -10,10 +11,12 @@ from creditstream.kafka.topic_reader import Topics
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing, Publishes
 from creditstream.store.pages import read_rows
-from schemas.status import FORGOTTEN, encode_status
+from schemas.status import FORGOTTEN, Row, encode_status
 
 Advance = Callable[[int], None]
 _KEY_BYTES = 16
+#: Statuses that are written once more, so that they are the last ones of their partitions.
+_NEWEST = 100
 
 
 class Repartition:
@@ -44,18 +47,28 @@ class Repartition:
         await self._cluster.delete_before(topics.ends(name), policy)
         return copied
 
-    async def statuses(self, name: str, policy: str, advance: Advance) -> int:
-        """`order-status`, from the committed rows: nothing else is the truth, and nobody writes them now."""
+    async def statuses(self, name: str, policy: str, advance: Advance, require: Callable[[], Awaitable[None]]) -> int:
+        """`order-status`, from the committed rows: nothing else is the truth, and nobody writes them now.
+
+        Those that were written last stand last as well: a worker that starts looks for them (docs/adr/0027).
+        `require`: raises when PostgreSQL lacks what was published before.
+        """
         copied = 0
+        newest: list[Row] = []
         topics = await Topics.open(self._settings, [name])
         await topics.close()
         async for rows in read_rows(self._settings):
-            records = ((row.order_id, str(row.order_id).encode(), encode_status(row)) for row in rows)
-            await self._publish(name, records)
+            await self._publish_rows(name, rows)
             copied += len(rows)
+            newest = nlargest(_NEWEST, [*newest, *rows], key=lambda row: row.updated_at)
             advance(len(rows))
+        await self._publish_rows(name, newest)
+        await require()  # else the rows were older than what is removed now
         await self._cluster.delete_before(topics.ends(name), policy)
         return copied
+
+    async def _publish_rows(self, topic: str, rows: Iterable[Row]) -> None:
+        await self._publish(topic, ((row.order_id, str(row.order_id).encode(), encode_status(row)) for row in rows))
 
     async def _publish(self, topic: str, records: Iterable[tuple[UUID, bytes, bytes]]) -> None:
         by_partition: dict[int, list[Outgoing]] = defaultdict(list)

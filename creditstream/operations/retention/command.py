@@ -3,6 +3,7 @@
 from creditstream.config.settings import Settings
 from creditstream.operations.progress import progress_bars
 from creditstream.operations.retention.drop_months import Month, clean, expired_months
+from creditstream.operations.undisturbed import refuse_taken_back
 from creditstream.store.maintenance import only_one
 
 
@@ -11,6 +12,7 @@ async def run(settings: Settings, *, dry_run: bool) -> int:
     if not settings.retention_months:
         print("CREDITSTREAM_RETENTION_MONTHS is 0: no month is dropped")
     async with only_one(settings, "retention") as session:
+        await refuse_taken_back(settings, "retention")
         months = await expired_months(session, settings)
         for month in months:
             print(_line(month, dry_run=dry_run))

@@ -40,6 +40,23 @@ SET LOCAL timezone = 'UTC';
 -- name: check
 SELECT 1;
 
+-- name: require_commits
+-- In the same transaction as whatever is committed or believed: docs/adr/0027-taken-back.md.
+SELECT require_commits(%(marks)s::json, %(report)s::uuid);
+
+-- name: check_commits
+{require_commits}
+
+-- name: report_taken_back
+-- Looked at once more: a row may have been out of sight for a moment. False: nothing is missing.
+WITH reported AS (
+    INSERT INTO taken_back (report, noticed_by)
+    SELECT %(report)s::uuid, %(by)s WHERE commits_are_missing(%(marks)s::json)
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM reported) OR EXISTS (SELECT FROM taken_back WHERE report = %(report)s::uuid);
+
 -- name: check_primary
 -- Null, or why this server and database can take no order.
 SELECT CASE
@@ -64,6 +81,7 @@ order_id, customer_id, amount, term_months, product, status, score, reason, mode
 
 -- name: claim_orders
 -- Sorted, so that two workers' batches wait for each other in one direction only.
+{require_commits}
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(batch)s::json) AS given (
         order_id uuid, fingerprint text, customer_id text, amount numeric, term_months int, product text,
@@ -91,6 +109,7 @@ SELECT coalesce(json_agg(inserted), '[]')::text FROM inserted;
 -- name: settle_orders
 -- One transaction: PostgreSQL runs the statements of one message in one, each with its own snapshot, so the update
 -- and the last read see what the lock waited for: an answer is never older than one that another worker has already.
+{require_commits}
 SELECT order_id FROM order_keys WHERE order_id = ANY (%(ids)s::uuid[]) ORDER BY order_id FOR UPDATE;
 UPDATE orders SET
     status = given.status,
@@ -142,6 +161,7 @@ END $$;
 -- An id outlives its row: its order is not a new one. `open`: its month is on its way out, and may come back.
 -- That there is no row is true only of ids that were seen before this was planned: see `next_ids`.
 {require_primary}
+{require_commits}
 SELECT json_build_object(
     'rows', coalesce(json_agg(found) FILTER (WHERE found.order_id IS NOT NULL), '[]'),
     'removed', coalesce(json_agg(known.order_id) FILTER (WHERE is_removed AND NOT is_open), '[]'),
