@@ -130,6 +130,11 @@ class FakeStore(Store):
     def expect(self, marks: Iterable[Mark]) -> None:
         self.expected += marks
 
+    @property
+    def taken_back(self) -> str:
+        """As `PostgresStore.taken_back`."""
+        return "commits are missing" if self.expected else ""
+
     def bring_back(self) -> None:
         """`restore` has run: nothing more is known to be missing."""
         self.expected.clear()

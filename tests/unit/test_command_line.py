@@ -15,7 +15,7 @@ from devtools.programs import clean_environ
 
 Played = dict[str, tuple[int, str, str]]
 
-_OURS = {"migrate", "audit", "dlq", "grow", "retention", "forget", "load"}
+_OURS = {"migrate", "audit", "dlq", "grow", "retention", "restore", "forget", "load"}
 #: Plays each line on Faust's own command line, as `python -m creditstream` does, and says what came of it.
 _PLAY = """
 import json, sys

@@ -80,6 +80,7 @@ def test_whatever_comes_with_a_forgotten_orders_id_is_a_repeat_of_it() -> None:
     assert rig.seen.fingerprint(home_of(value), order_id) == FORGOTTEN
     for offset, content in enumerate((value, order_json(order_id, amount="2.00")), start=1):
         rig.pipeline.accept(rig.record(content, offset=offset))
+    run(rig.run())
     rig.seen.partitions.clear()
     rig.pipeline.accept(rig.record(value, offset=3, replayed=True))
     run(rig.run())
