@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from uuid import UUID, uuid4
 
 from creditstream.order.ports import Mark
@@ -50,7 +51,14 @@ class Marks:
             self._last.clear()
             self._given.clear()
         elif asked["marks"] == self._told[1]:
-            self._given.clear()
+            self._keep_newest()
+
+    def _keep_newest(self) -> None:
+        """Whoever committed it may be dead, and it may be lost later."""
+        written = [(mark.updated_at, mark) for mark in self._given if mark.updated_at is not None]
+        if written:
+            self._last["published"] = max(written, key=itemgetter(0))[1]
+        self._given.clear()
 
     def failed(self) -> None:
         """Something is missing, or another worker has said so."""

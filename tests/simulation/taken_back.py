@@ -98,7 +98,10 @@ class Losses:
         if row is not None:
             same = row["version"] == mark["version"] and "updated_at" in mark
             return not (row["version"] > mark["version"] or (same and _time(row) == _time(mark)))
-        return key is None and self._server.dropped_at(month_of(mark)) is None
+        if key is not None or "created_at" not in mark:
+            return key is None
+        dropped_at = self._server.dropped_at(month_of(mark))
+        return dropped_at is None or ("updated_at" in mark and datetime.fromisoformat(dropped_at) < _time(mark))
 
     async def report_taken_back(self, given: Given) -> bool:
         if self._are_missing(given):

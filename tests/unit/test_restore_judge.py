@@ -138,6 +138,10 @@ def test_of_each_statement_the_last_commit_is_kept() -> None:
     given = marks.parameters()
     marks.passed(given)
     assert "00000000" not in str(marks.parameters()["marks"]), "what was given is asked for once"
+    marks.expect([Mark(UUID(int=1), _NOW, 1, _NOW), Mark(UUID(int=2), _NOW, 1, _NOW + timedelta(seconds=1))])
+    marks.passed(marks.parameters())
+    assert str(UUID(int=2)) in str(marks.parameters()["marks"]), "but for the newest: who committed it may be dead"
+    assert str(UUID(int=1)) not in str(marks.parameters()["marks"])
 
 
 def test_after_its_report_was_answered_a_worker_misses_nothing_more() -> None:
