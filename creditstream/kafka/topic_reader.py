@@ -41,14 +41,7 @@ class Topics:
 
         Raises StartError when a topic is missing, BrokerUnavailable when Kafka does not answer.
         """
-        consumer = AIOKafkaConsumer(
-            **client_options(settings),
-            enable_auto_commit=False,
-            isolation_level="read_committed",  # what a producer aborted never existed
-            auto_offset_reset="earliest",  # records that Kafka removes while others are read are passed over
-            # At a topic's end the broker holds a fetch for so long, and every other question waits behind it.
-            fetch_max_wait_ms=20,
-        )
+        consumer = _consumer(settings)
         topics = cls(settings, consumer, within or Bounds({}, {}))
         try:
             await consumer.start()
@@ -139,6 +132,17 @@ class Topics:
         except KafkaError as error:
             raise BrokerUnavailable(f"{next(iter(open_ends)).topic}: {type(error).__name__}: {error}") from error
         return found
+
+
+def _consumer(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        isolation_level="read_committed",  # what a producer aborted never existed
+        auto_offset_reset="earliest",  # records that Kafka removes while others are read are passed over
+        # At a topic's end the broker holds a fetch for so long, and every other question waits behind it.
+        fetch_max_wait_ms=20,
+    )
 
 
 async def partitions_of(settings: Settings, names: Sequence[str]) -> dict[str, int]:
