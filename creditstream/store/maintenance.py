@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from aiopg import Connection, Cursor
 from psycopg2 import errors as driver
@@ -22,6 +22,8 @@ _ANSWER_TIMEOUT = 3_600.0
 _LOCK_RETRY = 1.0
 _LOCK_TRIES = 60
 
+_Answer = TypeVar("_Answer")
+
 
 class Maintenance:
     """One session. Every method raises StoreUnavailable when PostgreSQL does not answer."""
@@ -32,9 +34,16 @@ class Maintenance:
     async def value(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """The first column of the first row that the named statement gives."""
         with translated():
-            await self._execute(query(name), parameters)
+            await self._execute(query(name), parameters, what=name)
             row = await self._cursor.fetchone()
             return row[0] if row else None
+
+    async def patient_value(self, name: str, parameters: Mapping[str, object]) -> Any:
+        """`value`, outside a transaction. Tried again while others hold a lock that it needs.
+
+        Raises StartError if they never let go.
+        """
+        return await _patiently(lambda: self.value(name, parameters))
 
     async def json(self, name: str, parameters: Mapping[str, object] | None = None) -> Any:
         """`value` of a statement that gives JSON text."""
@@ -46,43 +55,39 @@ class Maintenance:
             await self.value(name)
 
     async def change(self, name: str, parameters: Mapping[str, object]) -> None:
-        """Run the change of the schema that the named statement gives, until it gives none.
+        """Run the change of the schema that the named statement gives, until it gives none. Patiently, too."""
 
-        Tried again while others hold the lock that it needs. Raises StartError if they never let go.
-        """
-        for _ in range(_LOCK_TRIES):
-            statement = await self.value(name, parameters)
-            if statement is None:
-                return
-            try:
+        async def run() -> None:
+            while (statement := await self.value(name, parameters)) is not None:
                 with translated():
                     await self._execute(statement)
-            except _Locked:
-                await asyncio.sleep(_LOCK_RETRY)
-        raise _held_up(statement)
 
-    async def patient_value(self, name: str, parameters: Mapping[str, object]) -> Any:
-        """`value` of a statement that changes the schema itself. Tried again, as `change` does."""
-        for _ in range(_LOCK_TRIES):
-            try:
-                return await self.value(name, parameters)
-            except _Locked:
-                await asyncio.sleep(_LOCK_RETRY)
-        raise _held_up(query(name))
+        await _patiently(run)
 
-    async def _execute(self, statement: str, *parameters: Mapping[str, object] | None) -> None:
+    async def _execute(
+        self, statement: str, parameters: Mapping[str, object] | None = None, *, what: str | None = None
+    ) -> None:
+        given = () if parameters is None else (parameters,)
         try:
-            await self._cursor.execute(statement, *parameters)
-        except driver.LockNotAvailable as error:
-            raise _Locked(f"PostgreSQL: {type(error).__name__} {error.pgcode}") from None
+            await self._cursor.execute(statement, *given)
+        except driver.LockNotAvailable:
+            raise _Locked(f"PostgreSQL: others hold a lock that `{what or statement}` needs") from None
 
 
 class _Locked(StoreUnavailable):
     """Not within `lock_timeout`."""
 
 
-def _held_up(statement: str) -> StartError:
-    return StartError(f"PostgreSQL: others hold a lock that `{statement}` needs: run it again when they are done")
+async def _patiently(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Raises StartError when the lock is not to be had."""
+    locked: _Locked | None = None
+    for _ in range(_LOCK_TRIES):
+        try:
+            return await attempt()
+        except _Locked as error:
+            locked = error
+            await asyncio.sleep(_LOCK_RETRY)
+    raise StartError(f"{locked}: run it again when they are done")
 
 
 @asynccontextmanager
@@ -101,7 +106,7 @@ async def only_one(settings: Settings, what: str) -> AsyncIterator[Maintenance]:
             await _refuse_pooler(connection, session, what)
             await cursor.execute(query("start_maintenance"))
             if not await session.value("try_only_one", {"what": what}):
-                raise StartError(f"another `{what}` is at work on this database")
+                raise StartError(f"another `{what}` is at work on this database, or a command that keeps it out")
             yield session
 
 

@@ -49,10 +49,9 @@ class Dropping:
         #: Whether one run has come to its end.
         self.was_done = False
         server.may_come_back, server.goes = self._may_come_back, self._goes
-        names = (
-            "expired_months begin_drop begun_months detach_statement keep_month drop_statement end_drop removed_orders"
-        )
-        names += " unpublished_months end_publishing expired_key_months delete_keys count_keys now alter drop"
+        names = "expired_months begin_drop begun_months begun_drops other_tables detach_statement set_aside keep_month"
+        names += " drop_statement end_drop removed_orders unpublished_months end_publishing expired_key_months"
+        names += " delete_keys count_keys now alter drop"
         server.others |= {name: getattr(self, name) for name in names.split()}
 
     def is_gone(self, order_id: str) -> bool:
@@ -86,6 +85,12 @@ class Dropping:
     async def begun_months(self, _given: Given) -> str:
         return json.dumps([_first(each) for each in sorted(self.months) if self.months[each].is_begun])
 
+    async def begun_drops(self, _given: Given) -> int:
+        return sum(each.is_begun for each in self.months.values())
+
+    async def other_tables(self, _given: Given) -> None:
+        """Nobody restores a dump."""
+
     async def detach_statement(self, given: Given) -> str | None:
         month, months = given["month"][:7], self._server.months
         if month not in self.months or months.attached.get(month) != self.months[month].partition:
@@ -102,6 +107,10 @@ class Dropping:
             raise driver.LockNotAvailable
         self._aside[self.months[month].partition] = self._server.months.end_detach(month, self._server.rows)
 
+    async def set_aside(self, given: Given) -> None:
+        month = given["month"][:7]
+        self._server.months.set_aside(self.months[month].partition, month)
+
     async def keep_month(self, given: Given) -> int:
         """At once: nobody writes to the table any more, and the rows are counted as they are put back."""
         month, months = given["month"][:7], self._server.months
@@ -111,7 +120,10 @@ class Dropping:
         if written:
             self._server.rows |= self._aside.pop(known.partition)
             months.attach_again(known.partition, month)
-            self.months[month] = replace(known, is_begun=False, begun_at=None)
+            if known.dropped_at:
+                self.months[month] = replace(known, is_begun=False, begun_at=None)
+            else:
+                del self.months[month]
         return written
 
     async def drop_statement(self, given: Given) -> str | None:
@@ -182,8 +194,8 @@ class Dropping:
 
     def _goes(self, month: str) -> bool:
         months, known = self._server.months, self.months.get(month)
-        is_named = known is not None and known.is_begun and months.detached.get(known.partition) == table_of(month)
-        return month in months.pending or (is_named and self.is_at_work)
+        is_begun = known is not None and known.is_begun and known.partition in months.detached
+        return month in months.pending or (is_begun and self.is_at_work)
 
     # -- what they look at
 

@@ -27,15 +27,16 @@ _PAGE = 50
 class Maintenance(store.Maintenance):
     """What `only_one` hands out: the product's own, over the model. As with a connection, all is over once it broke."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, holder: str = "") -> None:
         super().__init__(self)  # type: ignore[arg-type]  # also what it runs changes of the schema with
         self._server, self._is_broken, self._epoch = server, False, server.epoch
+        self._holder = holder
 
     async def value(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
         if self._is_broken or self._epoch != self._server.epoch:
             raise StoreUnavailable("PostgreSQL: InterfaceError: the connection is closed")
         try:
-            return await self._server.run(name, parameters or {})
+            return await self._server.run(name, {**(parameters or {}), "holder": self._holder})
         except StoreUnavailable:
             self._is_broken = True
             raise
@@ -51,11 +52,13 @@ class Operators:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.dropping = Dropping(server)
-        self._held: set[str] = set()
+        #: Locks, and by which command each is held.
+        self._held: dict[str, str] = {}
         #: Orders whose status no worker has published again yet.
         self.unpublished: set[str] = set()
         self.forgotten: set[str] = set()
         for each in (
+            self.try_only_one,
             self.page,
             self.forget_count,
             self.forget_page,
@@ -63,24 +66,27 @@ class Operators:
             self.forgotten_published,
         ):
             server.others[each.__name__] = each
-        server.others["try_only_one"] = self.try_only_one
         server.dropped_at, server.gone_since = self._dropped_at, self._gone_since
         self.losses = Losses(server)
 
     @asynccontextmanager
     async def only_one(self, _settings: object, what: str) -> AsyncIterator[Maintenance]:
         """In place of `creditstream.store.maintenance.only_one`."""
-        session = Maintenance(self._server)
+        session = Maintenance(self._server, what)
         await session.value("start_maintenance")
         if what in self._held:
             raise StartError(f"another `{what}` is at work on this database")
-        self._held.add(what)
-        self.dropping.is_at_work = "retention" in self._held
+        self._hold(what, what)
         try:
             yield session
         finally:
-            self._held.discard(what)
+            for each in [each for each, holder in self._held.items() if holder == what]:
+                del self._held[each]
             self.dropping.is_at_work = "retention" in self._held
+
+    def _hold(self, what: str, holder: str) -> None:
+        self._held[what] = holder
+        self.dropping.is_at_work = "retention" in self._held
 
     async def read_rows(self, _settings: object) -> AsyncIterator[list[Row]]:
         """In place of `creditstream.store.pages.read_rows`."""
@@ -93,7 +99,11 @@ class Operators:
     # -- statements, by their names
 
     async def try_only_one(self, given: Mapping[str, Any]) -> bool:
-        return given["what"] not in self._held
+        """A lock of another command's, held as long as the session."""
+        if given["what"] in self._held:
+            return False
+        self._hold(given["what"], given["holder"])
+        return True
 
     async def page(self, given: Mapping[str, Any]) -> list[Held]:
         rows = self._server.months.visible(self._server.rows)

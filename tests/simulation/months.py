@@ -32,11 +32,15 @@ class Months:
         """`ensure_orders_partition`. Whether it was missing."""
         if month in self.attached:
             return False
-        for number, name in self.detached.items():
-            if name == table_of(month):
-                self.detached[number] = f"detached_{name}_{number}"
+        for number in list(self.detached):
+            self.set_aside(number, month)
         self.attached[month] = next(self._numbers)
         return True
+
+    def set_aside(self, number: int, month: str) -> None:
+        """A table that is the month's partition no more gets a name that nobody takes."""
+        if self.detached.get(number) == table_of(month):
+            self.detached[number] = f"detached_{table_of(month)}_{number}"
 
     def takes(self, month: str) -> bool:
         """Whether a row can be written."""

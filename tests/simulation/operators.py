@@ -17,7 +17,7 @@ from creditstream.operations.forget.erasure import Forget
 from creditstream.operations.grow.growth import grow
 from creditstream.operations.progress import progress_bars
 from creditstream.operations.restore.command import restore
-from creditstream.operations.retention.drop_months import clean, expired_months
+from creditstream.operations.retention.drop_months import clean, cutoff_of, expired_months
 from schemas.status import FORGOTTEN_CUSTOMER
 from tests.simulation.maintenance import Operators
 from tests.simulation.plan import Event
@@ -62,6 +62,8 @@ class OperatorsWork:
         async with self.operators.only_one(None, "forget") as session:
             with progress_bars(shown=False) as bars:
                 work = Forget(self._world.workers[0].settings, session, customer, bars)
+                if await work.refusal():
+                    return False
                 found = await work.look()
                 if found.nothing:
                     return True
@@ -84,9 +86,10 @@ class OperatorsWork:
     async def _retention(self) -> bool:
         settings = self._world.workers[0].settings
         async with self.operators.only_one(None, "retention") as session:
-            months = await expired_months(session, settings)
+            cutoff = await cutoff_of(session, settings)
+            months = await expired_months(session, cutoff)
             with progress_bars(shown=False) as bars:
-                await clean(session, settings, [month for month in months if month.goes], bars)
+                await clean(session, settings, cutoff, [month for month in months if month.goes], bars)
         self.operators.dropping.was_done = True
         return True
 

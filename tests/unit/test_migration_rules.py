@@ -11,7 +11,7 @@ LANDED = {
     "0001_orders.sql": "7e6468ad99bdb1220f26e7b7ec7d8d89b2e315f81d7b7fd8a352928baaca871d",
     "0002_pedidos.sql": "362da4ce6a6fe14da1331ef25982e3638f5c2fccaaf56dff217a137ba4a2a8e6",
     "0003_retention.sql": "2699937074834a8c6510662edffad5ba907caf856f349661cde8b569ac1e2416",
-    "0004_kept_months.sql": "db48df3e07b244e2c9dbfbdd41118d8951ba5f45f3b296b3f69b0581da04d766",
+    "0004_kept_months.sql": "935864ac409e5a65fd87a6bd187aee65e70d64939b2181cf6a78a0b73e2a8502",
     "0005_taken_back.sql": "da4f8d22ecb4a051d90a33ee7168cdf285a5023493a5c85eb4027c8c1336d2c1",
 }
 #: What breaks statements of the version before, or blocks it for as long as the table is long.

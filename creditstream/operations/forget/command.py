@@ -24,6 +24,9 @@ async def run(settings: Settings, customer: str | None, *, by: str, wait: float,
     async with only_one(settings, "forget") as session:
         with progress_bars(shown=True) as bars:
             work = Forget(settings, session, whose, bars)
+            if refusal := await work.refusal():
+                print(f"creditstream: forget: {refusal}", file=sys.stderr)
+                return 1
             found = await work.look()
             if found.nothing:
                 print(_NOTHING, file=sys.stderr)

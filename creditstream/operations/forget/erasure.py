@@ -73,6 +73,14 @@ class Forget:
         age = settings.retry_max_age + settings.retry_max_delay
         self._whose = {"customer": customer, "forgotten": FORGOTTEN_CUSTOMER, "age": age, "limit": _PAGE}
 
+    async def refusal(self) -> str | None:
+        """Why nobody can be forgotten now. If nothing is: until the session ends no `retention` begins."""
+        if not await self._session.value("try_only_one", {"what": "retention"}):
+            return "`retention` or `restore` is at work on this database: run this again when that is done"
+        if await self._session.value("begun_drops"):
+            return "a month that is being dropped may come back with its orders: run `retention` to its end first"
+        return None
+
     async def look(self) -> Found:
         """Changes nothing."""
         found = await self._session.json("forget_count", self._whose)

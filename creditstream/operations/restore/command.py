@@ -19,7 +19,7 @@ async def run(settings: Settings, *, dry_run: bool) -> int:
     """The exit code. Raises StartError or Unavailable."""
     async with only_one(settings, "restore") as session:
         if not await session.value("try_only_one", {"what": "retention"}):
-            raise StartError("`retention` is at work on this database: run it again when that is done")
+            raise StartError("`retention` or `forget` is at work on this database: run it again when that is done")
         with progress_bars(shown=True) as bars:
             done = await restore(settings, session, bars, dry_run=dry_run)
     for line in told(done, dry_run=dry_run):

@@ -1,5 +1,6 @@
 """Drops old months, removes their orders from order-status, and, later, their ids."""
 
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -11,11 +12,13 @@ from rich.progress import Progress
 
 from creditstream.config.retention import months_before
 from creditstream.config.settings import Settings
+from creditstream.errors import StoreUnavailable
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.order.home_partition import home_partition
 from creditstream.order.ports import Outgoing
+from creditstream.store.errors import BadRow
 from creditstream.store.maintenance import Maintenance
 
 #: Ids in one statement: a lock is held for some 50 ms.
@@ -43,45 +46,83 @@ class Month(msgspec.Struct, frozen=True):
 
 
 class Done(NamedTuple):
-    """What was removed. `kept`: of months that were not, after all, how many of their orders were written since."""
+    """What was removed. `kept`: of months that were not, after all, how many of their orders were written since.
+
+    `failed`: why a month was neither dropped nor kept. The next run tries again.
+    """
 
     months: list[str]
     kept: dict[str, int]
+    failed: dict[str, str]
     tombstones: int
     keys: int
 
 
-async def expired_months(session: Maintenance, settings: Settings) -> list[Month]:
-    """Oldest first; none when the setting is 0. By PostgreSQL's clock."""
-    if not settings.retention_months:
-        return []
-    cutoff = await _cutoff(session, settings)
-    return msgspec.convert(await session.json("expired_months", {"cutoff": cutoff}), list[Month])
+async def cutoff_of(session: Maintenance, settings: Settings) -> datetime:
+    """Months that end by then are old, and rows that were written since are not. By PostgreSQL's clock.
+
+    With the setting 0 no month is old.
+    """
+    months = settings.retention_months
+    return months_before(await _now(session), months) if months else datetime.min.replace(tzinfo=UTC)
 
 
-async def clean(session: Maintenance, settings: Settings, months: list[Month], bars: Progress) -> Done:
-    """Drop `months` and what an earlier run left. Every step can be broken off and run again."""
-    cutoff = await _cutoff(session, settings)
-    written = {month[:7]: await _drop(session, month, cutoff) for month in await session.json("begun_months")}
+async def expired_months(session: Maintenance, cutoff: datetime) -> list[Month]:
+    """Oldest first."""
+    return msgspec.convert(json.loads(await session.patient_value("expired_months", {"cutoff": cutoff})), list[Month])
+
+
+async def clean(
+    session: Maintenance, settings: Settings, cutoff: datetime, months: list[Month], bars: Progress
+) -> Done:
+    """Drop `months` and what an earlier run left. Every step can be broken off and run again.
+
+    `cutoff`: a month is kept if one of its orders was written since.
+    """
+    drops = _Drops(session, cutoff)
+    begun = await session.json("begun_months")
+    for each in begun:
+        await drops.end(each)
     # One that was begun, and not detached yet, is among the expired ones as well.
-    left = [month for month in months if month.name not in written]
-    for month in bars.track(left, description="months"):
+    for month in bars.track([month for month in months if month.month not in begun], description="months"):
         await session.value("begin_drop", {"month": month.month, "orders": month.orders})
-        written[month.name] = await _drop(session, month.month, cutoff)
+        await drops.end(month.month)
     tombstones = await _publish(session, settings, bars) if await session.value("unpublished_months") else 0
-    dropped = [month for month, orders in written.items() if not orders]
-    kept = {month: orders for month, orders in written.items() if orders}
-    return Done(dropped, kept, tombstones, await _delete_keys(session, settings, bars))
+    dropped = [month for month, orders in drops.written.items() if not orders]
+    kept = {month: orders for month, orders in drops.written.items() if orders}
+    return Done(dropped, kept, drops.failed, tombstones, await _delete_keys(session, settings, bars))
 
 
-async def _drop(session: Maintenance, month: str, cutoff: datetime) -> int:
-    """How many of its orders were written since: by them it is kept. Counted once more when nobody can write to it."""
-    await session.change("detach_statement", {"month": month})
-    written: int = await session.patient_value("keep_month", {"month": month, "cutoff": cutoff})
-    if not written:
-        await session.change("drop_statement", {"month": month})
-        await session.value("end_drop", {"month": month})
-    return written
+class _Drops:
+    """Ends drops that were begun. One that cannot be ended leaves the others alone."""
+
+    def __init__(self, session: Maintenance, cutoff: datetime) -> None:
+        self._session, self._cutoff = session, cutoff
+        #: By month, how many of its orders were written since: by them it is kept.
+        self.written: dict[str, int] = {}
+        self.failed: dict[str, str] = {}
+
+    async def end(self, month: str) -> None:
+        others = await self._session.value("other_tables", {"month": month})
+        if others:
+            self.failed[month[:7]] = (
+                f"`partition` in dropped_months is not its table's number (a restored dump?): {others}"
+            )
+            return
+        try:
+            self.written[month[:7]] = await self._end(month)
+        except (BadRow, StoreUnavailable) as error:  # if it is the connection, the next statement says so
+            self.failed[month[:7]] = str(error)
+
+    async def _end(self, month: str) -> int:
+        """Counted once more when nobody can write to it. Its table has a name of its own then: workers use the old."""
+        await self._session.change("detach_statement", {"month": month})
+        await self._session.patient_value("set_aside", {"month": month})
+        written: int = await self._session.patient_value("keep_month", {"month": month, "cutoff": self._cutoff})
+        if not written:
+            await self._session.change("drop_statement", {"month": month})
+            await self._session.value("end_drop", {"month": month})
+        return written
 
 
 async def _publish(session: Maintenance, settings: Settings, bars: Progress) -> int:
@@ -126,12 +167,6 @@ async def _pages(
         yield page
         bars.advance(bar, _PAGE)
         after = page["last"]
-
-
-async def _cutoff(session: Maintenance, settings: Settings) -> datetime:
-    """Months that end by then are old, and rows that were written since are not. With 0, all are kept."""
-    months = settings.retention_months
-    return months_before(await _now(session), months) if months else datetime.min.replace(tzinfo=UTC)
 
 
 async def _now(session: Maintenance) -> datetime:

@@ -179,7 +179,7 @@ WHERE known.order_id = ANY (%(ids)s::uuid[]);
 
 -- name: orders_without_month
 -- Those orders that are new and whose month has no partition that takes them. `goes`: it is on its way out, and none
--- can be made now, or should be: `retention` is at work on the table that has its name.
+-- can be made now, or should be: `retention` is at work on its table, and may attach it again.
 SELECT coalesce(json_agg(json_build_object(
     'order_id', order_id, 'month', to_char(month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'goes', goes
 )), '[]')::text
@@ -189,7 +189,7 @@ CROSS JOIN LATERAL (SELECT to_regclass(to_char(month, '"orders_"YYYY_MM')) AS na
 LEFT JOIN pg_inherits ON inhrelid = named AND inhparent = 'orders'::regclass
 CROSS JOIN LATERAL (
     SELECT coalesce(inhdetachpending, false) OR EXISTS (
-        SELECT FROM dropped_months WHERE dropped_months.month = its.month AND partition = named AND {drop_is_begun}
+        SELECT FROM dropped_months WHERE dropped_months.month = its.month AND {may_come_back}
     ) AND EXISTS ({retention_at_work}) AS goes
 ) AS judged
 WHERE (inhrelid IS NULL OR inhdetachpending)
@@ -280,8 +280,8 @@ WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_datab
   )
 
 -- name: drop_is_begun
--- And has not ended. The version before knows nothing of `going` and of months that are kept.
-(going IS NOT NULL OR (dropped_at IS NULL AND kept_at IS NULL))
+-- And has not ended. The version before knows nothing of `going`.
+(going IS NOT NULL OR dropped_at IS NULL)
 
 -- name: may_come_back
 -- The row that is not seen may be there later.
@@ -327,36 +327,52 @@ FROM dropped_months WHERE {drop_is_begun};
 
 -- name: detach_statement
 -- The statement to run next, or null. CONCURRENTLY locks nobody out, but PostgreSQL has no such thing beside a default
--- partition; begun and broken off, it is finished.
+-- partition: everybody waits behind what is used then, so it waits for a moment only. Begun and broken off, it is
+-- finished.
 SELECT (
     SELECT format(
-        'ALTER TABLE orders DETACH PARTITION %%I%%s',
-        relname,
         CASE
-            WHEN inhdetachpending THEN ' FINALIZE'
-            WHEN EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = inhparent AND partdefid <> 0) THEN ''
-            ELSE ' CONCURRENTLY'
-        END
+            WHEN inhdetachpending THEN 'ALTER TABLE orders DETACH PARTITION %%I FINALIZE'
+            WHEN EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = inhparent AND partdefid <> 0)
+                THEN 'SET LOCAL lock_timeout = ''100ms''; ALTER TABLE orders DETACH PARTITION %%I'
+            ELSE 'ALTER TABLE orders DETACH PARTITION %%I CONCURRENTLY'
+        END,
+        relname
     )
     FROM dropped_months JOIN pg_inherits ON inhrelid = partition JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE month = %(month)s AND {drop_is_begun} AND inhparent = 'orders'::regclass
+    WHERE month = %(month)s AND {drop_is_begun} AND inhparent = 'orders'::regclass AND is_table_of(relname, month)
 );
+
+-- name: other_tables
+-- Null; or, when the number of a begun drop's table is another one's or nobody's, what has that number, and those tables
+-- that may be meant. As after a dump and restore.
+SELECT string_agg(format('%%I', relname), ', ' ORDER BY relname)
+FROM dropped_months JOIN pg_class ON CASE
+    WHEN pg_class.oid = partition THEN NOT is_table_of(relname, month)
+    ELSE relkind = 'r' AND is_table_of(relname, month)
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'orders'::regclass)
+        AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+        AND NOT EXISTS (SELECT FROM pg_class AS its WHERE its.oid = partition AND is_table_of(its.relname, month))
+END
+WHERE month = %(month)s AND {drop_is_begun};
+
+-- name: set_aside
+SELECT set_aside(%(month)s);
 
 -- name: keep_month
 SELECT keep_month(%(month)s, %(cutoff)s);
 
 -- name: drop_statement
--- Of the table that is no partition any more, whatever its name is by now; or null.
+-- Of the table that is set aside; or null.
 SELECT (
-    SELECT format('DROP TABLE %%s', pg_class.oid::regclass)
-    FROM dropped_months JOIN pg_class ON pg_class.oid = partition
-    WHERE month = %(month)s AND {drop_is_begun}
-      AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+    SELECT format('DROP TABLE %%s', detached_table(month))
+    FROM dropped_months
+    WHERE month = %(month)s AND {drop_is_begun} AND detached_table(month) IS NOT NULL
 );
 
 -- name: end_drop
 UPDATE dropped_months SET
-    orders = orders + coalesce(going, 0), going = NULL, kept_at = NULL, dropped_at = now(), published_at = NULL
+    orders = orders + coalesce(going, 0), going = NULL, dropped_at = now(), published_at = NULL
 WHERE month = %(month)s
 RETURNING 1;
 
@@ -437,6 +453,10 @@ SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'order_keys'::re
 -- name: settled
 -- Decided, or given up: nothing of the order is on its way any more.
 (status <> 'under_review' OR {waits_for_person} OR updated_at < now() - make_interval(secs => %(age)s))
+
+-- name: begun_drops
+-- The rows of their months may be out of sight, and come back.
+SELECT count(*) FROM dropped_months WHERE {drop_is_begun};
 
 -- name: forget_count
 SELECT json_build_object(

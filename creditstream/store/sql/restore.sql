@@ -12,7 +12,7 @@ SELECT coalesce(
     json_object_agg(to_char(month, 'YYYY-MM'), to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), '{}'
 )::text
 FROM dropped_months
-WHERE dropped_at IS NOT NULL AND kept_at IS NULL AND NOT {drop_is_begun};
+WHERE dropped_at >= begun_at AND NOT {drop_is_begun};  -- else the last one that was begun ended with the month kept
 
 -- name: restore_found
 -- `gone`: the row was removed, when its month was dropped if it was. What is lost with its commit leaves no id.

@@ -41,6 +41,7 @@ async def _begin(session: Maintenance, year: int) -> None:
 async def _end(session: Maintenance, year: int, cutoff: datetime = _LATER) -> int:
     """How many of its orders were written since, by which it is kept."""
     await session.change("detach_statement", {"month": _month(year)})
+    await session.patient_value("set_aside", {"month": _month(year)})
     written: int = await session.patient_value("keep_month", {"month": _month(year), "cutoff": cutoff})
     if not written:
         await session.change("drop_statement", {"month": _month(year)})
@@ -164,7 +165,9 @@ async def a_month_that_was_written_to_is_kept(postgres: Postgres) -> Seen:
     return [*seen, await _found(postgres, there, held, new)]
 
 
-@POSTGRES.scenario(_NO_MONTH, _APPROVED, [_UNSEEN, _APPROVED], 1, [_APPROVED, _APPROVED], [2, 0, 0, 0], False)
+@POSTGRES.scenario(
+    _NO_MONTH, _NO_MONTH, _APPROVED, [_UNSEEN, _APPROVED], 1, [_APPROVED, _APPROVED], [2, 0, 0, 0], False
+)
 async def a_month_is_made_anew_while_nobody_is_at_work_on_the_old_one(postgres: Postgres) -> Seen:
     """`retention` was broken off when it was detached: run again, it keeps the orders beside the new ones."""
     there, new = _of(2016), _of(2016)
@@ -173,6 +176,8 @@ async def a_month_is_made_anew_while_nobody_is_at_work_on_the_old_one(postgres: 
         await _begin(session, 2016)
         await session.change("detach_statement", {"month": _month(2016)})
         seen: Seen = [await _answer(postgres, a_proposal(new, APPROVED))]
+        await session.value("set_aside", {"month": _month(2016)})
+        seen.append(await _answer(postgres, a_proposal(new, APPROVED)))
 
     async def is_made() -> bool:
         return await _answer(postgres, a_proposal(new, APPROVED)) != _NO_MONTH
