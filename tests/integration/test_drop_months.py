@@ -32,6 +32,7 @@ from tests.support.old_months import (
     store_of,
     until_alone,
     until_committed,
+    written_long_ago,
 )
 from tests.unit.pipeline_rig import Rig, order_json
 
@@ -64,7 +65,7 @@ def test_an_order_that_is_written_after_the_count_keeps_its_month(database: Data
             await store.commit(new)
             assert await all_stand(store, [*old, *late, *new])
 
-            database.fetch("UPDATE orders SET updated_at = created_at")
+            written_long_ago(database)
             done = await run_retention(database)
             assert (done.months, done.kept) == ([MONTH], {})
             assert database.fetch(TABLES) == [(0,)] and not await all_stand(store, old)
@@ -88,7 +89,7 @@ def test_broken_off_anywhere_it_is_run_again(database: Database, is_written_to: 
                 assert await all_stand(store, [*late, *new]), statements
                 if is_written_to or not is_made_anew:
                     assert await all_stand(store, old) is is_written_to, statements
-                database.fetch("UPDATE orders SET updated_at = created_at")
+                written_long_ago(database)
                 await run_retention(database)
                 assert database.fetch(TABLES) == [(0,)], statements
                 if is_through:

@@ -32,6 +32,7 @@ from tests.support.old_months import (
     settings_of,
     store_of,
     until_committed,
+    written_long_ago,
 )
 from tests.support.product import run_to_end
 
@@ -137,7 +138,7 @@ def test_the_release_before_takes_a_kept_month_for_no_begun_one_and_can_begin_it
                 assert done.kept == ({MONTH: 1} if is_written_to else {})
                 assert await all_stand(store, [*orders, *late]) is is_written_to
                 assert database.fetch(_BEGUN_THERE) == [(0,)]
-                database.fetch("UPDATE orders SET updated_at = created_at")
+                written_long_ago(database)
             assert database.fetch(TABLES) == [(0,)]
             # What was dropped is known, whatever the release before has forgotten of it: the audit looks it up.
             assert database.fetch("SELECT count(dropped_at) FROM dropped_months") == [(1,)]

@@ -51,8 +51,13 @@ async def old_orders(database: Database, store: PostgresStore) -> list[Proposal]
     """Of a month that is to go: written long ago."""
     old = of_old(3)
     await store.commit(old)
-    database.fetch("UPDATE orders SET updated_at = created_at")
+    written_long_ago(database)
     return old
+
+
+def written_long_ago(database: Database) -> None:
+    """All orders. Their version is a newer one: what a worker knows of them is not taken back."""
+    database.fetch("UPDATE orders SET updated_at = created_at, version = version + 1")
 
 
 async def run_retention(database: Database, before: Any = None) -> Any:

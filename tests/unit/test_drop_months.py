@@ -68,7 +68,11 @@ def _run(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
     async def only_one(*_given: object) -> AsyncIterator[Session]:
         yield session
 
+    async def is_not(*_given: object) -> None:
+        return
+
     monkeypatch.setattr(command, "only_one", only_one)
+    monkeypatch.setattr(command, "refuse_taken_back", is_not)
     return asyncio.run(command.run(Settings(retention_keys_months=0), dry_run=False))
 
 
