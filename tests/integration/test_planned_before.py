@@ -46,6 +46,7 @@ async def _asked(
 ) -> Any:
     """What it is answered. Its statement was planned before `new` was committed, the first order of its month."""
     await store.commit([_old(month=5)])
+    await store.commit([_old(month=6)])  # its last commit, which each of its statements asks for, is in another month
     with closing(psycopg2.connect(database.dsn)) as holder:
         holder.cursor().execute("LOCK TABLE orders_2024_05 IN ACCESS EXCLUSIVE MODE")
         answered = asyncio.ensure_future(question)

@@ -101,7 +101,7 @@ def test_fifty_who_ask_at_once_whether_it_is_ready_are_one_question_to_the_serve
 
     runtime = SimpleNamespace(store=SimpleNamespace(ping=refuses), publisher=SimpleNamespace(ping=ping))
     consumer = SimpleNamespace(progress={})
-    pipeline = SimpleNamespace(brakes=SimpleNamespace(problems=lambda: ["too many letters"]))
+    pipeline = SimpleNamespace(problems=lambda: ["too many letters"])
     app = SimpleNamespace(rebalancing=False, runtime=runtime, group=consumer, pipeline=pipeline)
 
     async def scene() -> None:

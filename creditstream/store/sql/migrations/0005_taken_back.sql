@@ -33,7 +33,9 @@ BEGIN
         )
     LOOP
         SELECT created_at INTO known FROM order_keys WHERE order_id = mark.order_id;
-        SELECT version, updated_at INTO held FROM orders WHERE order_id = mark.order_id AND created_at = known;
+        -- Planned with its values, so that no other month than the order's is locked: somebody may rewrite one.
+        EXECUTE 'SELECT version, updated_at FROM orders WHERE order_id = $1 AND created_at = $2'
+            INTO held USING mark.order_id, known;
         IF mark.removed_at IS NOT NULL THEN
             IF held.updated_at < mark.removed_at THEN
                 RETURN true;
