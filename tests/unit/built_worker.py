@@ -16,6 +16,7 @@ from creditstream.metrics.instruments import Instruments
 from creditstream.order.pipeline import Pipeline
 from creditstream.risk.guarded import GuardedRisk, make_gate
 from creditstream.store.database import Database
+from creditstream.worker import assembly
 from creditstream.worker.app import CreditApp, create_app
 from creditstream.worker.assembly import Services, build_pipeline, open_services
 from creditstream.worker.loops import Loops
@@ -50,7 +51,12 @@ def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Built:
         return SimpleNamespace(close=_nothing)
 
     monkeypatch.setattr(Database, "open", open_database)
+
+    async def last_published(_settings: Settings) -> list[Any]:
+        return []
+
     monkeypatch.setattr(Publisher, "open", open_publisher)
+    monkeypatch.setattr(assembly, "last_published", last_published)
     app = create_app(settings)
 
     async def build() -> Built:

@@ -321,6 +321,7 @@ def test_the_pipeline_counts_each_outcome_and_stops() -> None:
         rig.pipeline.accept(rig.record(value, offset=offset))
     run(rig.run())
     rig.pipeline.accept(rig.record(good, offset=3))
+    run(rig.run())
     assert counted == [False, True, True, False], "a duplicate is no letter"
     for offset in range(4, 7):
         rig.pipeline.accept(rig.record(b"none", offset=offset))

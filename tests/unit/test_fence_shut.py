@@ -16,6 +16,7 @@ from creditstream.kafka.lease import SHARE_OF_SESSION, Lease
 from creditstream.kafka.publisher import Publisher
 from creditstream.metrics.instruments import Instruments
 from creditstream.store.orders import PostgresStore
+from creditstream.worker import assembly
 from creditstream.worker.app import create_app
 from creditstream.worker.assembly import build_pipeline, open_services
 from tests.unit.pipeline_rig import FakePublisher, FakeTable
@@ -142,6 +143,12 @@ class Opened(FakePublisher):
 
     async def abandon(self) -> None: ...
 
+    def expect(self, _marks: object) -> None: ...
+
+
+async def _nothing_published(_settings: Settings) -> list[Any]:
+    return []
+
 
 def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the product's own assembly: the parts above are of no use unless they are put together."""
@@ -157,6 +164,7 @@ def test_a_worker_publishes_its_statuses_behind_its_own_lease(monkeypatch: pytes
 
     monkeypatch.setattr(Publisher, "open", open_publisher)
     monkeypatch.setattr(PostgresStore, "open", open_store)
+    monkeypatch.setattr(assembly, "last_published", _nothing_published)
 
     async def play() -> None:
         async with AsyncExitStack() as stack:

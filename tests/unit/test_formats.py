@@ -93,7 +93,10 @@ def test_a_letter_of_the_release_before_is_read() -> None:
 
 
 def test_a_mark_of_the_release_before_is_read() -> None:
-    rig, mark = Rig(), BEFORE["seen-changelog"]
+    before, mark = Rig(), BEFORE["seen-changelog"]
+    before.pipeline.accept(before.record(ORDER))
+    run(before.run())
+    rig = Rig(store=before.store)
     rig.seen.partitions[home_of(ORDER)][bytes.fromhex(mark["key"])] = bytes.fromhex(mark["value"])
     rig.pipeline.accept(rig.record(ORDER))
     run(rig.run())
