@@ -18,7 +18,6 @@ from tests.chaos.put_in import (
 from tests.simulation.plan import Plan, make_plan
 from tests.simulation.put_back_late import (
     late_marks,
-    letters_blanked_too_soon,
     loops_that_end_unseen,
     repeats_past_a_rebalance,
     silent_truncation,
@@ -88,7 +87,6 @@ PUT_BACK: dict[str, Fault] = {
             (15.5, "freeze", 10.0),
         ),
     ),
-    "letters_blanked_too_soon": Fault(letters_blanked_too_soon, with_kinds("forget", "grow", "forget", "kill")),
     "silent_truncation": Fault(silent_truncation, with_kinds("log_is_cut")),
     "loops_that_end_unseen": Fault(loops_that_end_unseen, with_kinds("stray")),
     "damaged_disks": Fault(damaged_disks, with_kinds("kill_and_damage_disk")),

@@ -2,17 +2,14 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
 
 from creditstream.kafka.delivery import InOrderDelivery
 from creditstream.kafka.offsets import Progress
 from creditstream.kafka.reading import Hole
-from creditstream.operations.forget.erasure import Forget
 from creditstream.order.changelog import Changelog
 from creditstream.order.outbox import until_published
 from creditstream.store import queries
 from creditstream.worker.loops import Loops
-from schemas.status import Row
 from tests.chaos.put_in import put_in
 
 
@@ -76,18 +73,3 @@ def loops_that_end_unseen() -> None:
                 task.result()
 
     put_in(Loops, "watch", watch)
-
-
-def letters_blanked_too_soon() -> None:
-    """While workers still judge by what a customer's orders were, and write letters that name the customer."""
-    publish, blank = Forget._publish, Forget._blank_letters
-
-    async def blank_and_publish(self: Forget, rows: list[Row], wait: float) -> set[UUID]:
-        await blank(self, uuid4(), {row.order_id for row in rows})
-        return await publish(self, rows, wait)
-
-    async def is_done(_self: Forget, _request: UUID, _order_ids: set[UUID]) -> int:
-        return 0
-
-    put_in(Forget, "_publish", blank_and_publish)
-    put_in(Forget, "_blank_letters", is_done)
