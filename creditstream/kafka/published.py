@@ -40,7 +40,7 @@ def published_marks(records: Iterable[Any]) -> list[Mark]:
     for record in records:
         try:
             mark = _mark(record)
-        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError):
+        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
         marks[record.key] = mark
     written = ((mark.updated_at, mark) for mark in marks.values() if mark.updated_at is not None)

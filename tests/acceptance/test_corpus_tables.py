@@ -15,11 +15,14 @@ from tests.support.kafka import Topics
 from tests.support.product import faust, order_line, settle
 
 _ORDERS = 20
+#: Nothing tells it from one whose row was lost: a worker that starts stands still (docs/adr/0027-taken-back.md).
+_BELIEVED = "a status of an order that nobody knows"
 _DECIDED = "SELECT count(*) FROM orders WHERE status <> 'under_review'"
 
 
 def throw(topics: Topics) -> None:
-    found = shots(load(FOLDER / "tables"), "kafka4", topics.partitions, datetime.now(UTC))
+    cases = [case for case in load(FOLDER / "tables") if case.name != _BELIEVED]
+    found = shots(cases, "kafka4", topics.partitions, datetime.now(UTC))
     for channel, some in by_channel(found):
         send(channel, some, topics)
 

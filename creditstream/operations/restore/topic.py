@@ -20,7 +20,7 @@ def told_by(record: Fetched) -> tuple[UUID, Told] | None:
         if not record.value:
             return UUID((record.key or b"").decode()), datetime.fromtimestamp(record.timestamp / 1000, UTC)
         status = decode_status(record.value)
-    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError):
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return status.order_id, status
 
