@@ -1,6 +1,6 @@
 """The committed row, and the status record that is published from it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,10 @@ class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_at: datetime
     updated_at: datetime
     version: int
+
+
+#: What is published of an order, or when it was removed.
+Told = StatusRecord | datetime
 
 
 class Row(StatusRecord, frozen=True, kw_only=True, gc=False):
@@ -95,3 +99,14 @@ def _fields(row: StatusRecord) -> dict[str, Any]:
 def decode_status(raw: bytes) -> StatusRecord:
     """Raises msgspec.MsgspecError on anything that this program would not have written."""
     return _decode(raw)
+
+
+def told_by(key: bytes | None, value: bytes | None, timestamp_ms: int) -> tuple[UUID, Told] | None:
+    """The order of a record of `order-status`, and what it says. None: it is none of ours, whatever stands there."""
+    try:
+        if not value:
+            return UUID((key or b"").decode()), datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        status = decode_status(value)
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return status.order_id, status

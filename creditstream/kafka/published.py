@@ -1,19 +1,17 @@
 """What was published last must be in PostgreSQL when a worker starts: all of them may have died in the disaster."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import nlargest
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from creditstream.config.settings import Settings
 from creditstream.kafka.topic_reader import Topics
 from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.order.ports import Mark
-from schemas.status import decode_status
+from schemas.status import Told, told_by
 
 #: Offsets of each partition of `order-status`: some seconds of a busy one, however large the topic is.
 _TAIL = 100
@@ -38,19 +36,15 @@ def published_marks(records: Iterable[Any]) -> list[Mark]:
     """
     marks: dict[bytes, Mark] = {}
     for record in records:
-        try:
-            mark = _mark(record)
-        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            continue
-        marks[record.key] = mark
+        found = told_by(record.key, record.value, record.timestamp)
+        if found is not None:
+            marks[record.key] = _mark(*found)
     written = ((mark.updated_at, mark) for mark in marks.values() if mark.updated_at is not None)
     removed = ((mark.removed_at, mark) for mark in marks.values() if mark.removed_at is not None)
     return [mark for kind in (written, removed) for _, mark in nlargest(_NEWEST, kind, key=itemgetter(0))]
 
 
-def _mark(record: Any) -> Mark:
-    if not record.value:
-        removed_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return Mark(UUID(record.key.decode()), removed_at=removed_at)
-    status = decode_status(record.value)
-    return Mark(status.order_id, status.created_at, status.version, status.updated_at)
+def _mark(order_id: UUID, told: Told) -> Mark:
+    if isinstance(told, datetime):
+        return Mark(order_id, removed_at=told)
+    return Mark(order_id, told.created_at, told.version, told.updated_at)

@@ -16,9 +16,9 @@ from creditstream.kafka.topics import ORDER_STATUS, topic_name
 from creditstream.operations.reminders import ask_for
 from creditstream.operations.restore.judge import judged, settled
 from creditstream.operations.restore.rows import RestoredRows
-from creditstream.operations.restore.topic import Told, pages
+from creditstream.operations.restore.topic import pages
 from creditstream.store.maintenance import Maintenance
-from schemas.status import Row, StatusRecord
+from schemas.status import Row, StatusRecord, Told
 
 
 class Done(NamedTuple):

@@ -2,27 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from uuid import UUID
 
-import msgspec
-
 from creditstream.operations.dead_letter import Fetched
-from schemas.status import StatusRecord, decode_status
-
-#: What is published of an order, or when it was removed.
-Told = StatusRecord | datetime
-
-
-def told_by(record: Fetched) -> tuple[UUID, Told] | None:
-    """None: it is none of ours."""
-    try:
-        if not record.value:
-            return UUID((record.key or b"").decode()), datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        status = decode_status(record.value)
-    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        return None
-    return status.order_id, status
+from schemas.status import Told, told_by
 
 
 def pages(records: Iterable[Fetched]) -> list[dict[UUID, Told]]:
@@ -30,7 +13,7 @@ def pages(records: Iterable[Fetched]) -> list[dict[UUID, Told]]:
     made: list[dict[UUID, Told]] = []
     count: Counter[UUID] = Counter()
     for record in records:
-        found = told_by(record)
+        found = told_by(record.key, record.value, record.timestamp)
         if found is None:
             continue
         order_id, told = found
