@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -57,9 +58,16 @@ async def _wait(
     loop = asyncio.get_running_loop()
     last, moved = -1, loop.time()
     while True:
-        # In this order: a forward is on orders-by-id before its offset on orders is committed.
-        done, left = await _lag(settings, admin, consumer, ORDERS)
-        forwarded, left_forwarded = await _lag(settings, admin, consumer, ORDERS_BY_ID)
+        try:
+            # In this order: a forward is on orders-by-id before its offset on orders is committed.
+            done, left = await _lag(settings, admin, consumer, ORDERS)
+            forwarded, left_forwarded = await _lag(settings, admin, consumer, ORDERS_BY_ID)
+        except KafkaError as error:
+            # A group that nobody has joined yet has no coordinator; after a broker's end it has none for a moment.
+            if not error.retriable or loop.time() - moved > _STUCK_AFTER:
+                raise
+            await asyncio.sleep(_POLL)
+            continue
         advance(max(0, min(done, sent) - left_forwarded))
         if done >= sent and left == left_forwarded == 0:
             return
