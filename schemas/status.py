@@ -70,6 +70,9 @@ def same_content(known: bytes, fingerprint: bytes) -> bool:
     return known in (fingerprint, FORGOTTEN)
 
 
+#: Of what a row can hold (creditstream/store/sql/migrations/0001_orders.sql).
+_MOST, _MOST_SCORE, _MOST_AMOUNT = 2**31 - 1, 1_000, 10**12
+_FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(StatusRecord).decode
 _PUBLISHED = StatusRecord.__struct_fields__
@@ -104,9 +107,25 @@ def decode_status(raw: bytes) -> StatusRecord:
 def told_by(key: bytes | None, value: bytes | None, timestamp_ms: int) -> tuple[UUID, Told] | None:
     """The order of a record of `order-status`, and what it says. None: it is none of ours, whatever stands there."""
     try:
-        if not value:
-            return UUID((key or b"").decode()), datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        order_id = UUID((key or b"").decode())
+        if value is None:
+            return order_id, datetime.fromtimestamp(timestamp_ms / 1000, UTC)
         status = decode_status(value)
+        return (order_id, status) if status.order_id == order_id and _can_be_a_row(status) else None
     except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return status.order_id, status
+
+
+def _can_be_a_row(status: StatusRecord) -> bool:
+    """By the types and rules of the table `orders`: a worker publishes what PostgreSQL has, and nothing else."""
+    texts = (status.customer_id, status.product, status.reason, status.model_version, status.policy_version)
+    return (
+        0 < status.version <= _MOST
+        and 0 < status.term_months <= _MOST
+        and (status.status == "under_review" if status.score is None else 0 <= status.score <= _MOST_SCORE)
+        and status.amount.is_finite()
+        and 0 < status.amount < _MOST_AMOUNT
+        and status.amount == round(status.amount, 2)
+        and not any("\0" in text for text in texts if text)
+        and all(time.tzinfo is UTC and _FIRST <= time < _LAST for time in (status.created_at, status.updated_at))
+    )

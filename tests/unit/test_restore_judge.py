@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -112,6 +113,38 @@ def test_an_orders_second_record_is_on_the_second_page() -> None:
         {_ORDER.order_id: published(first), removed: _NOW},
         {_ORDER.order_id: published(second)},
     ]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"version": 2**31},
+        {"version": 0},
+        {"term_months": 2**31},
+        {"score": 1001},
+        {"score": None},
+        {"amount": "NaN"},
+        {"amount": "1e12"},
+        {"amount": "-1.00"},
+        {"amount": "1.005"},
+        {"customer_id": "a\0b"},
+        {"model_version": "\0"},
+        {"created_at": "2026-11-23T12:00:00"},
+        {"updated_at": "2026-11-23T12:00:00"},
+        {"created_at": "2026-11-01T00:00:00+14:00"},
+        {"created_at": "1999-12-31T00:00:00Z"},
+        {"updated_at": "9999-12-31T23:59:59Z"},
+    ],
+)
+def test_what_no_row_can_hold_no_worker_has_published(strange: dict[str, Any]) -> None:
+    value = msgspec.json.encode(msgspec.to_builtins(published(row())) | strange)
+    assert pages([record(_ORDER.order_id, value)]) == []
+    assert published_marks([record(_ORDER.order_id, value)]) == []
+
+
+def test_a_status_under_another_key_or_without_a_value_is_none_of_ours() -> None:
+    assert pages([record(uuid4(), encode_status(row())), record(_ORDER.order_id, b"")]) == []
+    assert pages([record(_ORDER.order_id, encode_status(row(amount=Decimal("999999999999.99"))))])
 
 
 def test_the_newest_of_what_was_published_is_asked_for() -> None:
