@@ -43,6 +43,10 @@ def row(version: int = 1, score: int | None = 712, *, seconds: float = 0.0, **fi
     return Row(**(order | state | fields))
 
 
+def _erased(version: int, score: int = 712, **fields: Any) -> Row:
+    return row(version, score, customer_id=FORGOTTEN_CUSTOMER, **fields)
+
+
 _WAITING = row(1, None)
 
 
@@ -78,6 +82,9 @@ def test_what_was_published_against_the_row(said: Row, held: Row | None, verdict
         ([row(1, None), row(1, None, seconds=1)], row(1, None, seconds=1), row(2, None), True),
         ([row(), row(2, customer_id=FORGOTTEN_CUSTOMER)], row(2), row(2, customer_id=FORGOTTEN_CUSTOMER), False),
         ([row(1, None)], row(2), None, False),
+        ([row(), row(2, 713), _erased(3, 713)], _erased(3, 713), _erased(4), True),
+        ([row(), row(2, 713)], _erased(3, 713), _erased(4), True),
+        ([row(), _erased(2, 713, amount=Decimal("9.00"))], _erased(2, 713, amount=Decimal("9.00")), row(3), True),
     ],
 )
 def test_what_was_decided_and_published_first_stays(

@@ -34,10 +34,12 @@ def judged(told: StatusRecord, held: Row | None) -> Verdict:
 
 
 def settled(history: Sequence[StatusRecord], held: Row | None, now: datetime) -> Settled:
-    """By all records of the order, in the order in which they were published. What was decided first stays."""
+    """By all records of the order, in the order in which they were published. What was decided first stays, and an
+    erasure: also when it was the other decision's."""
     first = next(filter(_is_decided, history), None)
     kept = [each for each in history if first is None or _same_decision(each, first)]
     top, last = max(kept, key=lambda each: each.version), history[-1]
+    top = _erased_with(top, [*history, *([held] if held else [])])
     highest = max(each.version for each in history)
     if held is not None and held.version > highest and (first is None or _same_decision(held, first)):
         return Settled(None, publish=last != top)
@@ -45,6 +47,13 @@ def settled(history: Sequence[StatusRecord], held: Row | None, now: datetime) ->
         top = replace(top, version=max(highest, held.version if held else 0) + 1, updated_at=now)
     is_here = held is not None and published(held) == top
     return Settled(None if is_here else top, publish=last != top)
+
+
+def _erased_with(kept: StatusRecord, others: Sequence[StatusRecord]) -> StatusRecord:
+    """Another order with its id may be another customer's."""
+    erased = replace(kept, customer_id=FORGOTTEN_CUSTOMER)
+    is_erased = any(_content(each) == _content(erased) for each in others)
+    return erased if is_erased else kept
 
 
 def row_of(told: StatusRecord, held: Row | None) -> Row:
@@ -82,6 +91,10 @@ def _is_decided(row: StatusRecord) -> bool:
 
 def _same_decision(one: StatusRecord, other: StatusRecord) -> bool:
     return _decision(one) == _decision(other)
+
+
+def _content(row: StatusRecord) -> tuple[object, ...]:
+    return row.customer_id, row.amount, row.term_months, row.product, row.created_at
 
 
 def _decision(row: StatusRecord) -> tuple[object, ...]:
