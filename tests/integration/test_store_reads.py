@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from creditstream.order.ports import Search
 from creditstream.store.orders import PostgresStore
 from creditstream.store.reads import MAX_PAGE, Reads
 from devtools.fakes import a_proposal, an_order
+from devtools.stack.ports import free_port
+from devtools.stack.postgres import Postgres
+from devtools.stack.service import silent
+from devtools.wait import wait_for
 from schemas.decision import Decision
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -105,3 +110,26 @@ def test_the_replica_answers_when_there_is_one(database: Any) -> None:
             await Reads.open(Settings(postgres_replica_dsn=Secret("hush")))
 
     asyncio.run(scenario())
+
+
+def test_a_replica_that_was_started_and_reaches_no_primary_is_behind(tmp_path: Path) -> None:
+    server = Postgres(tmp_path / "postgres", free_port(), brief=True)
+    try:
+        server.begin(silent)
+        server.await_ready(silent)
+        server.ask("CREATE ROLE plain LOGIN")
+        server.stop()
+        (server.data / "standby.signal").touch()
+        server.begin(silent)
+        wait_for(server.ready, 30, "the standby answers")
+
+        async def scenario() -> None:
+            dsn = Secret(f"postgresql://plain@127.0.0.1:{server.port}/postgres")
+            reads = await Reads.open(Settings(postgres_dsn=dsn, postgres_replica_dsn=dsn))
+            lag = await reads.lag()
+            assert lag is not None and lag > 0
+            await reads.close()
+
+        asyncio.run(scenario())
+    finally:
+        server.stop()

@@ -154,6 +154,22 @@ def test_the_primary_is_asked_for_what_the_replica_may_not_have(
     asyncio.run(scenario())
 
 
+def test_what_a_replica_said_before_it_caught_up_is_not_shown() -> None:
+    async def scenario() -> None:
+        class CatchesUp(Replica):
+            async def order(self, order_id: UUID) -> Any:
+                found = await super().order(order_id)
+                self.behind = 0.0
+                return found
+
+        replica, primary = CatchesUp(), Replica()
+        replica.row, replica.behind, primary.row = _row(1), 5.0, _row(2)
+        found = await _opened(replica, primary).order(UUID(int=1))
+        assert found and found.order.version == 2
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("has_it", [True, False])
 def test_while_the_primary_is_silent_the_replica_says_what_it_has_and_nobody_says_that_there_is_none(
     has_it: bool,

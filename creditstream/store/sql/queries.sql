@@ -240,10 +240,13 @@ FROM (
 
 -- name: replica_lag
 -- While the replica is connected and has replayed all it got, it is up to date, however long ago the last write was.
+-- One that was started and has replayed nothing since is as old as the checkpoint from which it began.
 SELECT CASE
     WHEN NOT pg_is_in_recovery() THEN NULL
     WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0.0
-    ELSE greatest(0.0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+    ELSE greatest(0.0, extract(epoch FROM clock_timestamp() - coalesce(
+        pg_last_xact_replay_timestamp(), (SELECT checkpoint_time FROM pg_control_checkpoint())
+    )))
 END::float8;
 
 -- name: newest_orders

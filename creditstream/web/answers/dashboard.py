@@ -102,7 +102,8 @@ class Dashboard:
         """The replica's, and the primary's where the replica may not have it yet. What it has not, nobody has."""
 
         async def ask(reads: Reads) -> tuple[Row | None, float]:
-            return await reads.order(order_id), await reads.lag() or 0.0
+            lag = await reads.lag() or 0.0  # first: it may catch up between the two
+            return await reads.order(order_id), lag
 
         try:
             row, lag = await self._replica.ask(ask)
