@@ -1,11 +1,13 @@
 """What was published last must be in PostgreSQL when a worker starts: all of them may have died in the disaster."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from heapq import nlargest
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
+
+from aiokafka import TopicPartition
 
 from creditstream.config.settings import Settings
 from creditstream.kafka.topic_reader import Topics
@@ -19,12 +21,13 @@ _TAIL = 100
 _NEWEST = 20
 
 
-async def last_published(settings: Settings) -> list[Mark]:
-    """For the worker's start. Raises BrokerUnavailable or StartError."""
+async def last_published(settings: Settings, partitions: Collection[int] | None = None) -> list[Mark]:
+    """For a worker's start, and for partitions that it is given. Raises BrokerUnavailable or StartError."""
     name = topic_name(settings, ORDER_STATUS)
     topics = await Topics.open(settings, [name], last=_TAIL)
+    since = None if partitions is None else {TopicPartition(name, each): 0 for each in partitions}
     try:
-        return published_marks([record async for records in topics.read(name) for record in records])
+        return published_marks([record async for records in topics.read(name, since) for record in records])
     finally:
         await topics.close()
 

@@ -21,11 +21,13 @@ class Marks:
         self._report: UUID | None = None
         #: Why nothing can be committed until `restore` has run, or empty.
         self.problem = ""
-        self._told: tuple[list[Mark], str] = [], "[]"
+        #: As it was asked last; None: something was given since.
+        self._told: tuple[list[Mark], str] | None = None
 
     def expect(self, marks: Iterable[Mark]) -> None:
         """From outside: what was published, and what `seen` holds."""
         self._given += marks
+        self._told = None
 
     def answered(self, statement: str, rows: Sequence[Row]) -> None:
         """A claim's rows are all of one transaction, and the last one that this worker made."""
@@ -39,7 +41,7 @@ class Marks:
     def parameters(self) -> dict[str, object]:
         """For `require_commits`."""
         marks = [*self._last.values(), *self._given]
-        if marks != self._told[0]:
+        if self._told is None or marks != self._told[0]:
             self._told = marks, as_json(marks)
         return {"marks": self._told[1], "report": self._report and str(self._report)}
 
@@ -50,7 +52,7 @@ class Marks:
             self._report = None
             self._last.clear()
             self._given.clear()
-        elif asked["marks"] == self._told[1]:
+        elif self._told and asked["marks"] == self._told[1]:
             self._keep_newest()
 
     def _keep_newest(self) -> None:

@@ -1,7 +1,6 @@
 """A worker's life: what it holds open is opened, its loops run, all of it is closed."""
 
 import asyncio
-import gc
 import logging
 import platform
 import time
@@ -16,6 +15,7 @@ from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.published import last_published
 from creditstream.kafka.publisher import Publisher
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.metrics.dogstatsd import DogStatsD
@@ -31,6 +31,8 @@ from creditstream.store.replica import Replica
 from creditstream.web.assembly import Host as WebHost
 from creditstream.web.assembly import WebParts
 from creditstream.worker.assembly import build_pipeline, open_services
+from creditstream.worker.collector import spare_the_collector
+from creditstream.worker.inherited import Inherited
 from creditstream.worker.liveness import Liveness
 from creditstream.worker.loops import Loops
 from creditstream.worker.preflight import check_services
@@ -60,6 +62,7 @@ class Runtime(Service):
     pipeline: Pipeline
     web: WebParts
     probes: Probes
+    inherited: Inherited
     abstract = False
 
     def __init__(self, app: Host, settings: Settings, seen: Seen, metrics: Instruments) -> None:
@@ -90,17 +93,19 @@ class Runtime(Service):
         services = await open_services(settings, self.metrics, lambda: self.app.group, self._opened)
         self.store, self.publisher, self.risk, self.statuses, _ = services
         self.pipeline = build_pipeline(settings, partitions, services, self._seen, self.metrics, self._count)
+        self.inherited = Inherited(self.store, lambda partitions: last_published(settings, partitions))
         open_primary = (lambda: Reads.open_primary(settings)) if settings.postgres_replica_dsn else None
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), open_primary)
         self._opened.push_async_callback(self.web.close)
         await self.web.cache.greet()
-        _spare_the_collector()
+        spare_the_collector()
         loops = (
             *self.pipeline.tasks(),
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
             TakenBack(self.store, self.pipeline, self._name).run(),
+            self.inherited.run(),
             *self._measure(),
         )
         self._loops = Loops(loops, lambda: self.should_stop)
@@ -159,6 +164,8 @@ class Runtime(Service):
         elif self.partitions is not None and any(each >= self.partitions for each in partitions):
             self._outgrown.set()
             return
+        if partitions is not None:
+            self.inherited.own(partitions)
         self.pipeline.own(partitions, interrupted=interrupted)
 
     def cut(self, tp: TP) -> None:
@@ -188,13 +195,3 @@ class Runtime(Service):
     def _count(self, flights: Sequence[Flight]) -> None:
         now = time.monotonic()
         self.throughput.add(now, [now - flight.started for flight in flights])
-
-
-def _spare_the_collector() -> None:
-    """What is there now stays for the worker's life: the collector need not look at it again and again.
-
-    Orders in flight are thousands of young objects; with Python's usual threshold of 700 they are walked all the time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)

@@ -1,11 +1,13 @@
 """PostgreSQL comes back older than what was published: nobody goes on by it until `restore` has run."""
 
+import re
 from collections.abc import Iterator
 from urllib.error import HTTPError
 from uuid import UUID, uuid4
 
 import pytest
 
+from creditstream.order.home_partition import home_partition
 from devtools.programs import Worker, http
 from devtools.wait import wait_for
 from tests.conftest import StartWorker
@@ -89,3 +91,35 @@ def test_a_worker_that_starts_on_an_older_database_stands_still(
     settle(worker_environ, 2)
     assert len(database.fetch(_ROWS)) == 1
     audited(worker_environ)
+
+
+def test_what_a_worker_that_is_gone_has_published_is_missed_by_whoever_has_its_partitions(
+    start_worker: StartWorker, worker_environ: dict[str, str], topics: Topics, database: Database, past: Past
+) -> None:
+    stays, goes = start_worker(), start_worker()
+    wait_for(lambda: all(_at_work_on(each) for each in (stays, goes)), 60, "both have partitions")
+    own = _at_work_on(goes)
+    before, lost = [uuid4() for _ in range(20)], next(each for each in iter(uuid4, None) if _home(each, topics) in own)
+    topics.send_lines("orders", [order_line(each) for each in before])
+    settle(worker_environ, 20)
+    past.keep()
+    topics.produce("orders", [(None, order_line(lost).encode())], _home(lost, topics))
+    settle(worker_environ, 21)
+    assert goes.stop() == 0
+    past.come_back()
+    stands_still(stays)
+    assert faust(worker_environ, "restore").returncode == 0
+    stays.wait_until_ready()
+    assert len(database.fetch(_ROWS)) == 21
+    audited(worker_environ)
+
+
+def _home(order_id: UUID, topics: Topics) -> int:
+    return home_partition(order_id, topics.partitions)
+
+
+def _at_work_on(worker: Worker) -> set[int]:
+    """Some of the partitions: both workers are in the group."""
+    told = re.findall(r"at work on partitions \[([0-9, ]+)\]", worker.log())
+    owned = {int(each) for each in told[-1].split(",")} if told else set()
+    return owned if len(owned) < 4 else set()

@@ -4,6 +4,7 @@ from typing import Any
 
 import creditstream.operations.restore.restoring
 import creditstream.worker.assembly
+import creditstream.worker.runtime
 from creditstream.operations.restore.judge import Verdict
 from creditstream.operations.restore.topic import pages
 from creditstream.order.flight import Flight
@@ -38,10 +39,11 @@ def nobody_asks_what_is_missing() -> None:
 def a_start_asks_for_nothing() -> None:
     """A worker that starts knows nothing of what was published; nor does one that goes on, of what it committed."""
 
-    async def nothing(_settings: object) -> list[Any]:
+    async def nothing(_settings: object, _partitions: object = None) -> list[Any]:
         return []
 
     put_in(creditstream.worker.assembly, "last_published", nothing)
+    put_in(creditstream.worker.runtime, "last_published", nothing)
     put_in(Marks, "answered", lambda _self, _statement, _rows: None)
 
 
