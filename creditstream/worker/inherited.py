@@ -37,6 +37,11 @@ class Inherited:
         self._owned = partitions
         self._wake.set()
 
+    def ask_again(self) -> None:
+        """For what was published last in all of them: what was known before `restore` counts no more."""
+        self._new |= self._owned
+        self._wake.set()
+
     async def run(self) -> None:
         """For as long as the worker lives."""
         while True:

@@ -104,7 +104,7 @@ class Runtime(Service):
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
-            TakenBack(self.store, self.pipeline, self._name).run(),
+            TakenBack(self.store, self.pipeline, self._name, self.inherited.ask_again).run(),
             self.inherited.run(),
             *self._measure(),
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from creditstream.errors import StoreTakenBack, StoreUnavailable
@@ -36,9 +37,9 @@ class Orders(Protocol):
 class TakenBack:
     """For the runtime. What is noticed here and by no other worker, all must know: `restore` answers to it."""
 
-    def __init__(self, store: Store, orders: Orders, who: str) -> None:
-        """`who`: for the people who read the table `taken_back`."""
-        self._store, self._orders, self._who = store, orders, who
+    def __init__(self, store: Store, orders: Orders, who: str, ask_again: Callable[[], object]) -> None:
+        """`who`: for the people who read the table `taken_back`. `ask_again`: for what was published last."""
+        self._store, self._orders, self._who, self._ask_again = store, orders, who, ask_again
         self._told = False
 
     async def run(self) -> None:
@@ -50,6 +51,7 @@ class TakenBack:
     async def run_once(self) -> None:
         """One look. Nothing is asked while nothing is known to be wrong."""
         if not self._store.taken_back:
+            self._go_on()  # a commit may have found out first
             return
         if not self._told:
             log.error("no order is taken: %s", self._store.taken_back)
@@ -61,8 +63,14 @@ class TakenBack:
         except StoreUnavailable:
             return  # it is away as well
         else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What was published by now must stay: it may be taken back once more before there is anything new."""
+        if self._told:
             log.warning("PostgreSQL has what was published: orders are taken again")
             self._told = False
+            self._ask_again()
 
     async def _report(self) -> None:
         """What was committed before is published first, or given up: `restore` has to find it."""

@@ -106,10 +106,11 @@ def test_what_a_worker_that_is_gone_has_published_is_missed_by_whoever_has_its_p
     topics.produce("orders", [(None, order_line(lost).encode())], _home(lost, topics))
     settle(worker_environ, 21)
     assert goes.stop() == 0
-    past.come_back()
-    stands_still(stays)
-    assert faust(worker_environ, "restore").returncode == 0
-    stays.wait_until_ready()
+    for _ in range(2):  # the second time nothing was committed since
+        past.come_back()
+        stands_still(stays)
+        assert faust(worker_environ, "restore").returncode == 0
+        stays.wait_until_ready()
     assert len(database.fetch(_ROWS)) == 21
     audited(worker_environ)
 
