@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from creditstream.order.home_partition import home_partition
-from devtools.programs import Worker, http
+from devtools.programs import Worker, faust_command, http
 from devtools.wait import wait_for
 from tests.conftest import StartWorker
 from tests.support.database import Database
 from tests.support.kafka import Topics
 from tests.support.past import Past
-from tests.support.product import audited, faust, order_line, settle
+from tests.support.product import audited, faust, order_line, run_to_end, settle
 from tests.support.servers import Servers
 
 _ROWS = "SELECT order_id::text, status, score, version, updated_at::text FROM orders ORDER BY 1"
@@ -58,6 +58,8 @@ def test_a_worker_that_meets_an_older_database_stands_still_until_restore_has_ru
     topics.send_lines("orders", [order_line(late)])
     stands_still(worker)
     assert len(database.fetch(_ROWS)) == 5, "nothing is committed where commits are missing"
+    forget = run_to_end(worker_environ, faust_command("forget"), given="c-lost\n")
+    assert forget.returncode == 2 and _TAKEN_BACK in forget.stderr, "what is lost now comes back"
 
     dry = faust(worker_environ, "restore", "--dry-run")
     assert dry.returncode == 0 and "would restore 5 orders" in dry.stdout, dry

@@ -82,7 +82,8 @@ class Forget:
         return None
 
     async def look(self) -> Found:
-        """Changes nothing."""
+        """Changes nothing. Of a PostgreSQL that was taken back nobody can say what there is: raises StoreTakenBack."""
+        await refuse_taken_back(self._settings, "forget")
         found = await self._session.json("forget_count", self._whose)
         name = topic_name(self._settings, ORDERS_DEAD_LETTER)
         topics = await Topics.open(self._settings, [name])
