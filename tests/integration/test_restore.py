@@ -20,6 +20,7 @@ from creditstream.order.ports import Proposal
 from creditstream.store.maintenance import Maintenance, only_one
 from creditstream.store.orders import PostgresStore
 from devtools.fakes import a_proposal, an_order
+from devtools.wait import wait_for
 from schemas.decision import Decision
 from schemas.order import Order
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, Row, encode_status
@@ -32,6 +33,10 @@ _APPROVED = Decision(status="approved", reason="score_above_threshold", reasons=
 _REJECTED = Decision(status="rejected", reason="score_below_threshold", score=100)
 _OLD = datetime(2025, 2, 10, 12, tzinfo=UTC)
 _ROW = "SELECT order_id::text, customer_id, status, version, metadata::text, reasons::text FROM orders ORDER BY 1"
+_LOCKS = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -125,9 +130,8 @@ async def lose_all_kinds(story: Story) -> dict[str, tuple[Any, ...]]:
     first = await story.commit(new, Decision(status="under_review", reason="risk_unavailable"))
     await story.publish(decided, forgotten(kept[2]), first)
     await story.publish(await story.commit(new, _APPROVED))
-    await story.publish(
-        await story.commit(old_and_new, _APPROVED), forgotten(await story.commit(new_erased, _REJECTED))
-    )
+    told = await story.commit(new_erased, _REJECTED)
+    await story.publish(await story.commit(old_and_new, _APPROVED), told, forgotten(told))
     await story.publish(await story.commit(no_record, _REJECTED))
     await story.send(*(each for each in (same, undecided, erased, dropped, new, old_and_new, new_erased)))
     await story.tombstone(dropped, old_and_new)
@@ -178,6 +182,7 @@ def test_it_is_broken_off_after_any_of_its_steps_and_run_again(database: Databas
         for step in _STEPS.split():
             with pytest.raises(Dies):
                 await story.restore(dies_at=step)
+            wait_for(lambda: database.fetch(_LOCKS) == [(0,)], 60, "PostgreSQL notices that nobody is there")
             stopped = database.fetch("SELECT count(*) FROM taken_back WHERE restored_at IS NULL") != [(0,)]
             began = step not in ("restore_reports", "restore_look")
             assert stopped == (began and step != "restore_end"), "workers stand still from the first row on to the end"

@@ -108,6 +108,10 @@ FROM json_to_recordset(%(batch)s::json) AS given (
 ON CONFLICT (order_id) DO UPDATE SET
     has_reasons = excluded.has_reasons,
     has_metadata = restored_orders.has_metadata AND excluded.has_metadata;
+-- An order that was restored before its erasure lacks none any more.
+UPDATE restored_orders SET has_metadata = true
+FROM json_to_recordset(%(batch)s::json) AS given (order_id uuid, fingerprint text)
+WHERE restored_orders.order_id = given.order_id AND decode(given.fingerprint, 'base64') = decode(repeat('00', 16), 'hex');
 SELECT 1;
 
 -- name: restore_remove
