@@ -27,8 +27,8 @@ clean:  ## stop the local stack and remove its data
 lint:  ## ruff and mypy --strict
 	$(INSTALL) $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, web, flame, months, operations; audit, audits (ORDERS=…); whole: all that was promised, 30 minutes)
-	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter audit audits growth web flame months operations whole,$(firstword $(BENCH))),bench.$(BENCH),bench.run $(BENCH)) $(if $(filter audit,$(firstword $(BENCH))),$(if $(filter-out file,$(origin ORDERS)),--orders $(ORDERS)))
+bench:  ## the same job, its limit and other frameworks, interleaved, medians (BENCH='--rounds 5'; or BENCH=growth, web, flame, join, months, operations; audit, audits (ORDERS=…); whole: all that was promised, 30 minutes)
+	$(INSTALL) PYTHONPATH=. $(PY) -m $(if $(filter audit audits growth join web flame months operations whole,$(firstword $(BENCH))),bench.$(BENCH),bench.run $(BENCH)) $(if $(filter audit,$(firstword $(BENCH))),$(if $(filter-out file,$(origin ORDERS)),--orders $(ORDERS)))
 
 chaos:  ## orders flow while things are killed, by a seed; then an audit (SEED=1 MINUTES=10 FAULTS=kill,… BROKERS=3 WORKERS=3 PREVIOUS=revision PAUSE=2), or with ALERTS=1 a fault for every alert (ONLY=… MINUTES=2 healthy before)
 	$(INSTALL) $(PY) -m $(if $(ALERTS),tests.chaos.alerts $(if $(ONLY),--only $(ONLY)),tests.chaos.runner $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PREVIOUS),--previous $(PREVIOUS)) $(if $(PAUSE),--pause $(PAUSE))) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))

@@ -5,7 +5,7 @@ replaces one of Faust's; tests/unit/test_transport_pin.py holds the hashes of wh
 """
 
 import time
-from typing import Any, cast
+from typing import Any
 
 from faust.types import TP
 
@@ -41,12 +41,7 @@ class InOrderConsumer(InOrderPositions):
         return self.lease.holds(lease_clock())
 
     def standings(self) -> dict[TP, Standing]:
-        """Where each source partition stands; while tables recover, each changelog; none while a rebalance is on."""
-        recovery = cast(Any, self.app.tables).recovery
-        if recovery.in_recovery:
-            # None, or no entry: not known yet.
-            offsets, ends = recovery.active_offsets, recovery.active_highwaters
-            return {tp: Standing(offsets.get(tp) or 0, end) for tp, end in ends.items() if end is not None}
+        """Where each source partition stands; none while a rebalance is on."""
         if self.app.rebalancing:
             return {}
         return {

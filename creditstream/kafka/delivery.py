@@ -46,16 +46,9 @@ class InOrderDelivery(driver.Consumer):
         """Whether its records are acknowledged one by one: the topics of orders, not the tables' changelogs."""
         return self.app.topics.acks_enabled_for(tp.topic)
 
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Never during a fetch: it may return what lies behind the seek, and a table would wait for what is dropped."""
-        async with self._fetching:
-            for tp in self._backlog.keys() & partitions.keys():
-                self._backlog[tp].clear()
-            await self._seek_to(partitions)
-
     async def _seek_to(self, partitions: Mapping[TP, int]) -> None:
-        """As Faust does it. The caller holds the lock against fetches."""
-        await super().seek_wait(partitions)
+        """As Faust does it. The caller holds the lock against fetches: one may return what lies behind the seek."""
+        await self.seek_wait(partitions)
 
     def on_buffer_full(self, tp: TP) -> None:
         """A full queue keeps its records in the backlog, and no more are fetched for it."""
@@ -96,8 +89,7 @@ class InOrderDelivery(driver.Consumer):
 
     async def _fetch(self) -> tuple[int, Mapping[Any, list[Any]]]:
         """Records, and the epoch that they belong to: a seek may have been waited for."""
-        active = self._get_active_partitions() - self._backlog.keys()
-        wanted = {tp for tp in active if tp in self.progress or not self.is_source(tp)}
+        wanted = (self._get_active_partitions() - self._backlog.keys()) & self.progress.keys()
         self._room.clear()
         if wanted:
             wait = _ROOM_POLL if self._backlog else _FETCH_WAIT
@@ -112,9 +104,7 @@ class InOrderDelivery(driver.Consumer):
         """Hand on the partition's backlog as far as its queues have room."""
         records, progress = self._backlog[tp], self.progress.get(tp)
         queues = [cast(Any, channel).queue for channel in cast(Any, self.app.topics)._tp_index.get(tp, ())]
-        if not self.is_source(tp):
-            await self._deliver_changelog(tp, epoch, queues)
-        elif progress:
+        if progress:
             await self._deliver_source(tp, epoch, progress, queues)
         else:
             records.clear()  # of a partition that this worker has no more
@@ -155,22 +145,6 @@ class InOrderDelivery(driver.Consumer):
                     await self.callback(message)
                 except OF_A_RECORD as error:
                     self._refuse(tp, record, progress, error)
-            delivered += 1
-            if delivered % MOST_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if epoch != self._epoch or not self.flow_active:
-                return
-
-    async def _deliver_changelog(self, tp: TP, epoch: int, queues: Sequence[Any]) -> None:
-        """What a table recovers from: nobody acknowledges it."""
-        records = self._backlog[tp]
-        delivered = room = 0
-        while records and (room := (room or room_of(queues))):
-            room -= 1
-            record = records.popleft()
-            if type(record) is Hole:
-                continue
-            await self.callback(self._to_message(tp, record))
             delivered += 1
             if delivered % MOST_AT_ONCE == 0:
                 await asyncio.sleep(0)

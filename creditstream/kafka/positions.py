@@ -6,7 +6,7 @@ Faust 0.15.3 steps over records on a rebalance (docs/adr/0005). What replaces a 
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -43,7 +43,7 @@ class InOrderPositions(InOrderDelivery):
         self.committed_at = self._revoked_at = 0.0
 
     async def perform_seek(self) -> None:
-        """After each rebalance, when tables are filled: every source partition starts at its committed offset.
+        """After each rebalance: every source partition starts at its committed offset.
 
         Ends only with that done, or with another rebalance. Between a revocation and the next assignment nothing is
         positioned: what is assigned then may be another worker's.
@@ -114,13 +114,8 @@ class InOrderPositions(InOrderDelivery):
         return again
 
     def unpositioned(self) -> set[TP]:
-        """Source partitions that are assigned and stand nowhere: none of their orders is decided.
-
-        While tables recover, `standings` says how far they are.
-        """
-        recovery = cast(Any, self.app.tables).recovery
-        is_recovering = recovery.in_recovery and recovery.active_highwaters
-        if self.progress or is_recovering or not self._is_assigned:
+        """Source partitions that are assigned and stand nowhere: none of their orders is decided."""
+        if self.progress or not self._is_assigned:
             return set()
         return {tp for tp in self.assignment() if self.is_source(tp)}
 
@@ -143,9 +138,9 @@ class InOrderPositions(InOrderDelivery):
         self._ownership.own(None)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """From here on what is assigned is this worker's. It is not fetched before Faust knows what it is for.
+        """From here on what is assigned is this worker's. It is not fetched before it has a position.
 
-        The end of the last recovery may have let records flow: a table's would end the worker, or go to another table.
+        The changelog of a table is assigned too, as Faust has it, and never read by this consumer.
         """
         self._is_assigned = True
         self._epoch += 1

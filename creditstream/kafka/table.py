@@ -6,9 +6,16 @@ from typing import Any, Protocol, cast
 from faust.types import TP
 
 from creditstream.config.settings import Settings
+from creditstream.kafka.table_files import TableFiles
 
 #: Faust's defaults are 2 GiB of cache and three 64 MiB memtables *per partition*. A partition's hot set is small.
-MEMORY = {"block_cache_size": 4 * 1024 * 1024, "write_buffer_size": 4 * 1024 * 1024, "max_write_buffer_number": 2}
+MEMORY = {
+    "block_cache_size": 4 * 1024 * 1024,
+    "write_buffer_size": 4 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    #: Of a partition at once: neither descriptors nor what is held of each file grow with what is remembered.
+    "max_open_files": 16,
+}
 
 
 class TableApp(Protocol):
@@ -25,7 +32,7 @@ class TableApp(Protocol):
 
 
 def new_table(app: TableApp, name: str, **options: Any) -> Any:
-    """A Faust table of raw bytes, recovered by Faust from its changelog, read and written through `TableStore`."""
+    """A Faust table of raw bytes, filled from its changelog by `Filling`, read and written through `TableStore`."""
     rocksdb = {**MEMORY, **options.pop("rocksdb", {})}
     return app.Table(name, key_type=bytes, value_type=bytes, options=rocksdb, **options)
 
@@ -37,6 +44,15 @@ class TableStore:
         self._table = table
 
     @property
+    def name(self) -> str:
+        return cast(str, self._table.name)
+
+    @property
+    def files(self) -> TableFiles:
+        """For filling."""
+        return cast(TableFiles, self._table.data)
+
+    @property
     def changelog(self) -> str:
         return cast(str, self._table.changelog_topic.get_topic_name())
 
@@ -44,9 +60,9 @@ class TableStore:
         return cast(bytes | None, self._table.data.read(partition, key))
 
     def is_whole(self, partition: int) -> bool:
-        """Not when its files were found damaged in use: then what is not found may be known all the same."""
+        """Whether what is not found is not on the changelog either. Not while it fills: then PostgreSQL knows."""
         return cast(bool, self._table.data.is_whole(partition))
 
     def put(self, partition: int, items: Mapping[bytes, bytes], last_offset: int) -> None:
-        """Write `items`, whose changelog records were delivered up to `last_offset`: recovery starts behind it."""
-        self._table.data.write(TP(self.changelog, partition), items.items(), last_offset)
+        """Write `items`, whose changelog records were delivered up to `last_offset`."""
+        self._table.data.mark(TP(self.changelog, partition), items.items(), last_offset)

@@ -5,116 +5,140 @@ A disk that is full, read-only or locked is not damage: nothing is wiped, and th
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
 
+import faust
 from faust.stores import rocksdb
 from faust.types import TP
 from rocksdict import Rdict, WriteBatch
 
+from creditstream.kafka.damage import is_damage, is_of_rocksdb
+
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-#: How RocksDB, and the library over it, begin what they say of files that are not a database's, or not this one's.
-_DAMAGED = ("Corruption:", "Invalid argument:", "Not implemented:", "File exists (", "Not a directory (")
-#: Of an "IO error": a file is missing, or is a folder.
-_MISPLACED = ("No such file or directory", "Is a directory", "Not a directory")
-#: Of the machine, whatever else is said: the files may be as they should.
-_MACHINE = (
-    "No space left",
-    "Disk quota exceeded",
-    "File too large",
-    "Read-only file system",
-    "Permission denied",
-    "Operation not permitted",
-    "Input/output error",
-    "Too many open files",
-    "Cannot allocate memory",
-    "While lock file",
-    "lock hold by",
-)
 
 
-def is_damage(error: Exception) -> bool:
-    """Whether only other files can help. RocksDB's errors have no types: the words are all there is."""
-    words = str(error)
-    if any(each in words for each in _MACHINE):
-        return False
-    return words.startswith(_DAMAGED) or (words.startswith("IO error:") and any(each in words for each in _MISPLACED))
+class DiskTrouble(Exception):
+    """The machine's disk does not give or take what it should. Nothing is wiped; the text says so by itself."""
 
 
 class TableFiles(rocksdb.Store):
-    """Faust's store over RocksDB. What it overrides of Faust's is named as that is."""
+    """Faust's store over RocksDB. What it overrides of Faust's is named as that is.
+
+    A partition is *whole* when what is not found there is not on its changelog either. Only `Filling` opens partitions
+    and says so; one that is not open knows nothing.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        #: Partitions that were wiped while they were in use. No offset is written there: the next to open them
-        #: recovers all of it.
-        self._partial: set[int] = set()
+        self._whole: set[int] = set()
+        #: Of partitions that are not whole: behind the last mark that was made here.
+        self._behind: dict[int, int] = {}
+
+    async def on_rebalance(self, *_: Any) -> None:
+        """Nothing waits for a disk."""
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Of the last record up to which all are here. None also when the partition is not open."""
+        found = self.read(tp.partition, self.offset_key)
+        return None if found is None else int(found)
+
+    def doubt(self) -> None:
+        """Partitions are being given up: from now on another worker may know what is not known here."""
+        self._whole.clear()
+        self._behind.clear()
+
+    def keep(self, partitions: frozenset[int]) -> None:
+        """These are this worker's, from now on: others are closed, and what others wrote meanwhile is not here."""
+        self.doubt()
+        for partition in self._dbs.keys() - partitions:
+            del self._dbs[partition]  # closed with its last reference
+
+    def on_disk(self) -> Mapping[int, Path]:
+        """The folders of all partitions that were ever opened on this disk."""
+        name = self.partition_path(0).name.removesuffix("0.db")
+        found = ((path.stem.removeprefix(name), path) for path in self.path.glob(f"{name}*.db"))
+        return {int(number): path for number, path in found if number.isdigit()}
+
+    def open(self, partition: int) -> None:
+        """Nothing is known of it before. Raises DiskTrouble."""
+        if partition not in self._dbs:
+            self._dbs[partition] = self._open_for_partition(partition)
 
     def is_whole(self, partition: int) -> bool:
-        """Whether what is not found there is not on the changelog either."""
-        return partition not in self._partial
+        return partition in self._whole
+
+    def declare_whole(self, partition: int) -> None:
+        """All up to where its changelog ended, after it was opened, is here; and all that was marked since."""
+        self._whole.add(partition)
+        self._behind.pop(partition, None)
+
+    def behind_marks(self, partition: int) -> int:
+        """The offset behind all that was marked since it was opened: up to there the changelog is read."""
+        return self._behind.get(partition, 0)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """A damaged block is found when it is read: then nothing is known any more."""
-        return self._guarded(partition, lambda db: cast(bytes | None, db.get(key)))
+        if partition not in self._dbs:
+            return None
+        try:
+            return cast(bytes | None, self._dbs[partition].get(key))
+        except Exception as error:
+            if not is_of_rocksdb(error):
+                raise
+            self._give_up(partition, error)
+            return None
 
-    def write(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> None:
-        """One batch, None for what is deleted. With the offset: recovery starts behind it."""
+    def mark(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> None:
+        """One batch, delivered to the changelog up to `last_offset`. What cannot be written is read from there later.
+
+        Not yet whole, no offset is written: the next to open it goes on where filling came to.
+        """
+        partition = tp.partition
+        if not self.is_whole(partition):
+            self._behind[partition] = max(self.behind_marks(partition), last_offset + 1)
+        if partition in self._dbs:
+            self._write(partition, items, last_offset if self.is_whole(partition) else None)
+
+    def fill(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> bool:
+        """One batch of the changelog, None for what is deleted. False: it is not here, nor may be what was before."""
+        return self._write(tp.partition, items, last_offset)
+
+    def _write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], last_offset: int | None) -> bool:
         batch = WriteBatch(raw_mode=True)
         for key, value in items:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._guarded(tp.partition, lambda db: db.write(batch))
-        self.set_persisted_offset(tp, last_offset)
-
-    def persisted_offset(self, tp: TP) -> int | None:
-        found = self.read(tp.partition, self.offset_key)
-        return None if found is None else int(found)
-
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        def put(db: Rdict) -> None:
-            if self.is_whole(tp.partition):  # asked of each attempt: the one before may have wiped it
-                db.put(self.offset_key, str(offset).encode())
-
-        self._guarded(tp.partition, put)
-
-    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
-        by_partition: dict[TP, list[Any]] = {}
-        for event in batch:
-            by_partition.setdefault(event.message.tp, []).append(event.message)
-        for tp, messages in by_partition.items():
-            last = max(message.offset for message in messages)
-            self.write(tp, ((message.key, message.value) for message in messages), last)
-
-    def _guarded(self, partition: int, use: Callable[[Rdict], T]) -> T:
+        if last_offset is not None:
+            batch.put(self.offset_key, str(last_offset).encode())
         try:
-            return use(self._db_for_partition(partition))
+            self._dbs[partition].write(batch)
         except Exception as error:
-            if not is_damage(error):
+            if not is_of_rocksdb(error):
                 raise
-            self._begin_again(partition, error)
-        return use(self._db_for_partition(partition))
+            self._give_up(partition, error)
+            return False
+        return True
 
-    def _begin_again(self, partition: int, error: Exception) -> None:
-        """In use: what is on the changelog is missing until the partition is opened the next time."""
-        database = self._dbs.pop(partition, None)
-        if database is not None:
-            database.close()
-        self._wipe(partition, error)
-        self._dbs[partition] = self._open_for_partition(partition)
-        self._partial.add(partition)
+    def _give_up(self, partition: int, error: Exception) -> None:
+        """In use: nothing is known of the partition until it has been opened, and filled, again."""
+        self._whole.discard(partition)
+        del self._dbs[partition]
+        log.warning("%s[%d] cannot be used on this disk: %s", self.table_name, partition, error)
+        if is_damage(error):
+            with suppress(OSError):  # the next to open it will say so
+                self._wipe(partition, error)
 
     def _open_for_partition(self, partition: int) -> Rdict:
-        self._partial.discard(partition)
         try:
             return cast(Rdict, super()._open_for_partition(partition))
         except Exception as error:
             if not is_damage(error):
-                raise
+                raise DiskTrouble(f"{self.table_name}[{partition}]: {error}") from error
             self._wipe(partition, error)
         return cast(Rdict, super()._open_for_partition(partition))
 
@@ -128,3 +152,22 @@ class TableFiles(rocksdb.Store):
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+class CachedTable(faust.Table[bytes, bytes]):
+    """For the app's setting `Table`: Faust's, over files of ours."""
+
+    def _new_store_by_url(self, url: Any) -> TableFiles:
+        """In place of Faust's, which goes by the address and knows only stores of its own."""
+        return TableFiles(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            key_serializer=self.key_serializer,
+            value_serializer=self.value_serializer,
+            value_type=self.value_type,
+            loop=self.loop,
+            options=self.options,
+        )

@@ -106,6 +106,7 @@ LOG_CUTS = Metric(
 # -- read at the moment of the scrape
 
 CALL_REPEATS = Metric("risk_repeat_calls", "counter", "calls", "calls of the risk API that repeat a failed one")
+SEEN_MISSING = Metric("seen_missing_records", "gauge", "records", "marks still to be read while `seen` is filled")
 CACHE = Metric(
     "cache_lookups",
     "counter",
@@ -190,9 +191,7 @@ REPLICA_LAG = Metric(
     "seconds",
     "how long the read replica takes to have what the primary has; grows while it is away",
 )
-MONTHS = Metric(
-    "partitions_ahead_months", "gauge", "months", "months after this one, without a gap, whose partition is there"
-)
+MONTHS = Metric("partitions_ahead_months", "gauge", "months", "months after this one with a partition, without a gap")
 BUILD = Metric("build_info", "gauge", "", "1; the label is this worker's version", (Label("version"),))
 
 CATALOGUE: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

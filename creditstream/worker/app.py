@@ -10,12 +10,12 @@ from aiokafka import ConsumerRecord
 from yarl import URL
 
 from creditstream.config.settings import Settings
-from creditstream.kafka.bulk_load import BulkTable
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.lost_connections import mend_lost_connections
+from creditstream.kafka.open_tables import OpenTables
 from creditstream.kafka.reading import read_whatever_kafka_has
-from creditstream.kafka.recovery import PatientTables
 from creditstream.kafka.security import faust_credentials
+from creditstream.kafka.table_files import CachedTable
 from creditstream.kafka.topics import topic_name
 from creditstream.kafka.transport import InOrderTransport, QuietMonitor
 from creditstream.metrics.instruments import Instruments
@@ -137,8 +137,8 @@ def create_app(settings: Settings) -> CreditApp:
         worker_redirect_stdouts=False,
         Worker=Worker,
         Monitor=QuietMonitor,
-        Table=BulkTable,
-        TableManager=PatientTables,
+        Table=CachedTable,
+        TableManager=OpenTables,
     )
     add_routes(app)
     return app

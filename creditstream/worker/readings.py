@@ -7,6 +7,7 @@ from typing import Protocol
 from faust.types import TP
 
 from creditstream.config.settings import Settings
+from creditstream.kafka.filling import Filling
 from creditstream.kafka.offsets import Progress
 from creditstream.metrics import catalogue
 from creditstream.metrics.instruments import Distribution, Instruments, Labels, Reading
@@ -25,6 +26,7 @@ class Running(Protocol):
     settings: Settings
     metrics: Instruments
     pipeline: Pipeline
+    filling: Filling
     risk: GuardedRisk
     web: WebParts
     probes: Probes
@@ -104,6 +106,7 @@ def _pipeline(runtime: Running) -> Iterator[Reading]:
     yield _one(catalogue.IN_FLIGHT, pipeline.flights.held)
     yield _one(catalogue.IN_FLIGHT_LIMIT, runtime.settings.max_in_flight)
     yield _one(catalogue.WAITING, pipeline.waiting)
+    yield _one(catalogue.SEEN_MISSING, runtime.filling.missing)
     yield _one(catalogue.UNPUBLISHED, pipeline.unpublished)
     yield _one(catalogue.UNSENT, pipeline.unsent)
     stopped = {

@@ -15,8 +15,10 @@ from creditstream.config.settings import Settings
 from creditstream.errors import StartError, StoreUnavailable
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.fenced_publisher import StatusPublisher
+from creditstream.kafka.filling import Filling
 from creditstream.kafka.published import last_published
 from creditstream.kafka.publisher import Publisher
+from creditstream.kafka.throttle import Throttle
 from creditstream.kafka.topics import ORDERS_RETRY, topic_name
 from creditstream.metrics.dogstatsd import DogStatsD
 from creditstream.metrics.instruments import Instruments
@@ -60,6 +62,7 @@ class Runtime(Service):
     risk: GuardedRisk
     statuses: StatusPublisher
     pipeline: Pipeline
+    filling: Filling
     web: WebParts
     probes: Probes
     inherited: Inherited
@@ -94,6 +97,7 @@ class Runtime(Service):
         self.store, self.publisher, self.risk, self.statuses, _ = services
         self.pipeline = build_pipeline(settings, partitions, services, self._seen, self.metrics, self._count)
         self.inherited = Inherited(self.store, lambda partitions: last_published(settings, partitions))
+        self.filling = Filling(settings, self._seen, Throttle(lambda: bool(self.pipeline.flights)))
         open_primary = (lambda: Reads.open_primary(settings)) if settings.postgres_replica_dsn else None
         self.web = WebParts(self.app, settings, lambda: Reads.open(settings), open_primary)
         self._opened.push_async_callback(self.web.close)
@@ -101,6 +105,7 @@ class Runtime(Service):
         spare_the_collector()
         loops = (
             *self.pipeline.tasks(),
+            self.filling.run(),
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
@@ -149,7 +154,7 @@ class Runtime(Service):
 
     def notes(self) -> list[str]:
         """What people should see although this worker is as ready as it can be."""
-        return [*self.pipeline.notes(), *self.liveness.hanging]
+        return [*self.pipeline.notes(), *self.filling.notes(), *self.liveness.hanging]
 
     async def drain(self) -> None:
         """As `creditstream.kafka.ownership.Ownership`."""
@@ -161,11 +166,13 @@ class Runtime(Service):
         log.info("rebalancing" if partitions is None else f"at work on partitions {sorted(partitions)}")
         if partitions is None:
             self.statuses.end_ownership()
+            self.filling.own(None)
         elif self.partitions is not None and any(each >= self.partitions for each in partitions):
             self._outgrown.set()
             return
-        if partitions is not None:
+        else:
             self.inherited.own(partitions)
+            self.filling.own(partitions)
         self.pipeline.own(partitions, interrupted=interrupted)
 
     def cut(self, tp: TP) -> None:

@@ -141,13 +141,17 @@ def check_datadog(listener: Listener) -> None:
 
     wait_for(lambda: added("dead_letter_records") == _MALFORMED + _CONFLICTS, 60, "the letters are reported")
     wait_for(lambda: added("finished_orders") >= _ORDERS, 60, "the orders are reported")
+
+    def published() -> float:
+        """Each value stands for as many orders as its rate says."""
+        found = (point for point in listener.points() if point.name == "creditstream.order_latency_seconds")
+        return sum(1 / point.rate for point in found if point.tags["stage"] == "published")
+
+    wait_for(lambda: round(published()) == _ORDERS, 60, "the latencies are reported")
     points = listener.points()
     assert {(point.name, point.kind) for point in points} == {
         (metric.datadog_name, _DATADOG[metric.kind]) for metric in CATALOGUE
     }
-    latencies = [point for point in points if point.name == "creditstream.order_latency_seconds"]
-    published = [1 / point.rate for point in latencies if point.tags["stage"] == "published"]
-    assert round(sum(published)) == _ORDERS, "each value stands for as many orders as its rate says"
     assert len({point.tags["worker"] for point in points}) == 2
     assert max(map(len, listener.datagrams)) <= 1_432, "a datagram fits into one packet"
     for point in points:

@@ -58,7 +58,7 @@ def take_over() -> None:
     """Once, in the whole process: others take these functions by name when they are imported."""
     time.time = _wall
     time.time_ns = lambda: int(_wall() * 1e9)
-    time.monotonic = time.perf_counter = _steady
+    time.monotonic = time.perf_counter = time.process_time = _steady
     time.monotonic_ns = time.perf_counter_ns = lambda: int(_steady() * 1e9)
     time.clock_gettime = _steady
 

@@ -2,24 +2,25 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from faust.stores.rocksdb import Store
 
 from creditstream.kafka.topics import ORDERS_DEAD_LETTER, SEEN_CHANGELOG
 from schemas.status import FORGOTTEN, FORGOTTEN_CUSTOMER, encode_status
+from tables.seen import Seen
 from tests.chaos.evidence import Call
 from tests.chaos.verify_decisions import DECIDED, State, read_policies, wrongs_of_decided
 from tests.chaos.verify_statuses import CHANGED_BY_FORGET, canonical
 from tests.simulation.evidence import Place, amount_of, order_id_of
+from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-#: By the name of the table.
 
 
 class Ending:
@@ -31,14 +32,14 @@ class Ending:
         self.complain = world.checks.complain
 
     def is_over(self) -> bool:
-        """Whether everything that came is done, and nothing waits."""
+        """Whether everything that came is done, nothing waits, and every table is filled."""
         committed = self._world.broker.groups[self._world.group].committed
         for name in ("orders", "orders-by-id", "orders-retry"):
             topic = self._world.topic(name)
             for partition, log in self._world.broker.topics[topic].items():
                 if committed.get((topic, partition), 0) < log.data_end:
                     return False
-        return True
+        return all(seen.is_whole(partition) for _, seen, partition in self._tables())
 
     def look(self) -> None:
         self._world.faults.operators.losses.lost.clear()
@@ -124,16 +125,19 @@ class Ending:
 
     def _look_at_tables(self) -> None:
         """What the workers remember is what the changelogs say."""
+        for worker, seen, partition in self._tables():
+            if str(seen.files.partition_path(partition)) not in worker.disk.damaged:  # else nobody read since
+                self._look_at_table(worker.number, seen, partition)
+
+    def _tables(self) -> Iterator[tuple[Worker, Seen, int]]:
+        """Of all workers that live, for each of their partitions."""
         for worker in self._world.workers:
-            if worker.life is None or worker.life.app is None or worker.life.is_over:
-                continue
-            seen = worker.life.app.runtime._seen
-            for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
-                if str(seen._table.data.partition_path(partition)) not in worker.disk.damaged:  # else nobody read since
-                    self._look_at_table(worker.number, seen, partition)
+            if worker.life is not None and worker.life.app is not None and not worker.life.is_over:
+                for partition in sorted({tp.partition for tp in worker.life.app.group.progress}):
+                    yield worker, worker.life.app.runtime._seen, partition
 
     def _look_at_disks(self) -> None:
-        """Whoever owns the partitions: a recovery passes over all up to the offset that stands there."""
+        """Whoever owns the partitions: filling passes over all up to the offset that stands there."""
         for worker in self._world.workers:
             for path, items in worker.disk.files.items():
                 if path not in worker.disk.damaged and Store.offset_key in items:
@@ -150,9 +154,7 @@ class Ending:
                 self.complain(f"I10: the disk of worker {number} has an offset of {name}, and not all before it")
                 return
 
-    def _look_at_table(self, number: int, table: Any, partition: int) -> None:
-        if not table.is_whole(partition):
-            return  # damaged in use: it is filled again by whoever opens it next
+    def _look_at_table(self, number: int, table: Seen, partition: int) -> None:
         log = self._world.broker.topics[table.changelog][partition]
         expected = {record.key: record.value for record in log.records()}
         for key, value in expected.items():

@@ -32,13 +32,14 @@ from tests.simulation.put_back_lost import (
 )
 from tests.simulation.put_back_plans import HASTE, SWARM, in_order, with_kinds
 from tests.simulation.put_back_runs import (
-    a_seek_during_a_fetch,
-    a_table_is_fetched_too_soon,
+    a_miss_is_new_while_it_fills,
     damaged_disks,
+    marks_tell_how_far_the_disk_is,
     positions_before_an_assignment,
     positions_taken_unseen,
     room_that_is_never_given_back,
     rounds_that_go_on,
+    whole_whoever_wrote_meanwhile,
 )
 from tests.simulation.put_back_waits import (
     a_full_room_holds_up_the_rest,
@@ -90,14 +91,18 @@ PUT_BACK: dict[str, Fault] = {
     "silent_truncation": Fault(silent_truncation, with_kinds("log_is_cut")),
     "loops_that_end_unseen": Fault(loops_that_end_unseen, with_kinds("stray")),
     "damaged_disks": Fault(damaged_disks, with_kinds("kill_and_damage_disk")),
+    "a_miss_is_new_while_it_fills": Fault(
+        a_miss_is_new_while_it_fills,
+        in_order((0.0, "kill_and_lose_disk", 1.0), *((6.0 + step / 10, "repeats", 0.0) for step in range(30))),
+    ),
+    "marks_tell_how_far_the_disk_is": Fault(marks_tell_how_far_the_disk_is, with_kinds("kill_and_lose_disk", "kill")),
+    "whole_whoever_wrote_meanwhile": Fault(whole_whoever_wrote_meanwhile, with_kinds("freeze", "stop", "join")),
     "room_that_is_never_given_back": Fault(room_that_is_never_given_back, with_kinds("risk_fails", "risk_hangs")),
-    "a_seek_during_a_fetch": Fault(a_seek_during_a_fetch, in_order(*SWARM, (0.0, "slow_network", 15.0))),
     "rounds_that_go_on": Fault(rounds_that_go_on, in_order(*SWARM, at_once=600, max_in_flight=5)),
     "positions_taken_unseen": Fault(positions_taken_unseen, in_order(*HASTE, records=1_000, max_in_flight=200)),
     "positions_before_an_assignment": Fault(
         positions_before_an_assignment, in_order(*HASTE, records=1_000, max_in_flight=200)
     ),
-    "a_table_is_fetched_too_soon": Fault(a_table_is_fetched_too_soon, in_order(*HASTE)),
     "a_full_room_holds_up_the_rest": Fault(
         a_full_room_holds_up_the_rest,
         in_order(

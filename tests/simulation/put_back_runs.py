@@ -4,24 +4,20 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
-from faust.transport.conductor import Conductor
 from faust.transport.consumer import ensure_TP
 from faust.types import TP
 
 from creditstream.kafka import delivery, table_files
 from creditstream.kafka.delivery import InOrderDelivery
 from creditstream.kafka.positions import InOrderPositions
+from creditstream.kafka.table import TableStore
+from creditstream.kafka.table_files import TableFiles
+from creditstream.kafka.throttle import Throttle
 from creditstream.order.record import Record
 from creditstream.order.waiting_room import WaitingRoom
 from tests.chaos.put_in import put_in
 
 _ROOM = 20
-
-
-def a_seek_during_a_fetch() -> None:
-    """What was fetched on both sides of a rebalance is dropped behind a seek that did not wait for it."""
-    put_in(InOrderDelivery, "seek_wait", InOrderDelivery._seek_to)
-    put_in(delivery, "_FETCH_WAIT", 1.0)  # as when this fault was there
 
 
 def rounds_that_go_on() -> None:
@@ -77,30 +73,39 @@ def positions_taken_unseen() -> None:
     _a_turn_for_each_record()
 
 
-def a_table_is_fetched_too_soon() -> None:
-    """What is assigned is fetched before Faust knows what it is for, which takes no time here if it is not told to."""
-    subscribed = Conductor.maybe_wait_for_subscriptions
-
-    async def slowly(self: Conductor) -> None:
-        await asyncio.sleep(0.3)
-        await subscribed(self)
-
-    async def at_once(self: InOrderPositions, partitions: set[TP], generation: int = 0) -> None:
-        self._is_assigned = True
-        await InOrderDelivery.on_partitions_assigned(self, partitions, generation)
-
-    put_in(Conductor, "maybe_wait_for_subscriptions", slowly)
-    put_in(InOrderPositions, "on_partitions_assigned", at_once)
-
-
 def _a_turn_for_each_record() -> None:
     """The rest of the loop has a turn after each record, not after a hundred: these faults lie between two of them."""
     put_in(delivery, "MOST_AT_ONCE", 1)
 
 
 def damaged_disks() -> None:
-    """Damaged tables are nobody's to wipe: the worker ends, and so does the next one."""
+    """Damaged tables are nobody's to wipe: they are never filled again."""
     put_in(table_files, "is_damage", lambda _error: False)
+
+
+def a_miss_is_new_while_it_fills() -> None:
+    """What `seen` does not know is taken for new, although the table is not whole. Filling takes a second or two."""
+
+    async def slowly(_self: Throttle, _records: int) -> None:
+        await asyncio.sleep(0.1)
+
+    put_in(Throttle, "after", slowly)
+    put_in(TableStore, "is_whole", lambda _self, _partition: True)
+
+
+def marks_tell_how_far_the_disk_is() -> None:
+    """A mark that is made while the table fills writes its offset: what was not read before it is passed over."""
+
+    def mark(self: TableFiles, tp: TP, items: Any, last_offset: int) -> None:
+        if tp.partition in self._dbs:
+            self._write(tp.partition, items, last_offset)
+
+    put_in(TableFiles, "mark", mark)
+
+
+def whole_whoever_wrote_meanwhile() -> None:
+    """A partition that was whole stays so over a rebalance, although another worker may have had it."""
+    put_in(TableFiles, "doubt", lambda _self: None)
 
 
 def room_that_is_never_given_back() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import aiokafka.client
 
+import creditstream.kafka.filling
 import creditstream.store.orders
 import creditstream.worker.app
 import creditstream.worker.preflight
@@ -154,6 +155,8 @@ class World:
         app: Any = creditstream.worker.app
         app.end_within = self._end_within
         replace_rocksdb()
+        filling: Any = creditstream.kafka.filling
+        filling._SLICE = 5  # of a hundred marks, not of millions
 
     def _end_within(self, seconds: float, _exit_code: object) -> None:
         """In place of a thread that ends the process."""

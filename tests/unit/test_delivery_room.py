@@ -14,14 +14,13 @@ _WRITTEN_MS = 1_700_000_000_000
 
 
 class Filling(Delivery):
-    """Of one partition, of a source topic or of a table's changelog; `queue`: of the one stream that reads it."""
+    """Of one partition of a source topic; `queue`: of the one stream that reads it."""
 
-    def __init__(self, room: int, *, is_source: bool = True) -> None:
+    def __init__(self, room: int) -> None:
         """`room`: of its queue; 0: without a bound."""
         super().__init__("orders", 0, 0)
         self.queue: asyncio.Queue[Any] = asyncio.Queue(room)
         topics: Any = self.consumer.app.topics
-        topics.acks_enabled_for = lambda _topic: is_source
         topics._tp_index = {self.tp: [SimpleNamespace(queue=self.queue)]}
 
     async def _take(self, message: Any) -> None:
@@ -42,11 +41,10 @@ class Filling(Delivery):
         return len(self.consumer._backlog.get(self.tp, ()))
 
 
-@pytest.mark.parametrize("is_source", [True, False])
 @pytest.mark.parametrize("room", [1, 2, 3])
-def test_no_more_is_handed_on_than_the_queue_holds(room: int, is_source: bool) -> None:
+def test_no_more_is_handed_on_than_the_queue_holds(room: int) -> None:
     async def play() -> None:
-        filling = Filling(room, is_source=is_source)
+        filling = Filling(room)
         await filling.fetched(room + 2)
         assert (filling.queue.qsize(), filling.left) == (room, 2)
         await filling.deliver()
@@ -58,10 +56,9 @@ def test_no_more_is_handed_on_than_the_queue_holds(room: int, is_source: bool) -
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("is_source", [True, False])
-def test_while_many_records_are_handed_on_the_rest_of_the_loop_has_its_turn(is_source: bool) -> None:
+def test_while_many_records_are_handed_on_the_rest_of_the_loop_has_its_turn() -> None:
     async def play() -> None:
-        filling, seen = Filling(0, is_source=is_source), list[int]()
+        filling, seen = Filling(0), list[int]()
         asyncio.get_running_loop().call_soon(lambda: seen.append(filling.queue.qsize()))
         await filling.fetched(2 * MOST_AT_ONCE)
         assert filling.queue.qsize() == 2 * MOST_AT_ONCE
@@ -85,9 +82,8 @@ def test_the_first_record_of_a_round_says_since_when_the_oldest_waits() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("is_source", [True, False])
 @pytest.mark.parametrize("end", ["positions are taken", "the flow stops"])
-def test_what_ends_a_round_ends_it_behind_the_record_in_hand(end: str, is_source: bool) -> None:
+def test_what_ends_a_round_ends_it_behind_the_record_in_hand(end: str) -> None:
     class Ended(Filling):
         async def _take(self, message: Any) -> None:
             await super()._take(message)
@@ -97,7 +93,7 @@ def test_what_ends_a_round_ends_it_behind_the_record_in_hand(end: str, is_source
                 self.consumer.flow_active = False
 
     async def play() -> None:
-        ended = Ended(0, is_source=is_source)
+        ended = Ended(0)
         await ended.fetched(3)
         assert (ended.queue.qsize(), ended.left) == (1, 2)
 

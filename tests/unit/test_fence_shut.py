@@ -195,10 +195,12 @@ def test_when_partitions_are_given_up_the_worker_ends_the_generations_producer()
 
     runtime.pipeline = cast(Any, SimpleNamespace(own=own))
     runtime.inherited = cast(Any, SimpleNamespace(own=lambda given: events.append(f"ask for {given}")))
+    runtime.filling = cast(Any, SimpleNamespace(own=lambda given: events.append(f"fill {given}")))
     runtime.partitions = 4
     runtime.own(None)
     runtime.own(frozenset({1}))
-    assert events == ["producer ended", "own None", "ask for frozenset({1})", "own frozenset({1})"]
+    taken = "frozenset({1})"
+    assert events == ["producer ended", "fill None", "own None", f"ask for {taken}", f"fill {taken}", f"own {taken}"]
 
 
 def test_a_lease_ends_before_the_session_and_an_answer_that_comes_late_shortens_nothing() -> None:

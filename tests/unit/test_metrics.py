@@ -49,6 +49,7 @@ def readings(partitions: int = 4) -> Readings:
     runtime = SimpleNamespace(
         metrics=Instruments(),
         pipeline=pipeline,
+        filling=SimpleNamespace(missing=3),
         settings=Settings(),
         liveness=SimpleNamespace(watchdog=Watchdog[Any](1.0), stuck=[], hanging=[]),
         risk=SimpleNamespace(gate=make_gate(Settings())),

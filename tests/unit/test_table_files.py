@@ -16,9 +16,9 @@ from typing import Any, cast
 import pytest
 from faust.types import TP
 
-from creditstream.kafka.bulk_load import BulkTable
+from creditstream.kafka.damage import is_damage
 from creditstream.kafka.table import MEMORY, TableStore
-from creditstream.kafka.table_files import TableFiles, is_damage
+from creditstream.kafka.table_files import CachedTable, DiskTrouble, TableFiles
 from creditstream.metrics.instruments import Instruments
 from devtools.wait import wait_for
 
@@ -33,20 +33,24 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder, self.metrics = folder, Instruments()
 
-    def open(self) -> TableFiles:
+    def open(self, *partitions: int) -> TableFiles:
+        """Nothing is known of other partitions."""
         conf = SimpleNamespace(table_key_index_size=10, tabledir=self.folder)
         app = SimpleNamespace(conf=conf, instruments=self.metrics, loop=None)
         table = SimpleNamespace(app=app, name="seen", key_type=bytes, value_type=bytes, loop=None)
         table.key_serializer = table.value_serializer = "raw"
         table.options = {**MEMORY, "ttl": 3_600}
-        return BulkTable._new_store_by_url(cast(Any, table), "rocksdb://")
+        store = CachedTable._new_store_by_url(cast(Any, table), "rocksdb://")
+        for partition in partitions:
+            store.open(partition)
+        return store
 
     def fill(self) -> None:
         """Both partitions are on the disk, in files, up to offset 399."""
-        store = self.open()
+        store = self.open(0, 1)
         for tp in TPS:
             for each in range(0, 400, 100):
-                store.write(tp, [(key, os.urandom(100)) for key in KEYS[each : each + 100]], each + 99)
+                store.fill(tp, [(key, os.urandom(100)) for key in KEYS[each : each + 100]], each + 99)
                 store._db_for_partition(tp.partition).flush()
         close(store)
 
@@ -120,39 +124,74 @@ def test_a_damaged_partition_is_wiped_when_it_is_opened(
     disk: Disk, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     DAMAGE[damage](path(disk.open()))
-    store = disk.open()
     with caplog.at_level(logging.WARNING):
+        store = disk.open(0, 1)
         assert store.persisted_offset(TPS[0]) is None, "its changelog is read from the beginning"
     [told] = [record.getMessage() for record in caplog.records]
     assert told.startswith("seen[0] is damaged on this disk, wiped")
     assert disk.wiped == 1
-    store.write(TPS[0], [(KEYS[0], b"again")], 399)
+    assert store.fill(TPS[0], [(KEYS[0], b"again")], 399)
     assert store.persisted_offset(TPS[1]) == 399, "the other partition is as it was"
     assert store.read(1, KEYS[0])
     close(store)
-    store = disk.open()
+    store = disk.open(0, 1)
     assert (store.read(0, KEYS[0]), store.persisted_offset(TPS[0]), disk.wiped) == (b"again", 399, 1)
     close(store)
 
 
 def test_what_was_read_from_the_changelog_is_read_once(disk: Disk) -> None:
-    """Recovery goes on behind the last record of a batch, of each partition by itself; None deletes."""
-    store = disk.open()
-    read = [(0, 400, b"a", b"1"), (1, 700, b"b", b"2"), (0, 402, b"a", b"3"), (0, 401, KEYS[0], None)]
-    events = [
-        SimpleNamespace(message=SimpleNamespace(tp=TPS[partition], offset=offset, key=key, value=value))
-        for partition, offset, key, value in read
-    ]
-    store.apply_changelog_batch(events, None, None)
+    """Filling goes on behind the last record of a batch, of each partition by itself; None deletes."""
+    store = disk.open(0, 1)
+    assert store.fill(TPS[0], [(b"a", b"1"), (b"a", b"3"), (KEYS[0], None)], 402)
+    assert store.fill(TPS[1], [(b"b", b"2")], 700)
+    close(store)
+    store = disk.open(0, 1)
     assert [store.persisted_offset(tp) for tp in TPS] == [402, 700]
     assert [store.read(0, b"a"), store.read(1, b"b"), store.read(0, KEYS[0])] == [b"3", b"2", None]
     assert store.read(1, KEYS[0])
     close(store)
 
 
+def test_what_is_not_open_knows_nothing(disk: Disk) -> None:
+    """Nobody waits for a disk: a mark that is made before is on the changelog, up to which it is read then."""
+    store = disk.open()
+    store.mark(TPS[0], [(b"early", b"1")], 400)
+    assert (store.read(0, b"early"), store.persisted_offset(TPS[0]), store.is_whole(0)) == (None, None, False)
+    assert store.behind_marks(0) == 401
+    store.open(0)
+    assert (store.read(0, b"early"), store.persisted_offset(TPS[0])) == (None, 399)
+    assert store.behind_marks(0) == 401
+    close(store)
+
+
+def test_a_mark_says_how_far_the_disk_is_only_when_all_before_it_is_there(disk: Disk) -> None:
+    store = disk.open(0)
+    store.mark(TPS[0], [(b"mark", b"1")], 900)
+    assert (store.read(0, b"mark"), store.persisted_offset(TPS[0]), store.behind_marks(0)) == (b"1", 399, 901)
+    store.declare_whole(0)
+    store.mark(TPS[0], [(b"mark", b"2")], 901)
+    assert (store.read(0, b"mark"), store.persisted_offset(TPS[0]), store.is_whole(0)) == (b"2", 901, True)
+    store.doubt()
+    store.mark(TPS[0], [(b"mark", b"3")], 950)
+    assert (store.persisted_offset(TPS[0]), store.is_whole(0)) == (901, False)
+    close(store)
+
+
+def test_what_is_kept_stays_open_and_is_not_whole(disk: Disk) -> None:
+    store = disk.open(0, 1)
+    for partition in (0, 1):
+        store.declare_whole(partition)
+    store.keep(frozenset([1]))
+    assert (store.read(0, KEYS[0]), store.read(1, KEYS[0]) is None) == (None, False)
+    assert not store.is_whole(0) and not store.is_whole(1)
+    assert sorted(store.on_disk()) == [0, 1]
+    assert store.on_disk()[0] == path(store)
+    close(store)
+
+
 def test_a_lock_that_nobody_holds_is_no_damage(disk: Disk) -> None:
     (path(disk.open()) / "LOCK").write_text("12345")
-    store = disk.open()
+    store = disk.open(0)
     assert (store.persisted_offset(TPS[0]), disk.wiped) == (399, 0)
     close(store)
 
@@ -163,55 +202,65 @@ def middle(file: Path) -> None:
     file.write_bytes(data[:at] + bytes(byte ^ 0xFF for byte in data[at : at + 64]) + data[at + 64 :])
 
 
-def test_a_block_that_is_found_damaged_in_use_is_wiped_and_the_table_goes_on(disk: Disk) -> None:
-    """RocksDB opens it: only whoever reads that block finds out. Until the next opening nothing is known for sure."""
+def test_a_block_that_is_found_damaged_in_use_is_wiped_and_filled_again(disk: Disk) -> None:
+    """RocksDB opens it: only whoever reads that block finds out. Until it is opened again nothing is known."""
     each("*.sst", middle)(path(disk.open()))
-    store = disk.open()
+    store = disk.open(0, 1)
     seen = TableStore(SimpleNamespace(data=store))
+    for partition in (0, 1):
+        store.declare_whole(partition)
     assert store.persisted_offset(TPS[0]) == 399
-    assert seen.is_whole(0)
     assert None in [seen.get(0, key) for key in KEYS]
     assert (disk.wiped, seen.is_whole(0), seen.is_whole(1)) == (1, False, True)
-    store.write(TPS[0], [(KEYS[0], b"new")], 400)
-    assert seen.get(0, KEYS[0]) == b"new"
-    close(store)  # the partition moves away and comes back
-    assert store.persisted_offset(TPS[0]) is None, "all of it is recovered"
-    assert store.is_whole(0)
-    assert store.read(0, KEYS[0]) == b"new"
+    store.mark(TPS[0], [(KEYS[0], b"new")], 400)
+    store.open(0)
+    assert store.persisted_offset(TPS[0]) is None, "all of it is read again"
+    assert store.behind_marks(0) == 401, "and what was marked meanwhile"
     close(store)
 
 
-def damaged_once(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens its files next meets damage."""
-    opened = store._db_for_partition
+class Broken:
+    """An open database whose every use goes wrong."""
 
-    def damaged(_partition: int) -> Any:
-        monkeypatch.setattr(store, "_db_for_partition", opened)
-        raise Exception("Corruption: block checksum mismatch")
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
-    monkeypatch.setattr(store, "_db_for_partition", damaged)
+    def get(self, _key: bytes) -> bytes:
+        raise self._error
+
+    def write(self, _batch: object) -> None:
+        raise self._error
 
 
-def test_damage_that_is_met_by_the_offset_itself_leaves_none_behind(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Written into files that were wiped a moment ago, it would let the next recovery begin behind all that is lost."""
+_DAMAGE, _FULL = "Corruption: block checksum mismatch", "IO error: No space left on device"
+
+
+@pytest.mark.parametrize(("words", "wiped"), [(_DAMAGE, 1), (_FULL, 0)])
+@pytest.mark.parametrize("use", ["fill", "mark", "read"])
+def test_what_goes_wrong_in_use_leaves_no_offset_behind(disk: Disk, use: str, words: str, wiped: int) -> None:
+    """A disk that is full costs look-ups, and no worker: what is there is a cache."""
+    store = disk.open(1)
+    store.declare_whole(0)
+    store._dbs[0] = Broken(Exception(words))
+    if use == "fill":
+        assert not store.fill(TPS[0], [(KEYS[0], b"new")], 500)
+    elif use == "mark":
+        store.mark(TPS[0], [(KEYS[0], b"new")], 500)
+    else:
+        assert store.read(0, KEYS[0]) is None
+    assert (disk.wiped, store.is_whole(0)) == (wiped, False)
+    store.open(0)
+    assert store.persisted_offset(TPS[0]) == (None if wiped else 399)
+    close(store)
+
+
+def test_a_fault_of_ours_is_not_taken_for_the_disks(disk: Disk) -> None:
     store = disk.open()
-    damaged_once(store, monkeypatch)
-    store.set_persisted_offset(TPS[0], 500)
-    assert not store.is_whole(TPS[0].partition)
-    assert store.persisted_offset(TPS[0]) is None
-    close(store)
-
-
-def test_what_meets_damage_when_it_is_written_stands_in_the_new_files(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = disk.open()
-    damaged_once(store, monkeypatch)
-    store.write(TPS[0], [(KEYS[0], b"new")], 500)
-    assert (disk.wiped, store.read(0, KEYS[0]), store.read(0, KEYS[1])) == (1, b"new", None)
-    close(store)
+    store._dbs[0] = Broken(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        store.mark(TPS[0], [(KEYS[0], b"new")], 500)
+    with pytest.raises(ZeroDivisionError):
+        store.read(0, KEYS[0])
 
 
 def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
@@ -225,11 +274,12 @@ def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
     assert holder.stdin and holder.stdout
     assert holder.stdout.readline() == b"open\n"
     store = disk.open()
-    with pytest.raises(Exception, match="lock"):
-        store.persisted_offset(TPS[0])
+    with pytest.raises(DiskTrouble, match="lock"):
+        store.open(0)
     assert disk.wiped == 0
     holder.stdin.close()
     wait_for(lambda: holder.poll() is not None, 30, "it ends")
+    store.open(0)
     assert store.persisted_offset(TPS[0]) == 399
     close(store)
 
@@ -240,8 +290,8 @@ def test_a_disk_that_takes_no_more_is_not_wiped(disk: Disk) -> None:
         "import resource, signal, sys; from pathlib import Path; from tests.unit.test_table_files import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); disk = Disk(Path(sys.argv[1]))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
-        "try: disk.open().persisted_offset(TPS[0])\n"
-        "except Exception as error: print(error)\n"
+        "try: disk.open(0)\n"
+        "except DiskTrouble as error: print(error)\n"
         "print('wiped', disk.wiped)"
     )
     told = subprocess.run(
@@ -249,7 +299,7 @@ def test_a_disk_that_takes_no_more_is_not_wiped(disk: Disk) -> None:
     ).stdout
     assert "File too large" in told
     assert told.endswith("wiped 0\n")
-    store = disk.open()
+    store = disk.open(0)
     assert store.persisted_offset(TPS[0]) == 399
     close(store)
 

@@ -18,7 +18,6 @@ from creditstream.kafka import delivery
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.offsets import Progress, StartingPoint
-from creditstream.kafka.watchdog import Standing
 
 
 def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,41 +48,6 @@ def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pyt
     answer = asyncio.run(coordinator._perform_assignment(SimpleNamespace(members=[("member", None, metadata)])))
     assert events == ["asked for 2", "metadata", "metadata", "assigned"]
     assert answer == {"member": b"its share"}
-
-
-def test_a_seek_waits_for_the_fetch_that_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise that fetch could return records from behind the seek, which are dropped after a rebalance."""
-    events: list[str] = []
-
-    async def play() -> None:
-        answer = asyncio.Event()
-
-        async def getmany(self: object, active_partitions: set[TP], **_: float) -> dict[TP, list[object]]:
-            events.append("asked")
-            await answer.wait()
-            events.append("answered")
-            return {}
-
-        async def seek_wait(self: object, partitions: dict[TP, int]) -> None:
-            events.append("sought")
-
-        monkeypatch.setattr(InOrderConsumer, "_getmany", getmany)
-        monkeypatch.setattr(InOrderConsumer, "_get_active_partitions", lambda self: {TP("order-status", 7)})
-        monkeypatch.setattr(driver.Consumer, "seek_wait", seek_wait)
-        consumer = InOrderConsumer.__new__(InOrderConsumer)
-        monkeypatch.setattr(InOrderConsumer, "is_source", lambda *_: False)
-        consumer._backlog, consumer._room, consumer._fetching = {}, asyncio.Event(), asyncio.Lock()
-        consumer._epoch, consumer.progress = 1, {}
-        fetch = asyncio.create_task(consumer._fetch())
-        await asyncio.sleep(0)
-        seek = asyncio.create_task(consumer.seek_wait({TP("order-status", 7): 3}))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        answer.set()
-        await asyncio.gather(fetch, seek)
-
-    asyncio.run(play())
-    assert events == ["asked", "answered", "sought"]
 
 
 def test_a_rebalance_between_two_deliveries_ends_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,18 +204,6 @@ def test_a_seek_back_does_not_undo_positions_taken_anew(monkeypatch: pytest.Monk
     assert sought == [{tp: 0}, {tp: 0}], "once for the positions, once back; not again"
 
 
-def test_tables_that_recover_have_a_standing_once_their_offsets_are_known() -> None:
-    first, second, third = (TP("order-status", number) for number in range(3))
-    recovery = SimpleNamespace(
-        in_recovery=True,
-        active_offsets={first: 3, second: None, third: None},
-        active_highwaters={first: 9, second: 9, third: None},
-    )
-    consumer = InOrderConsumer.__new__(InOrderConsumer)
-    consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
-    assert consumer.standings() == {first: Standing(3, 9), second: Standing(0, 9)}
-
-
 def test_an_offset_that_went_back_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen in a run of make chaos: a broker that had just come back knew of no offset, and all was read again."""
     tp = TP("orders", 0)
@@ -405,35 +357,21 @@ def test_sources_without_positions_are_not_fetched(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(InOrderConsumer, "is_source", lambda _, tp: tp != changelog)
     consumer._active_partitions, consumer.progress = {here, nowhere, changelog}, cast(Any, {here: None})
     asyncio.run(consumer._fetch())
-    assert fetched == [{here, changelog}]
+    assert fetched == [{here}]
 
 
 @pytest.mark.parametrize(
-    ("is_assigned", "in_recovery", "ends", "progress", "found"),
-    [
-        (True, False, {}, {}, True),
-        (True, True, {}, {}, True),
-        (True, True, {"a table": 3}, {}, False),
-        (True, False, {"a table": 3}, {}, True),
-        (True, False, {}, {"orders": 1}, False),
-        (False, False, {}, {}, False),
-    ],
-    ids=["assigned", "ends are not told", "tables recover", "tables are there", "positioned", "revoked"],
+    ("is_assigned", "progress", "found"),
+    [(True, {}, True), (True, {"orders": 1}, False), (False, {}, False)],
+    ids=["assigned", "positioned", "revoked"],
 )
 def test_what_is_assigned_and_stands_nowhere(
-    monkeypatch: pytest.MonkeyPatch,
-    is_assigned: bool,
-    in_recovery: bool,
-    ends: dict[str, int],
-    progress: dict[str, int],
-    found: bool,
+    monkeypatch: pytest.MonkeyPatch, is_assigned: bool, progress: dict[str, int], found: bool
 ) -> None:
     async def seek(*_: object) -> None:
         return
 
     consumer = _positioned(monkeypatch, {TP("orders", 0)}, seek)
-    recovery = SimpleNamespace(in_recovery=in_recovery, active_highwaters=ends)
-    consumer.app = cast(Any, SimpleNamespace(tables=SimpleNamespace(recovery=recovery)))
     consumer._is_assigned, consumer.progress = is_assigned, cast(Any, progress)
     assert consumer.unpositioned() == ({TP("orders", 0)} if found else set())
 

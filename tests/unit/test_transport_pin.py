@@ -15,6 +15,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.record.memory_records import _MemoryRecordsPy
+from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
@@ -42,8 +43,10 @@ _REPLACED: list[tuple[Any, str]] = [
     (Table.on_rebalance, "0812ad692171a8fd"),
     (Recovery._add, "1584a197b11bf835"),
     (Recovery._wait, "ec7429b70176f8c6"),
-    (Recovery._build_highwaters, "91b4cc0d3724ae7b"),
-    (Recovery._build_offsets, "27eec86be06cb51f"),
+    (cast(Any, Recovery._restart_recovery).fun, "6bd8a8558a2dffe4"),
+    (Recovery._resume_streams, "d986a6710c1aca98"),
+    (Store.on_rebalance, "38357aed5b7fc777"),
+    (Store.persisted_offset, "6f2e502fb86043a1"),
     (cast(property, TableManager.recovery).fget, "f0bf5de78b4c3d23"),
     (AIOKafkaConsumerThread._commit, "932852ce7a23f658"),
     (AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),

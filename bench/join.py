@@ -1,0 +1,213 @@
+"""`make bench BENCH=join`: how long orders wait when a worker joins, dies, stops, or begins with an empty disk."""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.burst import a_place, burst, some_orders
+from bench.contenders import Place
+from bench.join_watch import Load, Seen, Worker, remember
+from bench.report import save
+from bench.run import started
+from devtools.stack import Stack
+from devtools.wait import wait_for
+
+_ROOT = Path(".local/bench-join")
+_PARTITIONS = 12
+#: Of the risk API.
+_LATENCY_MS = 50
+#: Seconds of load in which something happens, and after how many.
+_LOAD, _AT = 16.0, 4.0
+_FILL = 20.0
+
+
+class Scene:
+    """Two workers on one group, and the broker's own words."""
+
+    def __init__(self, stack: Stack, place: Place, rate: int) -> None:
+        self.place, self.rate, self._seed = place, rate, 0
+        self._broker = [path for path in (_ROOT / "stack").rglob("*.log") if "kafka" in str(path)]
+        self.first, self.second = (
+            Worker(place._replace(folder=place.folder / name), **_own()) for name in ("first", "second")
+        )
+
+    def load(self, rate: int | None = None, seconds: float = _LOAD) -> Load:
+        self._seed += 1
+        return Load(self.place, rate or self.rate, seconds, self._seed)
+
+    def both(self) -> None:
+        """At work, each with its share, on empty disks."""
+        self.none()
+        for worker in (self.first, self.second):
+            worker.wipe()
+            worker.start()
+        self.settled()
+
+    def none(self) -> None:
+        for worker in (self.first, self.second):
+            worker.stop()
+
+    def settled(self) -> None:
+        """Each has half of the partitions."""
+        half = _PARTITIONS // 2
+        wait_for(lambda: len(self.first.partitions) == len(self.second.partitions) == half, 60.0, "each has its share")
+
+    def expelled(self) -> int:
+        """Members that the broker gave up, so far."""
+        return sum(path.read_text(errors="replace").count("on heartbeat expiration") for path in self._broker)
+
+    def calls(self) -> int:
+        """Of the bureau, so far."""
+        with urllib.request.urlopen(self.place.environ["CREDITSTREAM_RISK_URL"] + "/journal", timeout=10) as answer:
+            return int(json.loads(answer.read())["calls"])
+
+
+Found = dict[str, Any]
+
+
+def _own() -> dict[str, str]:
+    return {"CREDITSTREAM_SESSION_TIMEOUT": "6"}
+
+
+def _case(scene: Scene, what: str, act: Callable[[Load], frozenset[int]], rate: int | None = None) -> Found:
+    """`act` says which partitions it moved. The waits are of all orders of the load."""
+    expelled, calls = scene.expelled(), scene.calls()
+    with scene.load(rate) as load:
+        load.until(_AT)
+        moved = act(load)
+    found = {
+        "moved": _longest(load.seen, lambda each: each.partition in moved),
+        "not_moved": _longest(load.seen, lambda each: each.partition not in moved),
+        "expelled": scene.expelled() - expelled,
+        "asked_twice": scene.calls() - calls - len(load.seen),
+    }
+    print(f"  {what}: {found}", flush=True)
+    return found
+
+
+def _longest(seen: list[Seen], counts: Callable[[Seen], bool]) -> float:
+    return round(max((each.wait for each in seen if counts(each)), default=0.0), 2)
+
+
+def joins(scene: Scene, rate: int) -> Found:
+    """A worker with an empty disk."""
+    scene.none()
+    scene.first.start()
+
+    def act(_load: Load) -> frozenset[int]:
+        scene.second.wipe()
+        scene.second.start()
+        scene.settled()
+        return scene.second.partitions
+
+    return _case(scene, f"a worker joins, {rate}/s", act, rate)
+
+
+def leaves(scene: Scene, how: str) -> Found:
+    """One of two, on empty disks."""
+    scene.both()
+    moved = scene.second.partitions
+
+    def act(_load: Load) -> frozenset[int]:
+        getattr(scene.second, how)()
+        return moved
+
+    return _case(scene, f"one of two: {how}", act)
+
+
+def begins_anew(scene: Scene, workers: int) -> Found:
+    """All that there are, at once, on empty disks: seconds from the process's begin to the first decision."""
+    scene.both() if workers == 2 else scene.none()
+    mine = (scene.first, scene.second)[:workers]
+    for worker in mine:
+        worker.kill()
+        worker.wipe()
+    with scene.load(seconds=25.0) as load:
+        for worker in mine:
+            worker.launch()
+    found = round(min(each.told for each in load.seen) - mine[0].began, 2)
+    print(f"  {workers} of {workers} begin anew: first decision after {found} s", flush=True)
+    return {"first_decision": found}
+
+
+def fills(scene: Scene) -> Found:
+    """One worker, while it fills and when it is whole: the cost of an order, how long orders take."""
+    scene.none()
+    scene.first.wipe()
+    scene.first.start()
+    filling = _at_300(scene, 300)
+    wait_for(lambda: scene.first.is_whole, 1_800.0, "it is filled")
+    whole = _at_300(scene, 301)
+    scene.none()
+    scene.first.wipe()
+    scene.first.start()
+    wait_for(lambda: scene.first.is_whole, 1_800.0, "it is filled, idle")
+    told = scene.first.log().rpartition("seen: ")[2].partition("\n")[0]
+    found = {
+        "filling": filling,
+        "whole": whole,
+        "cost": round(filling["cpu_us"] / whole["cpu_us"], 2),
+        "p99": round(filling["p99_ms"] / whole["p99_ms"], 2),
+        "idle": told,
+        "rss_mb": round(scene.first.rss_mb()),
+        "descriptors": scene.first.descriptors(),
+    }
+    print(f"  filling: {found}", flush=True)
+    return found
+
+
+def _at_300(scene: Scene, seed: int) -> Found:
+    measured = burst(scene.first, some_orders(int(300 * _FILL), seed + int(time.time())), 300)
+    return {"cpu_us": round(measured.cpu_us), "p99_ms": round(measured.p99_ms, 1)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench BENCH=join", description=__doc__)
+    parser.add_argument("--ids", type=int, action="append", help="that the group remembers (10^5, 10^6 and 10^7)")
+    parser.add_argument("--rate", type=int, default=150, help="orders a second")
+    parser.add_argument("--times", type=int, default=3, help="each case but filling")
+    given = parser.parse_args()
+    found: dict[str, Found] = {}
+    with ExitStack() as cleanup:
+        stack = cleanup.enter_context(started(_ROOT))
+        stack.set_risk(latency_ms=_LATENCY_MS)
+        place = a_place(stack, "join", _ROOT, {"CREDITSTREAM_PARTITIONS": str(_PARTITIONS)})
+        scene = Scene(stack, place, given.rate)
+        cleanup.callback(scene.none)
+        had = 0
+        for ids in given.ids or [10**5, 10**6, 10**7]:
+            remember(place, had, ids)
+            had = ids
+            print(f"{ids:,} ids", flush=True)
+            found[str(ids)] = _all(scene, given.times)
+    save("join", rate=given.rate, found=found)
+    return 0
+
+
+def _all(scene: Scene, times: int) -> Found:
+    cases: dict[str, list[Found]] = {"join": [], "join_1000": [], "kill": [], "stop": [], "alone": [], "all": []}
+    for _ in range(times):
+        cases["join"].append(joins(scene, scene.rate))
+        cases["join_1000"].append(joins(scene, 1_000))
+        cases["kill"].append(leaves(scene, "kill"))
+        cases["stop"].append(leaves(scene, "stop"))
+        cases["alone"].append(begins_anew(scene, 1))
+        cases["all"].append(begins_anew(scene, 2))
+    for name, each in cases.items():
+        print(f"  {name}, medians: {_medians(each)}", flush=True)
+    return {**cases, "filling": fills(scene)}
+
+
+def _medians(found: list[Found]) -> Found:
+    return {name: statistics.median(each[name] for each in found) for name in found[0]} if found else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
