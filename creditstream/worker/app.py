@@ -114,7 +114,7 @@ def create_app(settings: Settings) -> CreditApp:
         # have 30 s: more than they need to drain.
         broker_rebalance_timeout=30.0,
         broker_request_timeout=max(40.0, settings.session_timeout),
-        broker_heartbeat_interval=settings.session_timeout / 6,  # how soon a rebalance is noticed (ADR 0012)
+        broker_heartbeat_interval=settings.session_timeout / 15,  # how soon a rebalance is noticed (ADR 0012)
         broker_commit_interval=1.0,
         broker_max_poll_records=1_000,
         processing_guarantee="at_least_once",

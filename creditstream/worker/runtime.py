@@ -71,6 +71,8 @@ class Runtime(Service):
     def __init__(self, app: Host, settings: Settings, seen: Seen, metrics: Instruments) -> None:
         super().__init__()
         self.app, self.settings, self.metrics = app, settings, metrics
+        #: For people.
+        self.who = f"{platform.node()}:{settings.web_port}"
         self._seen = seen
         #: Of each topic; None until Kafka was asked.
         self.partitions: int | None = None
@@ -109,17 +111,12 @@ class Runtime(Service):
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
-            TakenBack(self.store, self.pipeline, self._name, self.inherited.ask_again).run(),
+            TakenBack(self.store, self.pipeline, self.who, self.inherited.ask_again).run(),
             self.inherited.run(),
             *self._measure(),
         )
         self._loops = Loops(loops, lambda: self.should_stop)
         self.add_future(self._loops.watch())
-
-    @property
-    def _name(self) -> str:
-        """For people."""
-        return f"{platform.node()}:{self.settings.web_port}"
 
     def _measure(self) -> Iterator[Coroutine[Any, Any, None]]:
         """The loops that measure, and what /metrics shows."""
@@ -131,7 +128,7 @@ class Runtime(Service):
         self.exposition = Exposition(readings)
         yield self.probes.run()
         if settings.dogstatsd_address:
-            tags = (f"group:{settings.group}", f"worker:{self._name}")
+            tags = (f"group:{settings.group}", f"worker:{self.who}")
             yield DogStatsD(readings, tags).run(settings.dogstatsd_address)
 
     async def on_stop(self) -> None:

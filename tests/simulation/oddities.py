@@ -22,6 +22,12 @@ class Oddities(KafkaFaults):
         if last is not None:
             self._world.producers.send(last.partition, [last] * round(event.share * _MOST_REPEATS))
 
+    async def old_repeats(self, event: Event) -> None:
+        """What `seen` tells, and PostgreSQL while it is being filled."""
+        orders = [each for each in self._world.checks.sent.values() if each.kind == "order"]
+        for each in orders[:: round(1 / max(0.02, event.share))]:
+            self._world.producers.send(each.partition, [each])
+
     async def strange_batch(self, event: Event) -> None:
         self._world.producers.send_strange(event.worker % self._world.partitions)
 

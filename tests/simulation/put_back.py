@@ -93,7 +93,7 @@ PUT_BACK: dict[str, Fault] = {
     "damaged_disks": Fault(damaged_disks, with_kinds("kill_and_damage_disk")),
     "a_miss_is_new_while_it_fills": Fault(
         a_miss_is_new_while_it_fills,
-        in_order((0.0, "kill_and_lose_disk", 1.0), *((6.0 + step / 10, "repeats", 0.0) for step in range(30))),
+        in_order((0.0, "kill_and_lose_disk", 1.0), *((6.0 + step / 2, "old_repeats", 0.0) for step in range(8))),
     ),
     "marks_tell_how_far_the_disk_is": Fault(marks_tell_how_far_the_disk_is, with_kinds("kill_and_lose_disk", "kill")),
     "whole_whoever_wrote_meanwhile": Fault(whole_whoever_wrote_meanwhile, with_kinds("freeze", "stop", "join")),

@@ -84,10 +84,10 @@ def damaged_disks() -> None:
 
 
 def a_miss_is_new_while_it_fills() -> None:
-    """What `seen` does not know is taken for new, although the table is not whole. Filling takes a second or two."""
+    """What `seen` does not know is taken for new, although the table is not whole. Filling takes some seconds."""
 
     async def slowly(_self: Throttle, _records: int) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
 
     put_in(Throttle, "after", slowly)
     put_in(TableStore, "is_whole", lambda _self, _partition: True)

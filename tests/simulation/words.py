@@ -48,6 +48,7 @@ RARE = {
     "kafka_forbids_reading": "nobody has the right to read from Kafka, for {lasts}",
     "disk_damaged": "the tables of worker {worker} are damaged while they are in use",
     "unforeseen": "{share} of 10 records have an error that nobody foresaw, within {lasts}",
+    "old_repeats": "a producer repeats {share} of the orders that came so far",
     "strange_batch": "a producer sends a batch that not every client can read",
 }
 #: PostgreSQL comes back older than it was. Operators then run `restore`, when a worker says so.
