@@ -15,7 +15,7 @@ class Ownership(Protocol):
         ...
 
     def own(self, partitions: frozenset[int] | None, *, interrupted: bool = False) -> None:
-        """None once a revoke is over, or when none are this worker's; else those that are, when all are in place.
+        """None once a revoke is over; those that are this worker's, perhaps none at all, when all are in place.
 
         `interrupted`: a generation was missed, in which others may have had the same partitions.
         """

@@ -76,7 +76,7 @@ class InOrderPositions(InOrderDelivery):
         self._note_at_work()
         interrupted = generation != self._last_generation + 1
         self._last_generation = generation
-        self._ownership.own(frozenset(tp.partition for tp in self.progress) or None, interrupted=interrupted)
+        self._ownership.own(frozenset(tp.partition for tp in self.progress), interrupted=interrupted)
 
     def _progress(self, tp: TP, point: StartingPoint) -> Progress:
         """Where it goes on. What is gone from there has its dead letter first.
@@ -147,3 +147,5 @@ class InOrderPositions(InOrderDelivery):
         self._backlog.clear()
         self.pause_partitions(assigned)
         await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:  # Faust asks for no positions then, and the orders of what was revoked are others' now
+            await self.perform_seek()

@@ -18,6 +18,7 @@ from creditstream.kafka import delivery
 from creditstream.kafka.consumer import InOrderConsumer
 from creditstream.kafka.consumer_thread import InOrderThread
 from creditstream.kafka.offsets import Progress, StartingPoint
+from tests.unit.pipeline_rig import Rig, order_json
 
 
 def test_the_leader_assigns_nothing_before_it_knows_every_topic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +118,13 @@ def test_positions_taken_anew_between_two_deliveries_end_the_round(monkeypatch: 
     assert delivered == [first]
 
 
-@pytest.mark.parametrize(("tps", "owned"), [(set(), None), ({TP("orders", 3), TP("orders", 1)}, frozenset({1, 3}))])
+@pytest.mark.parametrize(
+    ("tps", "owned"), [(set(), frozenset()), ({TP("orders", 3), TP("orders", 1)}, frozenset({1, 3}))]
+)
 def test_who_has_no_source_partition_is_told_of_none(
-    tps: set[TP], owned: frozenset[int] | None, monkeypatch: pytest.MonkeyPatch
+    tps: set[TP], owned: frozenset[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """None would mean that it is still open."""
     told: list[frozenset[int] | None] = []
 
     async def seek(*_: object) -> None:
@@ -130,6 +134,33 @@ def test_who_has_no_source_partition_is_told_of_none(
     consumer._ownership = cast(Any, SimpleNamespace(own=lambda partitions, **_: told.append(partitions)))
     asyncio.run(consumer._position(1))
     assert told == [owned]
+
+
+def test_who_is_left_without_partitions_gives_its_orders_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for PostgreSQL when all partitions go to others, who ask the risk API. Faust asks for no positions."""
+
+    async def seek(*_: object) -> None:
+        return
+
+    async def assigned(*_: object) -> None:
+        return
+
+    async def play() -> None:
+        rig, value = Rig(), order_json()
+        rig.pipeline.accept(rig.record(value, replayed=True))
+        rig.pipeline.own(None)
+        consumer = _positioned(monkeypatch, set(), seek)
+        consumer._ownership = cast(Any, rig.pipeline)
+        consumer._active_partitions, consumer._paused_partitions = set(), set()
+        await consumer.on_partitions_assigned(set(), 2)
+        await rig.scoring.look_up_once()
+        await rig.scoring.score_once()
+        assert not rig.risk.calls
+        assert not rig.flights
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", assigned)
+    monkeypatch.setattr(InOrderConsumer, "should_stop", False)
+    asyncio.run(play())
 
 
 def test_what_was_fetched_before_positions_were_taken_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
