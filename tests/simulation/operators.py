@@ -18,6 +18,7 @@ from creditstream.operations.grow.growth import grow
 from creditstream.operations.progress import progress_bars
 from creditstream.operations.restore.command import restore
 from creditstream.operations.retention.drop_months import clean, cutoff_of, expired_months
+from creditstream.operations.undisturbed import refuse_taken_back
 from schemas.status import FORGOTTEN_CUSTOMER
 from tests.simulation.maintenance import Operators
 from tests.simulation.plan import Event
@@ -86,6 +87,7 @@ class OperatorsWork:
     async def _retention(self) -> bool:
         settings = self._world.workers[0].settings
         async with self.operators.only_one(None, "retention") as session:
+            await refuse_taken_back(settings, "retention")  # as the command does: a month that lost its rows looks old
             cutoff = await cutoff_of(session, settings)
             months = await expired_months(session, cutoff)
             with progress_bars(shown=False) as bars:
