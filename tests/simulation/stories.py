@@ -45,5 +45,9 @@ STORIES: dict[str, Plan] = {
     "no_ends_of_tables_for_a_minute": _story(
         2, Event(5.9, "kafka_tells_no_ends", worker=1, lasts=12.0), Event(6.0, "join"), workers=2
     ),
+    # Left without partitions, it kept their orders, and asked the risk API about them beside the new owner.
+    "a_worker_is_left_without_partitions": _story(
+        1, Event(3.0, "kafka_away", lasts=9.0), Event(9.1, "postgres_away", lasts=10.3), workers=5
+    ),
 }
 """By name. What went wrong then stands above each."""
