@@ -71,9 +71,7 @@ class Runtime(Service):
     def __init__(self, app: Host, settings: Settings, seen: Seen, metrics: Instruments) -> None:
         super().__init__()
         self.app, self.settings, self.metrics = app, settings, metrics
-        #: For people.
-        self.who = f"{platform.node()}:{settings.web_port}"
-        self._seen = seen
+        self._seen, self._name = seen, f"{platform.node()}:{settings.web_port}"
         #: Of each topic; None until Kafka was asked.
         self.partitions: int | None = None
         #: What /metrics shows; None while the worker starts.
@@ -111,7 +109,7 @@ class Runtime(Service):
             self._make_partitions(),
             self.liveness.run(self.pipeline),
             self._end_when_outgrown(partitions),
-            TakenBack(self.store, self.pipeline, self.who, self.inherited.ask_again).run(),
+            TakenBack(self.store, self.pipeline, self._name, self.inherited.ask_again).run(),
             self.inherited.run(),
             *self._measure(),
         )
@@ -128,7 +126,7 @@ class Runtime(Service):
         self.exposition = Exposition(readings)
         yield self.probes.run()
         if settings.dogstatsd_address:
-            tags = (f"group:{settings.group}", f"worker:{self.who}")
+            tags = (f"group:{settings.group}", f"worker:{self._name}")
             yield DogStatsD(readings, tags).run(settings.dogstatsd_address)
 
     async def on_stop(self) -> None:

@@ -71,7 +71,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "session_timeout": (
         Way(51.5, lambda b: b.app.conf.broker_session_timeout),
         Way(51.5, lambda b: b.app.conf.broker_request_timeout),
-        Way(51.5, lambda b: b.app.conf.broker_heartbeat_interval, 51.5 / 6),
+        Way(51.5, lambda b: b.app.conf.broker_heartbeat_interval, 51.5 / 15),
         Way(51.5, _lease, 51.5 * SHARE_OF_SESSION),
         Way(51.5, lambda b: b.app.runtime.liveness._silent_after, 515.0),
     ),
