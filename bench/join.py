@@ -122,6 +122,19 @@ def leaves(scene: Scene, how: str) -> Found:
     return _case(scene, f"one of two: {how}", act)
 
 
+def restarts(scene: Scene) -> Found:
+    """One of two is stopped and started again, as a roll does it."""
+    scene.both()
+    moved = scene.second.partitions
+
+    def act(_load: Load) -> frozenset[int]:
+        scene.second.stop()
+        scene.second.start()
+        return moved
+
+    return _case(scene, "one of two is restarted", act)
+
+
 def begins_anew(scene: Scene, workers: int) -> Found:
     """All that there are, at once, on empty disks: seconds from the process's begin to the first decision."""
     scene.both() if workers == 2 else scene.none()
@@ -173,8 +186,9 @@ def main() -> int:
     parser.add_argument("--ids", type=int, action="append", help="that the group remembers (10^5, 10^6 and 10^7)")
     parser.add_argument("--rate", type=int, default=150, help="orders a second")
     parser.add_argument("--times", type=int, default=3, help="each case but filling")
+    parser.add_argument("--only", action="append", choices=list(CASES), help="these cases")
     given = parser.parse_args()
-    found: dict[str, Found] = {}
+    found: dict[str, dict[str, list[Found]]] = {}
     with ExitStack() as cleanup:
         stack = cleanup.enter_context(started(_ROOT))
         stack.set_risk(latency_ms=_LATENCY_MS)
@@ -186,27 +200,38 @@ def main() -> int:
             remember(place, had, ids)
             had = ids
             print(f"{ids:,} ids", flush=True)
-            found[str(ids)] = _all(scene, given.times)
+            found[str(ids)] = _all(scene, given)
     save("join", rate=given.rate, found=found)
     return 0
 
 
-def _all(scene: Scene, times: int) -> Found:
-    cases: dict[str, list[Found]] = {"join": [], "join_1000": [], "kill": [], "stop": [], "alone": [], "all": []}
-    for _ in range(times):
-        cases["join"].append(joins(scene, scene.rate))
-        cases["join_1000"].append(joins(scene, 1_000))
-        cases["kill"].append(leaves(scene, "kill"))
-        cases["stop"].append(leaves(scene, "stop"))
-        cases["alone"].append(begins_anew(scene, 1))
-        cases["all"].append(begins_anew(scene, 2))
-    for name, each in cases.items():
-        print(f"  {name}, medians: {_medians(each)}", flush=True)
-    return {**cases, "filling": fills(scene)}
+CASES: dict[str, Callable[[Scene], Found]] = {
+    "join": lambda scene: joins(scene, scene.rate),
+    "join_1000": lambda scene: joins(scene, 1_000),
+    "kill": lambda scene: leaves(scene, "kill"),
+    "stop": lambda scene: leaves(scene, "stop"),
+    "restart": restarts,
+    "alone": lambda scene: begins_anew(scene, 1),
+    "all": lambda scene: begins_anew(scene, 2),
+    "filling": fills,
+}
 
 
-def _medians(found: list[Found]) -> Found:
-    return {name: statistics.median(each[name] for each in found) for name in found[0]} if found else {}
+def _all(scene: Scene, given: argparse.Namespace) -> dict[str, list[Found]]:
+    names = given.only or list(CASES)
+    found: dict[str, list[Found]] = {name: [] for name in names}
+    for number in range(given.times):
+        for name in names:
+            if name != "filling" or number == 0:
+                found[name].append(CASES[name](scene))
+    for name, each in found.items():
+        if name != "filling":
+            print(f"  {name}: medians {_over(each, statistics.median)}, worst {_over(each, max)}", flush=True)
+    return found
+
+
+def _over(found: list[Found], what: Callable[[list[float]], float]) -> dict[str, float]:
+    return {name: what([each[name] for each in found]) for name in found[0]}
 
 
 if __name__ == "__main__":

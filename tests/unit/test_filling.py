@@ -228,6 +228,34 @@ def test_it_is_not_whole_before_all_is_read_that_was_marked_meanwhile(rig: Rig) 
     assert (rig.files.items[0], rig.files.offsets[0], rig.files.whole) == ({b"a": b"new"}, 4, {0})
 
 
+class Killed(Exception):
+    """The worker's process is no more."""
+
+
+@pytest.mark.parametrize("slices", range(4))
+def test_a_worker_that_is_killed_while_it_fills_goes_on_there(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, slices: int
+) -> None:
+    """What it had marked itself comes again from the changelog: its mark wrote no offset."""
+    rig.log.records[0] = marks(10)
+
+    def read() -> None:
+        if len(rig.slices) == slices:
+            rig.log.records[0].append((b"own", b"mark"))
+            raise Killed
+
+    rig.log.on_read = read
+    rig.filling.own(frozenset([0]))
+    with pytest.raises(Killed):
+        rig.once()
+    assert rig.files.offsets.get(0) == (slices * 3 - 1 if slices else None)
+    again = Rig(monkeypatch)
+    again.log.records, again.files.items, again.files.offsets = rig.log.records, rig.files.items, rig.files.offsets
+    again.filling.own(frozenset([0]))
+    again.once()
+    assert (len(again.files.items[0]), again.files.whole, sum(again.slices)) == (11, {0}, 11 - slices * 3)
+
+
 @pytest.mark.parametrize("partitions", [None, frozenset([0]), frozenset([1])], ids=["revoked", "kept", "moved"])
 def test_a_rebalance_breaks_it_off(rig: Rig, partitions: frozenset[int] | None) -> None:
     """What was being read may be another worker's: nothing of it is written, or said to be whole."""
