@@ -71,9 +71,13 @@ class TableFiles(rocksdb.Store):
         return partition in self._whole
 
     def declare_whole(self, partition: int) -> None:
-        """All up to where its changelog ended, after it was opened, is here; and all that was marked since."""
-        self._whole.add(partition)
-        self._behind.pop(partition, None)
+        """All up to where its changelog ended, after it was opened, is here; and all that was marked since.
+
+        Not of one that was given up meanwhile: it is opened, and filled, again.
+        """
+        if partition in self._dbs:
+            self._whole.add(partition)
+            self._behind.pop(partition, None)
 
     def behind_marks(self, partition: int) -> int:
         """The offset behind all that was marked since it was opened: up to there the changelog is read."""
@@ -104,7 +108,7 @@ class TableFiles(rocksdb.Store):
 
     def fill(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> bool:
         """One batch of the changelog, None for what is deleted. False: it is not here, nor may be what was before."""
-        return self._write(tp.partition, items, last_offset)
+        return tp.partition in self._dbs and self._write(tp.partition, items, last_offset)
 
     def _write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], last_offset: int | None) -> bool:
         batch = WriteBatch(raw_mode=True)

@@ -240,8 +240,8 @@ _DAMAGE, _FULL = "Corruption: block checksum mismatch", "IO error: No space left
 def test_what_goes_wrong_in_use_leaves_no_offset_behind(disk: Disk, use: str, words: str, wiped: int) -> None:
     """A disk that is full costs look-ups, and no worker: what is there is a cache."""
     store = disk.open(1)
-    store.declare_whole(0)
     store._dbs[0] = Broken(Exception(words))
+    store.declare_whole(0)
     if use == "fill":
         assert not store.fill(TPS[0], [(KEYS[0], b"new")], 500)
     elif use == "mark":
