@@ -3,18 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from creditstream.config.settings import Settings
-from creditstream.kafka import left_files
 from creditstream.kafka.client import client_options, stop
 from creditstream.kafka.filling_log import TELL_EVERY, FillingLog
+from creditstream.kafka.filling_ports import Table, Throttle
+from creditstream.kafka.left_files import LeftFiles
 from creditstream.kafka.table_files import DiskTrouble
 
 log = logging.getLogger(__name__)
@@ -28,54 +27,14 @@ _LOOK_EVERY = 5.0
 _PATIENCE_MS = 200
 
 
-class Files(left_files.Files, Protocol):
-    """`creditstream.kafka.table_files.TableFiles`."""
-
-    def doubt(self) -> None: ...
-
-    def keep(self, partitions: frozenset[int]) -> None: ...
-
-    def open(self, partition: int) -> None: ...
-
-    def is_whole(self, partition: int) -> bool: ...
-
-    def declare_whole(self, partition: int) -> None: ...
-
-    def behind_marks(self, partition: int) -> int: ...
-
-    def persisted_offset(self, tp: TP) -> int | None: ...
-
-    def fill(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> bool: ...
-
-
-class Table(Protocol):
-    """`creditstream.kafka.table.TableStore`."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
-
-    @property
-    def changelog(self) -> str: ...
-
-    @property
-    def files(self) -> Files: ...
-
-
-class Throttle(Protocol):
-    """`creditstream.kafka.throttle.Throttle`."""
-
-    async def after(self, records: int) -> None: ...
-
-
 class Filling:
     """For the runtime, which runs its loop and tells it what is this worker's. Nobody waits for it."""
 
     def __init__(self, settings: Settings, table: Table, throttle: Throttle) -> None:
         self._settings, self._name, self._topic, self._files = settings, table.name, table.changelog, table.files
-        self._throttle, self._left = throttle, left_files.LeftFiles(table.files)
-        self._mine: frozenset[int] = frozenset()
+        self._throttle, self._left = throttle, LeftFiles(table.files)
+        #: None while partitions are given up: nobody knows whose they will be.
+        self._mine: frozenset[int] | None = None
         self._changed = asyncio.Event()
         #: By partition, of those that are being read: the next offset, and where it is whole.
         self._reading: dict[int, tuple[int, int]] = {}
@@ -94,7 +53,7 @@ class Filling:
 
     def own(self, partitions: frozenset[int] | None) -> None:
         """From now on these are this worker's, and none of them is whole; None: they are being given up."""
-        self._mine = partitions or frozenset()
+        self._mine = partitions
         if partitions is None:
             self._files.doubt()
         else:
@@ -112,6 +71,8 @@ class Filling:
     async def run_once(self) -> None:
         """Fill what is not whole, until it is, or until something else is this worker's."""
         self._changed.clear()
+        if self._mine is None:
+            return
         self._left.look(self._mine)
         lacking = [partition for partition in sorted(self._mine) if not self._files.is_whole(partition)]
         opened = [partition for partition in lacking if self._open(partition)]

@@ -29,10 +29,19 @@ class LeftFiles:
         self._left: dict[int, float] = {}
 
     def look(self, mine: frozenset[int]) -> None:
-        """`mine`: partitions that are this worker's. A disk that does not let go of a folder is asked again."""
+        """`mine`: partitions that are this worker's; the others are closed. What cannot be removed is tried later."""
         now, there = self._clock(), self._files.on_disk()
         self._left = {each: self._left.get(each, now) for each in there.keys() - mine}
         for partition, since in self._left.items():
             if now - since >= _KEPT:
-                log.info("%s: removed, the partition is another worker's", there[partition].name)
-                shutil.rmtree(there[partition], ignore_errors=True)
+                self._left[partition] = now
+                self._remove(there[partition])
+
+    def _remove(self, folder: Path) -> None:
+        try:
+            (folder / "CURRENT").unlink(missing_ok=True)  # without it what a crash leaves here is no database
+            shutil.rmtree(folder)
+        except OSError as error:
+            log.warning("%s: not removed, trying again in %.0f s: %s", folder, _KEPT, error)
+        else:
+            log.info("%s: removed, the partition is another worker's", folder.name)

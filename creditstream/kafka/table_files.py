@@ -60,7 +60,7 @@ class TableFiles(rocksdb.Store):
         """The folders of all partitions that were ever opened on this disk."""
         name = self.partition_path(0).name.removesuffix("0.db")
         found = ((path.stem.removeprefix(name), path) for path in self.path.glob(f"{name}*.db"))
-        return {int(number): path for number, path in found if number.isdigit()}
+        return {int(number): path for number, path in found if number.isascii() and number.isdigit()}
 
     def open(self, partition: int) -> None:
         """Nothing is known of it before. Raises DiskTrouble."""

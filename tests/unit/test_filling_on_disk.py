@@ -1,14 +1,12 @@
 """Filling over RocksDB's own files: what goes wrong on the disk while it reads costs look-ups, and no worker."""
 
-import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from creditstream.kafka.table_files import TableFiles
-from tests.unit.test_filling import Changelog, Rig, marks
+from tests.unit.test_filling import Rig, marks
 from tests.unit.test_table_files import TPS, Broken, Disk, close
 
 _DAMAGE, _FULL = "Corruption: block checksum mismatch", "IO error: No space left on device"
@@ -75,4 +73,21 @@ def test_what_is_given_up_while_it_is_asked_where_the_log_ends_is_not_whole(
     rig.filling.own(frozenset([0]))
     rig.once()
     assert not rig.store.is_whole(0)
+    close(rig.store)
+
+
+def test_what_is_open_is_not_removed_however_long_a_rebalance_takes(
+    rig: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka may be away for an hour in the middle of it: the files are in use, and their partitions come back."""
+    rig.log.records |= {0: marks(3), 1: marks(3)}
+    rig.filling.own(frozenset([0, 1]))
+    rig.once()
+    rig.filling.own(None)
+    monkeypatch.setattr("creditstream.kafka.left_files._KEPT", 0.0)
+    rig.once()
+    assert sorted(rig.store.on_disk()) == [0, 1]
+    rig.filling.own(frozenset([0]))
+    rig.once()
+    assert sorted(rig.store.on_disk()) == [0], "that one is another worker's"
     close(rig.store)

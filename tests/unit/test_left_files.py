@@ -1,5 +1,6 @@
 """Files of partitions that moved away are kept for a while, since they often come back, and then removed."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,3 +58,41 @@ def test_a_worker_without_partitions_for_the_time_of_a_rebalance_keeps_all(tmp_p
         left.look(frozenset([0]))
         clock.now += 3_600
     assert sorted(disk.on_disk()) == [0]
+
+
+def test_what_cannot_be_removed_is_tried_later(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said each time, not with each look."""
+
+    def refuse(_folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    disk, left = Disk(tmp_path, 0), LeftFiles(Disk(tmp_path), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        left.look(frozenset())
+        for _ in range(10):
+            clock.now += 180
+            left.look(frozenset())
+    assert caplog.text.count("seen-0.db: not removed, trying again in 900 s: [Errno 13] Permission denied") == 2
+    clock.now += 900
+    left.look(frozenset())
+    assert not disk.on_disk()
+
+
+def test_a_removal_that_a_crash_interrupts_leaves_no_database(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RocksDB would read what is left of its logs, and miss nothing."""
+
+    def crash(_folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    disk, left = Disk(tmp_path, 0), LeftFiles(Disk(tmp_path), clock)
+    monkeypatch.setattr(shutil, "rmtree", crash)
+    left.look(frozenset())
+    clock.now += 900
+    with pytest.raises(KeyboardInterrupt):
+        left.look(frozenset())
+    assert not (disk.on_disk()[0] / "CURRENT").exists()
