@@ -138,13 +138,20 @@ class TableFiles(rocksdb.Store):
                 self._wipe(partition, error)
 
     def _open_for_partition(self, partition: int) -> Rdict:
+        """In place of Faust's. Raises DiskTrouble, and OSError when what is damaged cannot be wiped."""
         try:
             return cast(Rdict, super()._open_for_partition(partition))
         except Exception as error:
             if not is_damage(error):
-                raise DiskTrouble(f"{self.table_name}[{partition}]: {error}") from error
+                raise self._trouble(partition, error) from error
             self._wipe(partition, error)
-        return cast(Rdict, super()._open_for_partition(partition))
+        try:
+            return cast(Rdict, super()._open_for_partition(partition))
+        except Exception as error:
+            raise self._trouble(partition, error) from error
+
+    def _trouble(self, partition: int, error: Exception) -> DiskTrouble:
+        return DiskTrouble(f"{self.table_name}[{partition}]: {error}")
 
     def _wipe(self, partition: int, error: Exception) -> None:
         """Raises OSError when the disk does not let it."""

@@ -284,6 +284,20 @@ def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
     close(store)
 
 
+def test_what_does_not_open_when_it_is_wiped_either_is_the_disks_trouble(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tables' folder is gone, with a volume perhaps: RocksDB's words are those of a file that is missing."""
+    store = disk.open()
+    shutil.rmtree(disk.folder)
+    with pytest.raises(DiskTrouble, match="No such file or directory"):
+        store.open(0)
+    disk.folder.mkdir()
+    store.open(0)
+    assert store.fill(TPS[0], [(KEYS[0], b"again")], 0)
+    close(store)
+
+
 def test_a_disk_that_takes_no_more_is_not_wiped(disk: Disk) -> None:
     """A limit on the size of files stands for a full disk: RocksDB cannot write what it writes when it opens."""
     code = (
