@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from creditstream.config.settings import Settings
+from creditstream.errors import StartError
 from creditstream.kafka.client import client_options, stop
 from creditstream.kafka.filling_log import TELL_EVERY, FillingLog
 from creditstream.kafka.filling_ports import Table, Throttle
@@ -80,8 +81,9 @@ class Filling:
             return
         try:
             await self._read(opened)
-        except (KafkaError, OSError) as error:
-            log.warning("%s: not filled yet, trying again: %s", self._name, type(error).__name__)
+        except (KafkaError, OSError, StartError) as error:
+            told = error if isinstance(error, StartError) else type(error).__name__
+            log.warning("%s: not filled yet, trying again: %s", self._name, told)
         finally:
             self._reading.clear()
 

@@ -317,6 +317,21 @@ def test_kafka_that_is_away_is_tried_again(rig: Rig, caplog: pytest.LogCaptureFi
     assert rig.files.whole == {0}
 
 
+def test_a_certificate_that_cannot_be_read_at_this_moment_is_read_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It is being rotated: the worker's other connections live on."""
+    rig.log.records[0] = marks(5)
+    with monkeypatch.context() as patch:
+        settings = Settings(kafka_security_protocol="SSL", kafka_ssl_cafile=str(tmp_path / "ca.pem"))
+        patch.setattr(rig.filling, "_settings", settings)
+        rig.filling.own(frozenset([0]))
+        rig.once()
+    assert (rig.files.whole, "ca.pem: not a readable CA file" in caplog.text) == (set(), True)
+    rig.once()
+    assert rig.files.whole == {0}
+
+
 def test_the_loop_fills_when_something_is_ours_and_looks_again_by_itself(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
