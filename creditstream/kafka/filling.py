@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -26,6 +28,8 @@ _FETCH_BYTES = 256 * 1024
 _LOOK_EVERY = 5.0
 #: How long one question for records waits.
 _PATIENCE_MS = 200
+#: Seconds without a record, although there are more, until the client is given up, and where it ends is asked anew.
+_STALLED_AFTER = 30.0
 
 
 class Filling:
@@ -106,9 +110,13 @@ class Filling:
             await consumer.start()
             await self._begin(consumer, partitions)
             told = FillingLog(self._name, self.missing)
-            while self._reading and not self._changed.is_set():
-                await self._throttle.after(await self._slice(consumer))
-                told.tell(self.missing)
+            async with asyncio.timeout(_STALLED_AFTER) as patience:
+                while self._reading and not self._changed.is_set():
+                    read = await self._slice(consumer)
+                    if read and not patience.expired():
+                        patience.reschedule(asyncio.get_running_loop().time() + _STALLED_AFTER)
+                    await self._throttle.after(read)
+                    told.tell(self.missing)
             told.end(self.missing)
         finally:
             await stop(consumer)
@@ -123,22 +131,29 @@ class Filling:
         self._begun = time.monotonic()
         for tp in where:
             at, end = self._start(tp.partition, first[tp], ends[tp]), ends[tp]
-            if at >= max(end, self._files.behind_marks(tp.partition)):
-                self._files.declare_whole(tp.partition)
-                consumer.pause(tp)
-            else:
+            if at is not None and at < max(end, self._files.behind_marks(tp.partition)):
                 consumer.seek(tp, at)
                 self._reading[tp.partition] = (at, end)
+                continue
+            consumer.pause(tp)
+            if at is not None:
+                self._files.declare_whole(tp.partition)
 
-    def _start(self, partition: int, first: int, end: int) -> int:
-        """Behind what is on the disk; a changelog that ends before it is another one."""
-        persisted = self._files.persisted_offset(TP(self._topic, partition))
+    def _start(self, partition: int, first: int, end: int) -> int | None:
+        """Behind what is on the disk. None: of a changelog that ends before that, which is another one."""
+        tp = TP(self._topic, partition)
+        persisted = self._files.persisted_offset(tp)
         if persisted is None:
             return first
         if persisted >= end:
-            log.warning("%s[%d]: its changelog ends before what is on this disk: read again", self._name, partition)
-            return first
+            self._is_another(tp)
+            return None
         return max(first, persisted + 1)
+
+    def _is_another(self, tp: TP) -> None:
+        """Where it ends is asked anew, with the next look: marks may have come since."""
+        log.warning("%s[%d]: its changelog ends before what is on this disk: read again", self._name, tp.partition)
+        self._files.forget(tp)
 
     async def _slice(self, consumer: AIOKafkaConsumer) -> int:
         """Returns how many records were read."""
@@ -146,17 +161,26 @@ class Filling:
         reached = {each: await consumer.position(TopicPartition(self._topic, each)) for each in self._reading}
         if self._changed.is_set():  # another worker's, it may be
             return 0
-        for tp, records in found.items():
-            items = [(record.key, record.value) for record in records if record.key is not None]
-            if tp.partition in self._reading and not self._files.fill(TP(*tp), items, records[-1].offset):
-                self._leave(consumer, tp.partition)
-        for partition in list(self._reading):
-            end = max(self._reading[partition][1], self._files.behind_marks(partition))
-            self._reading[partition] = (reached[partition], end)
-            if reached[partition] >= end:
+        for partition, position in reached.items():
+            tp = TopicPartition(self._topic, partition)
+            if not self._take(TP(*tp), found.get(tp, ()), position):
+                self._leave(consumer, partition)
+            elif position >= self._reading[partition][1]:
                 self._files.declare_whole(partition)
                 self._leave(consumer, partition)
         return sum(map(len, found.values()))
+
+    def _take(self, tp: TP, records: Sequence[Any], position: int) -> bool:
+        """False: it is to be opened, and read, again."""
+        at, end = self._reading[tp.partition]
+        if position < at or (records and records[0].offset < at):  # the client goes back to the beginning by itself
+            self._is_another(tp)
+            return False
+        items = [(record.key, record.value) for record in records if record.key is not None]
+        if records and not self._files.fill(tp, items, records[-1].offset):
+            return False
+        self._reading[tp.partition] = (position, max(end, self._files.behind_marks(tp.partition)))
+        return True
 
     def _leave(self, consumer: AIOKafkaConsumer, partition: int) -> None:
         del self._reading[partition]

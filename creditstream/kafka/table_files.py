@@ -45,6 +45,15 @@ class TableFiles(rocksdb.Store):
         found = self.read(tp.partition, self.offset_key)
         return None if found is None else int(found)
 
+    def forget(self, tp: TP) -> None:
+        """Its changelog is another one than the one it was filled from: nothing says how far it is.
+
+        Else it would be believed as soon as the other one is as long.
+        """
+        self._behind.pop(tp.partition, None)
+        if tp.partition in self._dbs:
+            self._write(tp.partition, [(self.offset_key, None)], None)
+
     def doubt(self) -> None:
         """Partitions are being given up: from now on another worker may know what is not known here."""
         self._whole.clear()

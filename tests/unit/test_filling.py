@@ -113,6 +113,10 @@ class Files:
     def persisted_offset(self, tp: TP) -> int | None:
         return self.offsets.get(tp.partition)
 
+    def forget(self, tp: TP) -> None:
+        self.offsets.pop(tp.partition, None)
+        self.behind.pop(tp.partition, None)
+
     def fill(self, tp: TP, items: Iterable[tuple[bytes, bytes | None]], last_offset: int) -> bool:
         if tp.partition in self.broken:
             self.broken.discard(tp.partition)
@@ -198,11 +202,45 @@ def test_what_retention_removed_is_passed_over(rig: Rig) -> None:
 def test_a_changelog_that_ends_before_the_disk_is_another_one(
     rig: Rig, persisted: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig.log.records[0], rig.files.offsets[0] = marks(5), persisted
+    rig.log.records[0], rig.files.offsets[0], rig.files.behind[0] = marks(5), persisted, persisted + 1
     rig.filling.own(frozenset([0]))
     rig.once()
-    assert (len(rig.files.items[0]), rig.files.offsets[0], rig.files.whole) == (5, 4, {0})
+    assert (rig.files.offsets, rig.files.whole) == ({}, set()), "it would be believed when the other one is as long"
     assert "its changelog ends before what is on this disk" in caplog.text
+    rig.once()
+    assert (len(rig.files.items[0]), rig.files.offsets[0], rig.files.whole) == (5, 4, {0})
+
+
+@pytest.mark.parametrize("count", [0, 2, 5])
+def test_a_changelog_that_is_made_again_while_it_is_read_is_another_one(rig: Rig, count: int) -> None:
+    """The client goes back to the beginning by itself. What was marked before stands on it no more."""
+    rig.log.records[0], rig.files.behind[0] = marks(9), 8
+
+    def make_again() -> None:
+        if len(rig.slices) == 1:
+            rig.log.records[0], rig.log._at[TopicPartition(TOPIC, 0)] = marks(count), 0
+
+    rig.log.on_read = make_again
+    rig.filling.own(frozenset([0]))
+    rig.once()
+    assert (rig.files.offsets, rig.files.whole, len(rig.slices)) == ({}, set(), 2)
+    rig.once()
+    assert (rig.files.offsets.get(0, -1), rig.files.whole) == (count - 1, {0})
+
+
+def test_a_client_that_gives_nothing_more_is_given_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was made again and is longer than what was read, say: its old end is never reached."""
+    rig.log.records[0] = marks(9)
+    rig.log.on_read = lambda: rig.log.records.__setitem__(0, marks(7))
+    monkeypatch.setattr(filling, "_STALLED_AFTER", 0.01)
+    rig.filling.own(frozenset([0]))
+    rig.once()
+    assert (rig.files.offsets[0], rig.files.whole, rig.log.stopped) == (6, set(), 1)
+    assert "seen: not filled yet, trying again: TimeoutError" in caplog.text
+    rig.once()
+    assert rig.files.whole == {0}
 
 
 def test_a_key_that_is_none_says_nothing_and_none_deletes(rig: Rig) -> None:

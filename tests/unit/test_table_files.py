@@ -177,6 +177,16 @@ def test_a_mark_says_how_far_the_disk_is_only_when_all_before_it_is_there(disk: 
     close(store)
 
 
+def test_how_far_the_disk_is_is_forgotten_with_its_changelog(disk: Disk) -> None:
+    store = disk.open(0)
+    store.mark(TPS[0], [(b"mark", b"1")], 900)
+    for tp in TPS:
+        store.forget(tp)
+    assert (store.persisted_offset(TPS[0]), store.behind_marks(0)) == (None, 0)
+    assert (store.read(0, b"mark"), disk.wiped) == (b"1", 0)
+    close(store)
+
+
 def test_what_is_kept_stays_open_and_is_not_whole(disk: Disk) -> None:
     store = disk.open(0, 1)
     for partition in (0, 1):
@@ -285,16 +295,21 @@ def test_what_another_process_has_open_is_not_wiped(disk: Disk) -> None:
 
 
 def test_what_does_not_open_when_it_is_wiped_either_is_the_disks_trouble(
-    disk: Disk, caplog: pytest.LogCaptureFixture
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tables' folder is gone, with a volume perhaps: RocksDB's words are those of a file that is missing."""
+    """What is damaged is taken away from a disk that is full, and what begins anew finds no room either."""
+    words = [_FULL, _DAMAGE]
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise Exception(words.pop())
+
     store = disk.open()
-    shutil.rmtree(disk.folder)
-    with pytest.raises(DiskTrouble, match="No such file or directory"):
-        store.open(0)
-    disk.folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(store.rocksdb_options, "open", refuse)
+        with pytest.raises(DiskTrouble, match="seen\\[0\\]: IO error: No space left on device"):
+            store.open(0)
     store.open(0)
-    assert store.fill(TPS[0], [(KEYS[0], b"again")], 0)
+    assert (store.persisted_offset(TPS[0]), disk.wiped) == (None, 1)
     close(store)
 
 
