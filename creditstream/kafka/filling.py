@@ -22,6 +22,8 @@ from creditstream.kafka.table_files import DiskTrouble
 log = logging.getLogger(__name__)
 #: Records between two turns of everybody else: some milliseconds.
 _SLICE = 500
+#: As many records are read in the time that opening a partition takes, with a log of some megabytes.
+_OPENING = 10_000
 #: What is fetched ahead of each partition. Larger, memory would grow with the number of partitions.
 _FETCH_BYTES = 256 * 1024
 #: Seconds between two looks for partitions that were found damaged in use, and until a failure is tried again.
@@ -80,8 +82,8 @@ class Filling:
             return
         self._left.look(self._mine)
         lacking = [partition for partition in sorted(self._mine) if not self._files.is_whole(partition)]
-        opened = [partition for partition in lacking if self._open(partition)]
-        if not opened:
+        opened = [partition for partition in lacking if await self._open(partition)]
+        if not opened or self._changed.is_set():
             return
         try:
             await self._read(opened)
@@ -91,12 +93,17 @@ class Filling:
         finally:
             self._reading.clear()
 
-    def _open(self, partition: int) -> bool:
+    async def _open(self, partition: int) -> bool:
+        """RocksDB reads its log, and nothing else goes on meanwhile: others have a turn before the next one."""
+        if self._changed.is_set():
+            return False
         try:
-            self._files.open(partition)
+            is_new = self._files.open(partition)
         except (DiskTrouble, OSError) as error:
             log.warning("not filled, trying again in %.0f s: %s", _LOOK_EVERY, error)
             return False
+        if is_new:
+            await self._throttle.after(_OPENING)
         return True
 
     async def _read(self, partitions: list[int]) -> None:

@@ -71,10 +71,12 @@ class TableFiles(rocksdb.Store):
         found = ((path.stem.removeprefix(name), path) for path in self.path.glob(f"{name}*.db"))
         return {int(number): path for number, path in found if number.isascii() and number.isdigit()}
 
-    def open(self, partition: int) -> None:
-        """Nothing is known of it before. Raises DiskTrouble."""
-        if partition not in self._dbs:
-            self._dbs[partition] = self._open_for_partition(partition)
+    def open(self, partition: int) -> bool:
+        """Nothing is known of it before. False: it was open. Raises DiskTrouble or OSError."""
+        if partition in self._dbs:
+            return False
+        self._dbs[partition] = self._open_for_partition(partition)
+        return True
 
     def is_whole(self, partition: int) -> bool:
         return partition in self._whole

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -88,6 +88,7 @@ class Files:
         self.broken: set[int] = set()
         self.unusable: set[int] = set()
         self.calls: list[str] = []
+        self.opens = False
 
     def doubt(self) -> None:
         self.whole.clear()
@@ -97,9 +98,11 @@ class Files:
         self.whole.clear()
         self.calls.append(f"keep {sorted(partitions)}")
 
-    def open(self, partition: int) -> None:
+    def open(self, partition: int) -> bool:
         if partition in self.unusable:
             raise DiskTrouble("seen[0]: IO error: No space left on device")
+        self.calls.append(f"open {partition}")
+        return self.opens
 
     def is_whole(self, partition: int) -> bool:
         return partition in self.whole
@@ -319,6 +322,24 @@ def test_a_rebalance_while_it_asks_where_the_log_ends_breaks_it_off(rig: Rig, mo
     rig.filling.own(frozenset([0]))
     rig.once()
     assert not rig.files.whole
+
+
+def test_others_have_a_turn_whenever_a_partition_was_opened(rig: Rig) -> None:
+    """RocksDB reads a log of some megabytes: a tenth of a second for each, in which no order goes on."""
+    rig.files.opens = True
+    rig.filling.own(frozenset([0, 1, 2]))
+    rig.once()
+    assert (rig.slices, rig.files.whole) == ([filling._OPENING] * 3, {0, 1, 2})
+
+
+def test_a_rebalance_between_two_that_are_opened_breaks_it_off(rig: Rig) -> None:
+    async def moved(_records: int) -> None:
+        rig.filling.own(frozenset([2]))
+
+    rig.files.opens, rig.filling._throttle = True, cast(Any, SimpleNamespace(after=moved))
+    rig.filling.own(frozenset([0, 1]))
+    rig.once()
+    assert (rig.files.calls, rig.files.whole) == (["keep [0, 1]", "open 0", "keep [2]"], set())
 
 
 def test_files_that_are_damaged_meanwhile_are_filled_from_the_beginning(rig: Rig) -> None:
