@@ -26,6 +26,9 @@ from tests.support.servers import Servers
 _AT_ONCE = 5
 _WITHIN = 60.0
 _NEVER = 1_000
+#: The slow order comes first. The next worker takes only that until it is scored, and meanwhile fills its table: what
+#: comes after it is judged by that.
+_ONE_IS_SLOW = {"under_review_after": _NEVER}
 
 
 def at_home(customer: str, partition: int) -> tuple[bytes, bytes]:
@@ -50,11 +53,11 @@ def one_order_held_back(group: Group, fault: str) -> int:
 
 def killed_before_the_status(group: Group, fault: str) -> int:
     """The worker is killed between the commit and the status."""
-    worker = group.worker("first", "mutated_worker", fault, "before_status", "SIGKILL", "1")
+    worker = group.worker("first", "mutated_worker", fault, "before_status", "SIGKILL", "1", **_ONE_IS_SLOW)
     _at_work(worker)
-    group.topics.produce("orders", [at_home("c-1", partition) for partition in range(4) for _ in range(10)])
+    group.topics.produce("orders", [at_home("slow-1", 0), *(at_home("c-1", 0) for _ in range(39))], partition=0)
     wait_for(lambda: is_stopped(worker, signal.SIGKILL), _WITHIN, "the worker stops")
-    group.worker("second")
+    group.worker("second", max_in_flight=1, **_ONE_IS_SLOW)
     return 40
 
 
@@ -107,11 +110,11 @@ def frozen_before_an_old_status(group: Group, fault: str) -> int:
 
 def killed_before_the_letter(group: Group, fault: str) -> int:
     """The worker is killed when orders wait for a person, and their letters are not delivered."""
-    worker = group.worker("first", "mutated_worker", fault, "before_settled_letter", "SIGKILL", "1")
+    worker = group.worker("first", "mutated_worker", fault, "before_settled_letter", "SIGKILL", "1", **_ONE_IS_SLOW)
     _at_work(worker)
-    group.topics.produce("orders", [at_home("refuse-1", partition) for partition in range(4) for _ in range(5)])
+    group.topics.produce("orders", [at_home("slow-1", 0), *(at_home("refuse-1", 0) for _ in range(19))], partition=0)
     wait_for(lambda: is_stopped(worker, signal.SIGKILL), _WITHIN, "the worker stops")
-    group.worker("second")
+    group.worker("second", max_in_flight=1, **_ONE_IS_SLOW)
     return 20
 
 
