@@ -82,6 +82,8 @@ class Operators:
         finally:
             for each in [each for each, holder in self._held.items() if holder == what]:
                 del self._held[each]
+            if what == "restore":
+                await self.losses.unlock()  # its connection may have broken with its rows locked
             self.dropping.is_at_work = "retention" in self._held
 
     def _hold(self, what: str, holder: str) -> None:

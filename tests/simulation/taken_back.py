@@ -108,6 +108,10 @@ class Losses:
             self.reports.setdefault(given["report"], False)
         return given["report"] in self.reports
 
+    async def unlock(self) -> None:
+        """The session of `restore` is over."""
+        await self._locks.aclose()
+
     # -- statements of `restore`
 
     async def restore_reports(self, _given: Given) -> str:
