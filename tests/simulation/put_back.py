@@ -135,10 +135,19 @@ PUT_BACK: dict[str, Fault] = {
         one_topic_takes_every_place, in_order(at_once=600, max_in_flight=1, risk_deadline=2.0)
     ),
     "leaders_that_know_no_topics": Fault(
-        leaders_that_know_no_topics, with_kinds("kafka_forgets_topics", "join", "kafka_forgets_topics", "stop")
+        leaders_that_know_no_topics,
+        with_kinds("kafka_forgets_topics", "join", "kafka_forgets_topics", "stop", lasts=6.0),
     ),
     "ack_out_of_order": Fault(ack_out_of_order),
-    "mark_before_the_effects": Fault(mark_before_the_effects),
+    "mark_before_the_effects": Fault(
+        mark_before_the_effects,
+        in_order(
+            (0.0, "risk_slow", 25.0),
+            *((at, "kafka_takes_no_records", 1.5) for at in (1.5, 6.5, 11.5, 16.5)),
+            *((at, "kill", 0.5) for at in (2.0, 2.5, 7.0, 7.5, 12.0, 12.5, 17.0, 17.5)),
+            max_in_flight=4,
+        ),
+    ),
     "status_from_memory": Fault(status_from_memory),
     "no_home_partition": Fault(no_home_partition),
     "fausts_own_consumer": Fault(fausts_own_consumer),
@@ -156,7 +165,7 @@ PUT_BACK: dict[str, Fault] = {
     "inverted_policy": Fault(inverted_policy),
     "approval_without_score": Fault(approval_without_score),
     "seen_outranks_the_truth": Fault(
-        seen_outranks_the_truth, with_kinds("postgres_is_restored", "repeats", "kill", "postgres_loses_commits")
+        seen_outranks_the_truth, with_kinds("postgres_is_restored", "old_repeats", "postgres_loses_commits")
     ),
     "nobody_asks_what_is_missing": Fault(
         nobody_asks_what_is_missing, with_kinds("postgres_is_restored", "kill", "postgres_loses_commits")
