@@ -12,7 +12,6 @@ from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
-from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -137,7 +136,7 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
         return True
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **bounds: Any) -> Any:
-        """Source partitions come with a Hole wherever their log has nothing that is to be read.
+        """Partitions come with a Hole wherever their log has nothing that is to be read. Only sources are fetched.
 
         An error of one partition takes along what the same turn has read of others: that is read again. Left over, the
         word of where it was read from would make a Hole of it.
@@ -148,9 +147,8 @@ class InOrderThread(driver.AIOKafkaConsumerThread):
             for tp, (start, _) in just_read(consumer).items():
                 consumer._fetcher.seek_to(tp, start)
             raise
-        is_source = cast(Any, self.consumer).is_source
         for tp, read in just_read(consumer).items():
-            if is_source(ensure_TP(tp)) and (records := with_holes(found.get(tp, []), *read)):
+            if records := with_holes(found.get(tp, []), *read):
                 found[tp] = records
         return found
 

@@ -41,7 +41,7 @@ class Partitions:
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
         self._consumer = SimpleNamespace(_closed=False, _fetcher=self._fetcher, _subscription=subscription)
         self._thread = InOrderThread.__new__(InOrderThread)
-        self._thread.consumer = cast(Any, SimpleNamespace(flow_active=True, is_source=lambda tp: True))
+        self._thread.consumer = cast(Any, SimpleNamespace(flow_active=True))
 
     def _ask(self, tp: TopicPartition) -> None:
         """The fetcher's request, in the background; it asks for nothing of which it holds an answer."""
